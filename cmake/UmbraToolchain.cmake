@@ -1,0 +1,31 @@
+# Compiler, warnings, sanitizers and the libraries that every component sees.
+option(UMBRA_SANITIZE "address or thread; empty for none" "")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # Precompiled headers are cacheable only with these two told to ccache.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+endif()
+
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Werror $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+if(UMBRA_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(UMBRA_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread)
+  add_link_options(-fsanitize=thread)
+endif()
+
+# One Boost is chosen: bookworm's 1.81, whose Asio has the coroutine fixes GCC 12 needs.
+set(Boost_NO_WARN_NEW_VERSIONS ON)
+find_package(Boost 1.81 EXACT REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+include(GoogleTest)
