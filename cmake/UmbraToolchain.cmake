@@ -19,7 +19,7 @@ endif()
 
 # One Boost is chosen: bookworm's 1.81, whose Asio has the coroutine fixes GCC 12 needs.
 set(Boost_NO_WARN_NEW_VERSIONS ON)
-find_package(Boost 1.81 EXACT REQUIRED)
+find_package(Boost 1.81 EXACT REQUIRED COMPONENTS json)
 find_package(OpenSSL REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(Threads REQUIRED)

@@ -1,0 +1,103 @@
+/// The host's virtual machines: the edge between the agent and libvirt.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/task.hpp"
+#include "base/units.hpp"
+#include "qmp/transport.hpp"
+
+namespace umbra::virt {
+
+enum class DomainState : std::uint8_t { kRunning, kPaused, kShutOff, kCrashed, kOther };
+
+/// A domain as libvirt knows it, with what Umbra reads from its XML.
+struct Domain {
+  std::string uuid;
+  std::string name;
+  DomainState state = DomainState::kOther;
+  bool persistent = false;
+  bool incoming = false;  ///< carries `-incoming` in its live XML *and* QEMU still waits: somebody's shadow
+  Bytes memory{};
+  unsigned vcpus = 0;
+  std::string tap;                     ///< <target dev=…> of its first managed='no' ethernet interface; may be empty
+  std::string mac;
+  std::vector<std::string> addresses;  ///< from <metadata><umbra:vm>
+  std::string refusal;                 ///< why this domain cannot have a shadow; empty when it can
+};
+
+/// Counters since the domain started (virConnectGetAllDomainStats, virDomainMemoryStats).
+struct DomainStats {
+  std::string uuid;
+  std::chrono::nanoseconds cpu_time{};
+  unsigned vcpus = 0;
+  Bytes memory_used{};
+  Bytes net_rx{}, net_tx{};
+  Bytes disk_read{}, disk_written{};
+  std::optional<BytesPerSecond> dirty_rate;  ///< the last finished calc-dirty-rate, when there is one
+};
+
+struct HostInfo {
+  std::string hypervisor_version;  ///< QEMU's, as libvirt tells
+  std::string libvirt_version;
+  Bytes memory_total{};
+  Bytes memory_free{};
+  unsigned cpus = 0;
+};
+
+enum class LifecycleChange : std::uint8_t { kDefined, kUndefined, kStarted, kSuspended, kResumed, kStopped, kShutdown, kCrashed, kOther };
+
+struct LifecycleEvent {
+  std::string uuid;
+  std::string name;
+  LifecycleChange change;
+  std::string detail;  ///< "ioerror", "destroyed", "migrated", …; libvirt's word for it
+};
+
+/// libvirt, or a fake of it. Every call is awaited on the agent's strand; the blocking work runs on a pool of its own.
+/// While libvirtd is away every call fails with kUnavailable at once, and nothing is assumed about any domain.
+class Hypervisor {
+ public:
+  struct Listener {
+    std::function<void(const LifecycleEvent&)> lifecycle;
+    std::function<void(bool up)> connection;
+  };
+
+  virtual ~Hypervisor() = default;
+  /// Agent strand; events arrive there in libvirt's order.
+  virtual void listen(Listener listener) = 0;
+
+  virtual Task<HostInfo> host(Deadline deadline) = 0;
+  virtual Task<std::vector<Domain>> domains(Deadline deadline) = 0;
+  /// @error kNotFound
+  virtual Task<Domain> domain(std::string uuid, Deadline deadline) = 0;
+  virtual Task<std::vector<DomainStats>> stats(Deadline deadline) = 0;
+  /// Asks QEMU to measure how fast the guest dirties memory (virDomainStartDirtyRateCalc); the value shows up in stats().
+  /// @error kConflict while the domain migrates
+  virtual Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) = 0;
+
+  /// Live XML fit for another host (VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE).
+  virtual Task<std::string> migratable_xml(std::string uuid, Deadline deadline) = 0;
+  /// The stored definition of a persistent domain (VIR_DOMAIN_XML_INACTIVE | SECURE). @error kNotFound not persistent
+  virtual Task<std::string> inactive_xml(std::string uuid, Deadline deadline) = 0;
+  /// Starts a transient domain paused (VIR_DOMAIN_START_PAUSED); gives its uuid.
+  /// @error kConflict a domain of that uuid or name exists; kInvalid libvirt refuses the XML; kUnsupported
+  virtual Task<std::string> create_paused(std::string xml, Deadline deadline) = 0;
+  virtual Task<void> define(std::string xml, Deadline deadline) = 0;
+  virtual Task<void> undefine(std::string uuid, Deadline deadline) = 0;
+  virtual Task<void> destroy(std::string uuid, Deadline deadline) = 0;
+  virtual Task<void> suspend(std::string uuid, Deadline deadline) = 0;
+  /// virDomainResume: takes the lock manager's lease before the guest runs.
+  virtual Task<void> resume(std::string uuid, Deadline deadline) = 0;
+  /// Adds a line to the live description (`virsh desc`), or removes it when `line` is empty. Only lines that begin with
+  /// "[umbra] " are touched.
+  virtual Task<void> annotate(std::string uuid, std::string line, Deadline deadline) = 0;
+
+  /// QMP to that domain's QEMU; events start to flow at once. One per domain at a time.
+  virtual std::shared_ptr<qmp::Transport> monitor(std::string uuid) = 0;
+};
+
+}  // namespace umbra::virt

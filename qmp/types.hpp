@@ -1,0 +1,88 @@
+/// The QMP vocabulary Umbra uses, typed. Names and meanings are QEMU's own (QAPI schema: migration.json, run-state.json).
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/units.hpp"
+
+namespace umbra::qmp {
+
+/// RunState. What QEMU's machine is doing; `kOther` is any state this list does not name, with its text kept apart.
+enum class RunState : std::uint8_t {
+  kRunning,
+  kPaused,
+  kInMigrate,      ///< waits for, or takes, an incoming migration
+  kFinishMigrate,  ///< stopped to send the last of an outgoing migration
+  kPostMigrate,    ///< an outgoing migration has completed; the guest lives elsewhere
+  kPrelaunch,
+  kShutdown,
+  kIoError,
+  kGuestPanicked,
+  kOther,
+};
+
+/// MigrationStatus.
+enum class MigrationStatus : std::uint8_t {
+  kNone,
+  kSetup,
+  kActive,
+  kPreSwitchover,  ///< the guest is stopped and QEMU waits for `migrate-continue`
+  kDevice,
+  kCompleted,
+  kFailed,
+  kCancelling,
+  kCancelled,
+  kOther,
+};
+
+struct Status {
+  RunState state = RunState::kOther;
+  bool running = false;
+};
+
+/// `query-migrate` of either side. Counters are absent (zero) on the destination.
+struct MigrationInfo {
+  MigrationStatus status = MigrationStatus::kNone;
+  Bytes transferred{};
+  Bytes remaining{};
+  Bytes total{};
+  std::uint64_t dirty_sync_count = 0;
+  BytesPerSecond rate{};
+  BytesPerSecond dirty_rate{};  ///< dirty-pages-rate times the page size
+  std::string error;            ///< error-desc
+};
+
+/// `migrate-set-parameters`; what is absent stays as it is.
+struct MigrationParameters {
+  std::optional<BytesPerSecond> max_bandwidth;
+  std::optional<std::chrono::milliseconds> downtime_limit;
+};
+
+struct Version {
+  int major = 0, minor = 0, micro = 0;
+  auto operator<=>(const Version&) const = default;
+};
+
+struct MigrationEvent { MigrationStatus status; };   ///< MIGRATION
+struct MigrationPassEvent { std::uint64_t pass; };   ///< MIGRATION_PASS: one more dirty-bitmap sync
+struct StopEvent {};                                 ///< STOP
+struct ResumeEvent {};                               ///< RESUME
+struct ShutdownEvent { bool by_guest; std::string reason; };
+struct ResetEvent { bool by_guest; };
+struct OtherEvent {};                                ///< anything else; nothing depends on it
+
+/// An event, with QEMU's own time stamp: that host's wall clock, microseconds since the Unix epoch.
+struct Event {
+  std::string name;
+  std::chrono::microseconds at{};
+  std::variant<MigrationEvent, MigrationPassEvent, StopEvent, ResumeEvent, ShutdownEvent, ResetEvent, OtherEvent> what;
+};
+
+}  // namespace umbra::qmp
