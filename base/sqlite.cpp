@@ -21,18 +21,24 @@ Error describe(int status, const std::string& file, std::string_view detail) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return error(Errc::kCorrupt, "restore the file and its -wal from a backup, or move both away to start empty");
-    case SQLITE_FULL: return error(Errc::kExhausted, "free space on the file system that holds it");
+    case SQLITE_FULL:
+      return error(Errc::kExhausted, "free space on the file system that holds it");
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return error(Errc::kConflict, "another process uses the file; end it and try again");
-    case SQLITE_CONSTRAINT: return error(Errc::kConflict, "");
+    case SQLITE_LOCKED:
+      return error(Errc::kConflict, "another process uses the file; end it and try again");
+    case SQLITE_CONSTRAINT:
+      return error(Errc::kConflict, "");
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
     case SQLITE_READONLY:
       return error(Errc::kUnavailable, "its directory must exist and be writable by the user the service runs as");
-    case SQLITE_IOERR: return error(Errc::kUnavailable, "look for errors of the disk in the kernel's log");
-    case SQLITE_NOMEM: return error(Errc::kExhausted, "free memory");
-    default: return error(Errc::kInternal, "");
+    case SQLITE_IOERR:
+      return error(Errc::kUnavailable, "look for errors of the disk in the kernel's log");
+    case SQLITE_NOMEM:
+      return error(Errc::kExhausted, "free memory");
+    default:
+      return error(Errc::kInternal, "");
   }
 }
 
@@ -42,7 +48,9 @@ tl::unexpected<Error> failed(int status, sqlite3* handle) {
 
 }  // namespace
 
-void Statement::Finalize::operator()(sqlite3_stmt* handle) const { sqlite3_finalize(handle); }
+void Statement::Finalize::operator()(sqlite3_stmt* handle) const {
+  sqlite3_finalize(handle);
+}
 
 void Statement::reset() {
   sqlite3_reset(handle_.get());  // repeats the error of the last step, which was reported then
@@ -81,16 +89,24 @@ Result<void> Statement::run() {
   return {};
 }
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(handle_.get(), column); }
-double Statement::real(int column) const { return sqlite3_column_double(handle_.get(), column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(handle_.get(), column);
+}
+double Statement::real(int column) const {
+  return sqlite3_column_double(handle_.get(), column);
+}
 std::string Statement::text(int column) const {
   const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(handle_.get(), column));
   if (bytes == nullptr) return {};
   return {bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column))};
 }
-bool Statement::is_null(int column) const { return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL;
+}
 
-void Database::Close::operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
+void Database::Close::operator()(sqlite3* handle) const {
+  sqlite3_close_v2(handle);
+}
 
 Result<Database> Database::open(const std::filesystem::path& file, Durability durability) {
   sqlite3* handle = nullptr;
@@ -100,8 +116,8 @@ Result<Database> Database::open(const std::filesystem::path& file, Durability du
     return fail(describe(status, file.string(), handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(status)));
   sqlite3_busy_timeout(handle, kBusyMs);
   UMBRA_CHECK(database.exec("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA schema_version;"));
-  UMBRA_CHECK(database.exec(durability == Durability::kFull ? "PRAGMA synchronous = FULL"
-                                                            : "PRAGMA synchronous = NORMAL"));
+  UMBRA_CHECK(
+      database.exec(durability == Durability::kFull ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL"));
   return database;
 }
 
@@ -113,8 +129,7 @@ Result<void> Database::exec(const std::string& sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int status =
-      sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);
+  const int status = sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);
   if (status != SQLITE_OK) return failed(status, handle_.get());
   return Statement(handle_.get(), statement);
 }
@@ -146,8 +161,12 @@ Result<void> Database::check() {
   return {};
 }
 
-std::int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
-std::int64_t Database::changes() const { return sqlite3_changes64(handle_.get()); }
+std::int64_t Database::last_insert_id() const {
+  return sqlite3_last_insert_rowid(handle_.get());
+}
+std::int64_t Database::changes() const {
+  return sqlite3_changes64(handle_.get());
+}
 
 Result<Transaction> Transaction::begin(Database& database) {
   UMBRA_CHECK(database.exec("BEGIN IMMEDIATE"));
