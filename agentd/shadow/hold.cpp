@@ -3,11 +3,13 @@
 namespace umbra::shadow {
 namespace {
 
+using qmp::MigrationStatus;
+
 const std::vector<std::string> kBothSides{"return-path", "events", "pause-before-switchover", "late-block-activate"};
 const std::string kSourceOnly = "switchover-ack";
 
 constexpr BytesPerSecond kParked{10};
-// Not "unlimited" (0): that value means no limit only since QEMU 9.
+// A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 // Only decides when QEMU stops estimating and looks exactly; the missing acknowledgement is what holds.
 constexpr std::chrono::milliseconds kDowntimeLimit{300};
@@ -20,78 +22,65 @@ Error explain(Error error) {
   return error;
 }
 
-}  // namespace
-
-Hold::Hold(std::shared_ptr<qmp::Transport> monitor, asio::any_io_executor executor, Clock& clock)
-    : monitor_(std::move(monitor)), qmp_(monitor_), changed_(std::move(executor), clock) {
-  monitor_->on_event([this](const qmp::Event& event) { on_event(event); });
-}
-
-Hold::~Hold() { monitor_->on_event({}); }
-
-void Hold::on_event(const qmp::Event& event) {
-  if (const auto* migration = std::get_if<qmp::MigrationEvent>(&event.what)) status_ = migration->status;
-  else if (std::holds_alternative<qmp::MigrationPassEvent>(event.what)) ++passes_;
-  else if (std::holds_alternative<qmp::StopEvent>(event.what)) stopped_at_ = event.at;
-  changed_.notify();
-}
-
-Task<void> Hold::prepare_destination(qmp::Client destination, Deadline deadline) {
-  const std::vector<std::string> off{kSourceOnly};
-  auto set = co_await destination.set_capabilities(kBothSides, off, deadline);
+Task<void> set_capabilities(qmp::Client& qmp, std::vector<std::string> on, std::vector<std::string> off, Deadline deadline) {
+  const auto set = co_await qmp.set_capabilities(std::move(on), std::move(off), deadline);
   if (!set) co_return fail(explain(set.error()));
   co_return Result<void>{};
+}
+
+}  // namespace
+
+Task<void> Hold::prepare_destination(qmp::Client destination, Deadline deadline) {
+  co_return co_await set_capabilities(destination, kBothSides, std::vector{kSourceOnly}, deadline);
 }
 
 Task<void> Hold::open(std::string uri, Deadline deadline) {
   auto on = kBothSides;
   on.push_back(kSourceOnly);
-  const std::vector<std::string> off;
-  auto set = co_await qmp_.set_capabilities(on, off, deadline);
-  if (!set) co_return fail(explain(set.error()));
+  std::vector<std::string> off;
+  UMBRA_CO_CHECK(co_await set_capabilities(qmp(), std::move(on), std::move(off), deadline));
   const qmp::MigrationParameters parameters{kUnparked, kDowntimeLimit};
-  UMBRA_CO_CHECK(co_await qmp_.set_parameters(parameters, deadline));
-  passes_ = 0;
+  UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
   parked_ = false;
-  status_ = qmp::MigrationStatus::kSetup;
-  auto started = co_await qmp_.migrate(uri, deadline);
-  if (!started) {
-    status_ = qmp::MigrationStatus::kNone;
-    co_return fail(started.error());
-  }
-  co_return Result<void>{};
+  watch_.set_status(MigrationStatus::kSetup);
+  const auto started = co_await qmp().migrate(std::move(uri), deadline);
+  if (started) co_return Result<void>{};
+  watch_.set_status(MigrationStatus::kNone);
+  co_return fail(started.error());
 }
 
 Task<void> Hold::adopt(Deadline deadline) {
-  UMBRA_CO_TRY(const auto info, co_await qmp_.migration(deadline));
-  status_ = info.status;
-  if (!active()) co_return fail(Errc::kNotFound, "no precopy is open");
+  UMBRA_CO_TRY(const auto info, co_await qmp().migration(deadline));
+  watch_.set_status(info.status);
+  if (!watch_.migrating()) co_return fail(Errc::kNotFound, "no precopy is open");
   co_return co_await park(deadline);
 }
 
 Task<void> Hold::park(Deadline deadline) {
   const qmp::MigrationParameters parameters{kParked, std::nullopt};
-  UMBRA_CO_CHECK(co_await qmp_.set_parameters(parameters, deadline));
+  UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
   parked_ = true;
   co_return Result<void>{};
 }
 
 Task<void> Hold::unpark(Deadline deadline) {
   const qmp::MigrationParameters parameters{kUnparked, std::nullopt};
-  UMBRA_CO_CHECK(co_await qmp_.set_parameters(parameters, deadline));
+  UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
   parked_ = false;
   co_return Result<void>{};
 }
 
 Task<void> Hold::cancel(Deadline deadline) {
-  UMBRA_CO_CHECK(co_await qmp_.migrate_cancel(deadline));
+  UMBRA_CO_CHECK(co_await qmp().migrate_cancel(deadline));
+  UMBRA_CO_TRY(const auto info, co_await qmp().migration(deadline));  // an event may have been missed
+  watch_.set_status(info.status);
   const auto over = [this] {
-    return status_ != qmp::MigrationStatus::kCancelling && status_ != qmp::MigrationStatus::kPreSwitchover && !active();
+    return !watch_.migrating() && watch_.status() != MigrationStatus::kPreSwitchover &&
+           watch_.status() != MigrationStatus::kDevice && watch_.status() != MigrationStatus::kCancelling;
   };
-  UMBRA_CO_TRY(const auto info, co_await qmp_.migration(deadline));  // an event may have been missed
-  status_ = info.status;
-  UMBRA_CO_CHECK(co_await changed_.until(over, deadline, "QEMU giving up the migration"));
-  if (status_ == qmp::MigrationStatus::kCompleted) co_return fail(Errc::kConflict, "the migration completed before it could be cancelled");
+  UMBRA_CO_CHECK(co_await watch_.changed().until(over, deadline, "QEMU giving up the migration"));
+  if (watch_.status() == MigrationStatus::kCompleted)
+    co_return fail(Errc::kConflict, "the migration completed before it could be cancelled");
   co_return Result<void>{};
 }
 

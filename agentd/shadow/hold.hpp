@@ -4,8 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "base/signal.hpp"
-#include "qmp/client.hpp"
+#include "agentd/shadow/watch.hpp"
 
 namespace umbra::shadow {
 
@@ -15,14 +14,12 @@ namespace umbra::shadow {
 /// QEMU (>= 8.1, migration/migration.c: migration_can_switchover) iterates for ever instead of switching over. With the
 /// guest stopped it no longer asks; that is the release.
 ///
-/// Agent strand only. Follows QEMU's events; `changed()` fires after each of them.
+/// Agent strand only.
 class Hold {
  public:
-  /// Takes over the monitor's events. `monitor` speaks to the primary's QEMU.
-  Hold(std::shared_ptr<qmp::Transport> monitor, asio::any_io_executor executor, Clock& clock);
-  ~Hold();
-  Hold(const Hold&) = delete;
-  Hold& operator=(const Hold&) = delete;
+  /// @param monitor speaks to the primary's QEMU
+  /// @param changed fires after each event of that QEMU
+  Hold(std::shared_ptr<qmp::Transport> monitor, Signal& changed) : watch_(std::move(monitor), changed) {}
 
   /// What the destination needs before its `migrate-incoming`.
   static Task<void> prepare_destination(qmp::Client destination, Deadline deadline);
@@ -30,7 +27,8 @@ class Hold {
   /// Starts the precopy towards `uri`, unparked.
   /// @error kUnsupported this QEMU lacks a capability; kConflict a migration, save or job is under way
   Task<void> open(std::string uri, Deadline deadline);
-  /// Takes over a precopy that is open already (after a restart of the agent). @error kNotFound none is
+  /// Takes over a precopy that is open already (after a restart of the agent), and parks it.
+  /// @error kNotFound none is open
   Task<void> adopt(Deadline deadline);
 
   /// Sends next to nothing from now on: 10 bytes/s, at which QEMU iterates some ten times a second.
@@ -43,26 +41,11 @@ class Hold {
   /// Fine when there is nothing to give up. @error kConflict it completed instead
   Task<void> cancel(Deadline deadline);
 
-  Task<qmp::MigrationInfo> counters(Deadline deadline) { return qmp_.migration(deadline); }
-
-  /// Dirty-bitmap syncs seen since open() or adopt().
-  std::uint64_t passes() const { return passes_; }
-  qmp::MigrationStatus status() const { return status_; }
-  bool active() const { return status_ == qmp::MigrationStatus::kSetup || status_ == qmp::MigrationStatus::kActive; }
-  /// When QEMU last stopped the guest, on this host's wall clock.
-  std::chrono::microseconds stopped_at() const { return stopped_at_; }
-  Signal& changed() { return changed_; }
-  qmp::Client& qmp() { return qmp_; }
+  const Watch& watch() const { return watch_; }
+  qmp::Client& qmp() { return watch_.qmp(); }
 
  private:
-  void on_event(const qmp::Event& event);
-
-  std::shared_ptr<qmp::Transport> monitor_;
-  qmp::Client qmp_;
-  Signal changed_;
-  qmp::MigrationStatus status_ = qmp::MigrationStatus::kNone;
-  std::uint64_t passes_ = 0;
-  std::chrono::microseconds stopped_at_{};
+  Watch watch_;
   bool parked_ = false;
 };
 

@@ -1,0 +1,26 @@
+#include "agentd/shadow/watch.hpp"
+
+namespace umbra::shadow {
+
+Watch::Watch(std::shared_ptr<qmp::Transport> monitor, Signal& changed)
+    : monitor_(std::move(monitor)), qmp_(monitor_), changed_(changed) {
+  monitor_->on_event([this](const qmp::Event& event) { on_event(event); });
+}
+
+Watch::~Watch() { monitor_->on_event({}); }
+
+void Watch::on_event(const qmp::Event& event) {
+  if (const auto* migration = std::get_if<qmp::MigrationEvent>(&event.what))
+    status_ = migration->status;
+  else if (std::holds_alternative<qmp::MigrationPassEvent>(event.what))
+    ++passes_;
+  else if (std::holds_alternative<qmp::StopEvent>(event.what))
+    stopped_at_ = event.at;
+  else if (std::holds_alternative<qmp::ResumeEvent>(event.what))
+    resumed_at_ = event.at;
+  else
+    return;
+  changed_.notify();
+}
+
+}  // namespace umbra::shadow

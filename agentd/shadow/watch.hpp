@@ -1,0 +1,45 @@
+/// What QEMU's events say about one side of a migration.
+#pragma once
+
+#include <memory>
+
+#include "base/signal.hpp"
+#include "qmp/client.hpp"
+
+namespace umbra::shadow {
+
+/// Follows one QEMU's events from its construction on, and wakes `changed` after each that matters here.
+/// Agent strand only; takes over the monitor's events for as long as it lives.
+class Watch {
+ public:
+  Watch(std::shared_ptr<qmp::Transport> monitor, Signal& changed);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  qmp::MigrationStatus status() const { return status_; }
+  /// What a query told, or what was just asked for: events that came before the watch began are lost.
+  void set_status(qmp::MigrationStatus status) { status_ = status; }
+  bool migrating() const { return status_ == qmp::MigrationStatus::kSetup || status_ == qmp::MigrationStatus::kActive; }
+  /// Dirty-bitmap syncs seen.
+  std::uint64_t passes() const { return passes_; }
+  /// When QEMU last stopped and resumed the guest, on this host's wall clock; zero when it has not been seen.
+  std::chrono::microseconds stopped_at() const { return stopped_at_; }
+  std::chrono::microseconds resumed_at() const { return resumed_at_; }
+
+  Signal& changed() { return changed_; }
+  qmp::Client& qmp() { return qmp_; }
+
+ private:
+  void on_event(const qmp::Event& event);
+
+  std::shared_ptr<qmp::Transport> monitor_;
+  qmp::Client qmp_;
+  Signal& changed_;
+  qmp::MigrationStatus status_ = qmp::MigrationStatus::kNone;
+  std::uint64_t passes_ = 0;
+  std::chrono::microseconds stopped_at_{};
+  std::chrono::microseconds resumed_at_{};
+};
+
+}  // namespace umbra::shadow
