@@ -36,6 +36,9 @@ class Client {
   Transport& transport() { return *transport_; }
 
  private:
+  Task<boost::json::value> run(std::string command, boost::json::object arguments, Deadline deadline);
+  Task<void> run_void(std::string command, boost::json::object arguments, Deadline deadline);
+
   std::shared_ptr<Transport> transport_;
 };
 

@@ -19,8 +19,9 @@ class Transport {
 
   virtual ~Transport() = default;
   /// Runs one command and gives the value of its "return" member.
-  /// @error kConflict, kInvalid or kNotFound as QEMU's error class says, with QEMU's text; kCorrupt the answer is not
-  ///        QMP; kTimeout; kUnavailable QEMU or the way to it is gone (the command may have run).
+  /// @error with QEMU's text, by its error class: kUnsupported no such command, kNotFound no such device, kConflict any
+  ///        other refusal; kCorrupt the answer is not QMP; kTimeout; kUnavailable QEMU or the way to it is gone (after
+  ///        these two the command may have run).
   virtual Task<boost::json::value> execute(std::string command, boost::json::object arguments, Deadline deadline) = 0;
   /// Replaces the handler of events. It is called on the owner's strand, in QEMU's order.
   virtual void on_event(EventHandler handler) = 0;

@@ -57,6 +57,7 @@ struct MigrationInfo {
   BytesPerSecond rate{};
   BytesPerSecond dirty_rate{};  ///< dirty-pages-rate times the page size
   std::string error;            ///< error-desc
+  std::vector<std::string> blocked_reasons;  ///< why QEMU would refuse to migrate this guest; empty when it would not
 };
 
 /// `migrate-set-parameters`; what is absent stays as it is.
