@@ -42,6 +42,7 @@ class Hold {
   Task<void> cancel(Deadline deadline);
 
   const Watch& watch() const { return watch_; }
+  Signal& changed() { return watch_.changed(); }
   qmp::Client& qmp() { return watch_.qmp(); }
 
  private:

@@ -1,0 +1,35 @@
+/// What all shadows of one source host share.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "agentd/network.hpp"
+#include "agentd/shadow/journal.hpp"
+#include "agentd/shadow/peer.hpp"
+#include "agentd/virt/hypervisor.hpp"
+
+namespace umbra::shadow {
+
+struct SourceConfig {
+  std::string node;                                   ///< this node's name
+  std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier
+  std::chrono::milliseconds hot_interval{500};        ///< hot tier
+};
+
+/// References outlive the shadows. Agent strand only.
+struct SourceContext {
+  asio::any_io_executor executor;
+  Clock& clock;
+  virt::Hypervisor& hypervisor;
+  agent::Network& network;
+  Journal& journal;
+  Peers& peers;
+  SourceConfig config;
+  /// Something worth telling the operator.
+  std::function<void(v1::Severity severity, const std::string& vm, const std::string& text)> note;
+  /// Some shadow's status has changed: report soon.
+  std::function<void()> changed;
+};
+
+}  // namespace umbra::shadow

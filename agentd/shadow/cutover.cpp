@@ -1,0 +1,221 @@
+#include "agentd/shadow/cutover.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
+namespace umbra::shadow {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace asio::experimental::awaitable_operators;
+using qmp::MigrationStatus;
+
+constexpr Deadline kCall = 3s;                // one QMP or peer call
+constexpr Deadline kConverge = 10s;           // two passes over what is dirty
+constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
+constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
+constexpr std::uint64_t kPassesToConverge = 2;  // the first sends what the refresh left, the second what was dirtied meanwhile
+
+std::chrono::microseconds wall_clock() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
+}
+
+double milliseconds(std::chrono::duration<double, std::milli> duration) { return duration.count(); }
+
+bool unknown(const Error& error) { return error.code == Errc::kTimeout || error.code == Errc::kUnavailable; }
+
+}  // namespace
+
+Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request, Progress progress)
+    : context_(context),
+      hold_(hold),
+      life_(life),
+      vm_(std::move(vm)),
+      request_(std::move(request)),
+      progress_(std::move(progress)),
+      standby_(context.peers.peer(request_.standby())),
+      asked_(std::chrono::steady_clock::now()) {
+  result_.set_vm(vm_.name());
+  result_.set_vm_uuid(vm_.uuid());
+  result_.set_from(context_.config.node);
+  result_.set_to(request_.standby().name());
+  result_.set_epoch(request_.epoch());
+  result_.set_reason(request_.reason());
+  result_.set_at_unix_ms(context_.clock.unix_ms());
+}
+
+double Cutover::since_asked() const { return milliseconds(std::chrono::steady_clock::now() - asked_); }
+
+/// Closes the phase that was entered before, and tells whoever watches.
+void Cutover::enter(std::string phase) {
+  const auto now = since_asked();
+  if (auto* phases = result_.mutable_phases(); !phases->empty())
+    phases->rbegin()->set_took_ms(now - phases->rbegin()->at_ms());
+  if (phase.empty()) return;
+  auto* entered = result_.add_phases();
+  entered->set_name(phase);
+  entered->set_at_ms(now);
+  v1::CutoverProgress progress;
+  progress.set_phase(std::move(phase));
+  progress.set_at_ms(now);
+  progress_(progress);
+}
+
+asio::awaitable<v1::CutoverResult> Cutover::run() {
+  enter("arm");
+  auto step = co_await arm();
+  if (step) {
+    enter("converge");
+    step = co_await converge();
+  }
+  if (step) {
+    enter("promise");
+    step = co_await life_.apply(Event::kPromise);
+  }
+  if (!step) {  // before the promise: the primary has not noticed
+    co_await give_up(step.error());
+    enter("");
+    co_return result_;
+  }
+  enter("flip");
+  step = co_await flip().run();
+  if (step) {
+    enter("stop");
+    step = co_await stop();
+  }
+  if (step) {
+    enter("hand over");
+    step = co_await hand_over();
+  }
+  if (step) {
+    result_.set_outcome(v1::OUTCOME_MOVED);
+    const auto written = co_await life_.apply(Event::kServe);
+    if (!written) {  // the standby has it in its journal, and its QEMU runs: recovery will find that
+      spdlog::error("{}: {}", vm_.name(), written.error());
+      life_.assume(Event::kServe);
+    }
+  } else {
+    enter("settle");
+    result_.set_detail(step.error().text());
+    result_.set_outcome(co_await settle(step.error().message));
+  }
+  enter("");
+  co_return result_;
+}
+
+/// Durable on both sides, and QEMU's rate limiter woken, all at once.
+Task<void> Cutover::arm() {
+  life_.set_cutover(request_.SerializeAsString());
+  v1::AcceptRequest accept;
+  accept.set_vm_uuid(vm_.uuid());
+  accept.set_epoch(request_.epoch());
+  accept.set_source(context_.config.node);
+  accepted_ = true;
+  auto [journaled, accepted, unparked] =
+      co_await (life_.apply(Event::kArm, request_.epoch()) && standby_->accept(std::move(accept), kCall) && hold_.unpark(kCall));
+  if (!accepted && !unknown(accepted.error())) accepted_ = false;
+  UMBRA_CO_CHECK(std::move(journaled));
+  UMBRA_CO_CHECK(std::move(accepted));
+  UMBRA_CO_CHECK(std::move(unparked));
+  co_return Result<void>{};
+}
+
+Task<void> Cutover::converge() {
+  const auto enough = hold_.watch().passes() + kPassesToConverge;
+  const auto done = [&] { return hold_.watch().passes() >= enough || !hold_.watch().migrating(); };
+  const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
+  UMBRA_CO_CHECK(co_await hold_.changed().until(done, deadline, "bringing the shadow up to date"));
+  if (!hold_.watch().migrating()) co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
+  co_return Result<void>{};
+}
+
+Task<void> Cutover::stop() {
+  UMBRA_CO_CHECK(co_await hold_.qmp().stop(kCall));
+  const auto released = [&] { return !hold_.watch().migrating(); };
+  UMBRA_CO_CHECK(co_await hold_.changed().until(released, kLastPages, "QEMU's pre-switchover"));
+  if (hold_.watch().status() != MigrationStatus::kPreSwitchover)
+    co_return fail(Errc::kConflict, "the migration failed while the last pages were sent");
+  co_return Result<void>{};
+}
+
+/// The word goes out together with the last state: the standby waits for both.
+Task<void> Cutover::hand_over() {
+  v1::ReleasedRequest released;
+  released.set_vm_uuid(vm_.uuid());
+  released.set_epoch(request_.epoch());
+  const auto sent = wall_clock();
+  const auto reach = since_asked();
+  auto [continued, resumed] = co_await (hold_.qmp().migrate_continue(kCall) && standby_->released(std::move(released), kResume));
+  const auto answered = wall_clock();
+  UMBRA_CO_CHECK(std::move(resumed));  // whatever QEMU answered here, the guest runs there
+  if (!continued) spdlog::warn("{}: migrate-continue: {}", vm_.name(), continued.error());
+
+  // Only differences of one host's clock are taken: STOP to sending here, arrival to RESUME there. What remains is the
+  // way of one message, half of the round trip at most known to be shared evenly.
+  const auto one_way = std::max(0.0, static_cast<double>((answered - sent).count() - resumed->held_us()) / 2000.0);
+  const auto there = static_cast<double>(resumed->resumed_after_us()) / 1000.0;
+  result_.set_blackout_ms(static_cast<double>((sent - hold_.watch().stopped_at()).count()) / 1000.0 + one_way + there);
+  result_.set_blackout_error_ms(one_way);
+  result_.set_reach_ms(reach + one_way + there);
+  co_return Result<void>{};
+}
+
+/// Before the promise.
+asio::awaitable<void> Cutover::give_up(Error error) {
+  result_.set_outcome(v1::OUTCOME_ABORTED);
+  result_.set_detail(error.text());
+  if (life_.phase() != Phase::kArmed) co_return;
+  if (!accepted_ && hold_.watch().migrating()) {  // the standby never took the epoch: the hold is as good as before
+    if (const auto kept = co_await life_.apply(Event::kDisarm); kept) co_return;
+  }
+  v1::RefuseRequest refuse;
+  refuse.set_vm_uuid(vm_.uuid());
+  refuse.set_epoch(request_.epoch());
+  refuse.set_why(error.message);
+  // Its answer does not matter here: nothing was promised, so the standby cannot be told that it was released.
+  const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
+  if (!refused) spdlog::warn("{}: giving up epoch {}: {}", vm_.name(), request_.epoch(), refused.error());
+  const auto cancelled = co_await hold_.cancel(kCall);
+  if (!cancelled) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+  const auto dropped = co_await life_.apply(Event::kDrop);
+  if (!dropped) life_.assume(Event::kDrop);
+}
+
+asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
+  v1::RefuseRequest refuse;
+  refuse.set_vm_uuid(vm_.uuid());
+  refuse.set_epoch(request_.epoch());
+  refuse.set_why(why);
+  const auto answer = co_await standby_->refuse(std::move(refuse), kResume);
+  if (!answer) {
+    spdlog::warn("{}: {} cannot say who owns it: {}", vm_.name(), request_.standby().name(), answer.error());
+    co_return v1::OUTCOME_UNDECIDED;
+  }
+  if (!answer->refused()) {  // it runs there; make sure that all routes say so
+    const auto routed = co_await flip().run();
+    if (!routed) spdlog::warn("{}: routes: {}", vm_.name(), routed.error());
+    const auto written = co_await life_.apply(Event::kServe);
+    if (!written) life_.assume(Event::kServe);
+    co_return v1::OUTCOME_MOVED;
+  }
+  const auto back = co_await take_back(why);
+  if (back) co_return v1::OUTCOME_REFUSED;
+  context_.note(v1::SEVERITY_ALERT, vm_.name(), fmt::format("cannot run it again on {}: {}", context_.config.node, back.error()));
+  co_return v1::OUTCOME_UNDECIDED;
+}
+
+/// The standby will never run it in this epoch: the guest runs here again.
+Task<void> Cutover::take_back(std::string why) {
+  co_await flip().abort();
+  const auto cancelled = co_await hold_.cancel(kCall);
+  // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the same.
+  if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
+  UMBRA_CO_TRY(const auto status, co_await hold_.qmp().status(kCall));
+  if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
+  UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));
+  context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("cutover to {} refused, it runs on {} again: {}", request_.standby().name(), context_.config.node, why));
+  co_return Result<void>{};
+}
+
+}  // namespace umbra::shadow

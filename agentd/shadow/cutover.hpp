@@ -1,0 +1,73 @@
+/// One cutover, from the source's side: exactly one owner, whatever dies.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "agentd/shadow/context.hpp"
+#include "agentd/shadow/hold.hpp"
+#include "agentd/shadow/life.hpp"
+#include "netswitch/flip.hpp"
+
+namespace umbra::shadow {
+
+/// Takes a held shadow through armed and promised to moved, or back.
+///
+///     source                                   standby                         edges, other hosts
+///       | accept(epoch) -----------------------> | durable: armed
+///       | unpark, journal: armed                 |
+///       | (two passes: what is left is milliseconds)
+///       | journal: promised                      |
+///       | point(VM → tap) ---------------------> |
+///       | point(VM → standby) -----------------------------------------------> |
+///       | own route → standby                    |
+///       | stop; QEMU: pre-switchover             |
+///       | migrate-continue, released(epoch) ---> | memory complete, resume, journal: moved
+///       | <------------------------ RESUME at …  |
+///       | journal: moved
+///
+/// Before the promise every failure leaves the primary running, untouched. After it only the standby's durable refusal
+/// makes the source run the guest again; while it cannot be asked, settle() must be called again later.
+/// Agent strand only. Cancelling it would leave the question open: callers do not.
+class Cutover {
+ public:
+  using Progress = std::function<void(const v1::CutoverProgress&)>;
+
+  /// @param vm the primary, with its addresses
+  Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request, Progress progress);
+
+  /// The whole of it, for a shadow that is warm or hot. Ends with the life in warm (disarmed), dropped, moved, or, where
+  /// the outcome is OUTCOME_UNDECIDED, still in promised.
+  asio::awaitable<v1::CutoverResult> run();
+
+  /// For a life in promised: asks the standby to refuse, and acts on its answer. Also the whole recovery from a crash.
+  /// @return OUTCOME_MOVED, OUTCOME_REFUSED (the primary runs again), or OUTCOME_UNDECIDED: try again later
+  asio::awaitable<v1::Outcome> settle(std::string why);
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+
+  Task<void> arm();
+  Task<void> converge();
+  Task<void> stop();
+  Task<void> hand_over();
+  Task<void> take_back(std::string why);
+  asio::awaitable<void> give_up(Error error);
+  netswitch::Flip flip();
+  netswitch::Flip::Step pointing(std::string name, netswitch::Flip::Place place, std::shared_ptr<Peer> peer);
+  void enter(std::string phase);
+  double since_asked() const;
+
+  SourceContext& context_;
+  Hold& hold_;
+  Life& life_;
+  v1::Vm vm_;
+  v1::CutoverRequest request_;
+  Progress progress_;
+  std::shared_ptr<Peer> standby_;
+  Time asked_;
+  bool accepted_ = false;  ///< the standby may have accepted: it must be asked to refuse before anything else
+  v1::CutoverResult result_;
+};
+
+}  // namespace umbra::shadow

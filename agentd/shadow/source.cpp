@@ -1,0 +1,482 @@
+#include "agentd/shadow/source.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace umbra::shadow {
+namespace {
+
+using namespace std::chrono_literals;
+using qmp::MigrationStatus;
+
+constexpr Deadline kCall = 5s;
+constexpr Deadline kStage = 40s;        // the standby starts a QEMU
+constexpr Deadline kFirstCopy = 30min;  // a big guest over a slow link
+constexpr Deadline kRefresh = 60s;
+constexpr auto kObserve = 250ms;        // between looks at a running copy
+constexpr auto kLeastBackoff = 1s;
+constexpr auto kMostBackoff = 60s;
+constexpr std::uint64_t kPassesOfARefresh = 2;
+
+}  // namespace
+
+/// A cutover that somebody waits for.
+struct Source::Pending {
+  v1::CutoverRequest request;
+  Cutover::Progress progress;
+  std::optional<Result<v1::CutoverResult>> answer;
+};
+
+Source::Source(SourceContext& context, std::string vm_uuid)
+    : Source(context, Record{std::move(vm_uuid), Side::kSource, Phase::kProfile, 0, {}, {}}) {}
+
+Source::Source(SourceContext& context, Record record)
+    : context_(context),
+      uuid_(record.vm_uuid),
+      life_(context.journal, std::move(record)),
+      changed_(context.executor, context.clock) {
+  status_.set_vm_uuid(uuid_);
+  status_.set_source(context_.config.node);
+}
+
+Source::~Source() = default;
+
+void Source::stop() {
+  stopping_ = true;
+  changed_.notify();
+}
+
+void Source::want(v1::KeepShadowRequest wish) {
+  wish_ = std::move(wish);
+  backoff_ = 0ms;
+  changed_.notify();
+}
+
+void Source::unwant(std::string why) {
+  wish_.reset();
+  unwanted_because_ = std::move(why);
+  changed_.notify();
+}
+
+void Source::domain_changed() {
+  backoff_ = 0ms;
+  changed_.notify();
+}
+
+void Source::hypervisor_changed(bool up) {
+  hypervisor_up_ = up;
+  reattach_ = true;  // the monitor's events stopped with the connection
+  changed_.notify();
+}
+
+Task<v1::CutoverResult> Source::cutover(v1::CutoverRequest request, Cutover::Progress progress) {
+  if (pending_) co_return fail(Errc::kConflict, "a cutover of {} is under way", vm_.name());
+  if (!held())
+    co_return fail({Errc::kConflict, fmt::format("the shadow of {} is {}", vm_.name().empty() ? uuid_ : vm_.name(), to_string(life_.phase())),
+                    "it must be warm or hot first: umbractl shadow keep"});
+  if (request.epoch() <= life_.epoch())
+    co_return fail(Errc::kConflict, "epoch {} is not newer than {}", request.epoch(), life_.epoch());
+  if (request.standby().name() != built_.standby().name())
+    co_return fail({Errc::kConflict, fmt::format("the shadow of {} is on {}, not on {}", vm_.name(), built_.standby().name(), request.standby().name()),
+                    "umbractl migrate builds one where it is asked to"});
+  const auto pending = std::make_shared<Pending>(Pending{std::move(request), std::move(progress), std::nullopt});
+  pending_ = pending;
+  changed_.notify();
+  while (!pending->answer) co_await changed_.wait_until(Signal::TimePoint::max());
+  co_return *pending->answer;
+}
+
+asio::awaitable<void> Source::run() {
+  co_await recover();
+  while (!stopping_ && !moved()) {
+    if (life_.phase() == Phase::kPromised) {
+      co_await settle();
+      continue;
+    }
+    const auto stepped = co_await step();
+    if (!stepped) co_await failed(stepped.error());
+    context_.changed();
+  }
+  if (pending_) {
+    pending_->answer = fail(Errc::kCancelled, "the agent stops");
+    pending_.reset();
+    changed_.notify();
+  }
+  if (moved()) co_await leave();
+}
+
+/// One step towards what is wanted, or a wait until something changes.
+Task<void> Source::step() {
+  const bool exists = life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped;
+  if (reattach_ && hypervisor_up_ && exists) UMBRA_CO_CHECK(co_await reattach());
+  if (!hypervisor_up_) {  // unknown is not gone: whatever is held stays held
+    co_await pause(kMostBackoff);
+    co_return Result<void>{};
+  }
+  const bool fits = wish_ && built_.standby().name() == wish_->standby().name() && wish_->tier() != v1::TIER_PROFILE &&
+                    !(hold_ && wish_->tier() == v1::TIER_STAGED);  // a precopy cannot be unsent: staging begins anew
+  if (exists && !fits) co_return co_await drop(wish_ ? "another shadow is wanted" : unwanted_because_);
+  switch (life_.phase()) {
+    case Phase::kProfile:
+    case Phase::kDropped:
+      if (wish_ && wish_->tier() != v1::TIER_PROFILE) co_return co_await stage();
+      break;
+    case Phase::kStaged:
+      if (wish_->tier() >= v1::TIER_WARM) co_return co_await precopy();
+      break;
+    case Phase::kWarm:
+    case Phase::kHot:
+      co_return co_await keep();
+    case Phase::kStaging:
+    case Phase::kPrecopy:
+    case Phase::kArmed:
+    case Phase::kPromised:
+    case Phase::kMoved:
+      co_return fail(Errc::kInternal, "no step begins while {}", to_string(life_.phase()));  // steps leave these behind
+  }
+  co_await pause(kMostBackoff);
+  co_return Result<void>{};
+}
+
+Task<virt::Domain> Source::primary() {
+  UMBRA_CO_TRY(auto domain, co_await context_.hypervisor.domain(uuid_, kCall));
+  vm_ = describe(domain);
+  status_.set_vm_name(domain.name);
+  if (domain.state != virt::DomainState::kRunning) co_return fail(Errc::kConflict, "{} does not run", domain.name);
+  if (!domain.refusal.empty()) co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", domain.name, domain.refusal);
+  co_return domain;
+}
+
+v1::Vm Source::describe(const virt::Domain& domain) const {
+  v1::Vm vm;
+  vm.set_uuid(domain.uuid);
+  vm.set_name(domain.name);
+  vm.set_persistent(domain.persistent);
+  vm.set_memory_bytes(domain.memory.count);
+  vm.set_vcpus(domain.vcpus);
+  vm.set_mac(domain.mac);
+  vm.set_tap(domain.tap);
+  for (const auto& address : domain.addresses) vm.add_addresses(address);
+  return vm;
+}
+
+Task<void> Source::stage() {
+  UMBRA_CO_TRY(const auto domain, co_await primary());
+  v1::StageRequest request;
+  *request.mutable_vm() = vm_;
+  request.set_source(context_.config.node);
+  UMBRA_CO_TRY(*request.mutable_domain_xml(), co_await context_.hypervisor.migratable_xml(uuid_, kCall));
+  if (domain.persistent)
+    UMBRA_CO_TRY(*request.mutable_inactive_xml(), co_await context_.hypervisor.inactive_xml(uuid_, kCall));
+  built_ = *wish_;
+  standby_ = context_.peers.peer(built_.standby());
+  life_.set_wish(built_.SerializeAsString());
+  UMBRA_CO_CHECK(co_await life_.apply(Event::kStage));
+  status_ = {};
+  status_.set_vm_uuid(uuid_);
+  status_.set_vm_name(domain.name);
+  status_.set_source(context_.config.node);
+  context_.changed();
+  UMBRA_CO_TRY(const auto reply, co_await standby_->stage(std::move(request), kStage));
+  UMBRA_CO_CHECK(co_await life_.apply(Event::kStaged));
+  migration_uri_ = reply.migration_uri();
+  co_return Result<void>{};
+}
+
+Task<void> Source::precopy() {
+  UMBRA_CO_TRY(const auto domain, co_await primary());
+  UMBRA_CO_CHECK(co_await life_.apply(Event::kMigrate));
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+  const auto base = hold_->watch().passes();
+  UMBRA_CO_CHECK(co_await hold_->open(migration_uri_, kCall));
+  const auto line = fmt::format("[umbra] a shadow of this VM is held on {}: hot-plug, save and migration are refused until "
+                                "'umbractl shadow drop {}'",
+                                built_.standby().name(), domain.name);
+  const auto annotated = co_await context_.hypervisor.annotate(uuid_, line, kCall);
+  if (!annotated) spdlog::warn("{}: cannot annotate the domain: {}", domain.name, annotated.error());
+  const auto end = context_.clock.steady() + kFirstCopy;
+  while (hold_->watch().passes() < base + kPassesOfARefresh) {
+    if (!hold_->watch().migrating()) co_return fail(Errc::kUnavailable, "the copy of its memory broke off");
+    if (!wish_ || stopping_ || !hypervisor_up_) co_return fail(Errc::kCancelled, "given up during the first copy");
+    if (context_.clock.steady() >= end) co_return fail(Errc::kTimeout, "the first copy of its memory did not end within {} s", kFirstCopy.count() / 1000);
+    UMBRA_CO_CHECK(co_await observe());
+    co_await pause(kObserve);
+  }
+  UMBRA_CO_CHECK(co_await hold_->park(kCall));
+  UMBRA_CO_CHECK(co_await life_.apply(Event::kSynced));
+  status_.set_refreshed_at_unix_ms(context_.clock.unix_ms());
+  refresh_due_ = context_.clock.steady() + interval();
+  backoff_ = 0ms;
+  UMBRA_CO_CHECK(co_await observe());
+  context_.note(v1::SEVERITY_INFO, domain.name, fmt::format("shadow on {} is warm", built_.standby().name()));
+  co_return Result<void>{};
+}
+
+std::chrono::milliseconds Source::interval() const {
+  if (life_.phase() == Phase::kHot) return context_.config.hot_interval;
+  const auto asked = wish_ ? wish_->refresh_interval_ms() : 0;
+  return asked > 0 ? std::chrono::milliseconds(asked) : context_.config.refresh_interval;
+}
+
+/// Warm or hot: looks whether the hold still stands, then does the next thing that is due.
+Task<void> Source::keep() {
+  const auto& watch = hold_->watch();
+  if (watch.status() == MigrationStatus::kPreSwitchover) {  // something paused the guest; nobody authorised a cutover
+    context_.note(v1::SEVERITY_WARNING, vm_.name(), "the guest was paused, which lifted the hold; the shadow will be rebuilt");
+    co_return fail(Errc::kConflict, "the guest was paused");
+  }
+  if (!watch.migrating()) co_return fail(Errc::kUnavailable, "the hold was lost");
+  if (pending_) co_return co_await perform(pending_);
+  if (built_.SerializeAsString() != wish_->SerializeAsString()) {
+    built_ = *wish_;
+    life_.set_wish(built_.SerializeAsString());
+    refresh_due_ = std::min(refresh_due_, context_.clock.steady() + interval());
+  }
+  const bool hot = wish_->tier() == v1::TIER_HOT;
+  if (hot != (life_.phase() == Phase::kHot)) {
+    UMBRA_CO_CHECK(co_await life_.apply(hot ? Event::kHeat : Event::kCool));
+    refresh_due_ = context_.clock.steady() + interval();
+    context_.changed();
+  }
+  if (context_.clock.steady() >= refresh_due_) co_return co_await refresh();
+  co_await changed_.wait_until(refresh_due_);
+  co_return Result<void>{};
+}
+
+/// Brings the shadow up to date and parks again. A cutover that is asked meanwhile finds the hold unparked: just right.
+Task<void> Source::refresh() {
+  const auto begun = context_.clock.steady();
+  const auto since_last = context_.clock.unix_ms() - status_.refreshed_at_unix_ms();
+  const auto sent_before = status_.transferred_bytes();
+  refresh_due_ = std::max(refresh_due_ + interval(), begun);  // keeps its beat, but never runs after lost ones
+  const auto& watch = hold_->watch();
+  const auto enough = watch.passes() + kPassesOfARefresh;
+  UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
+  const auto done = [&] { return watch.passes() >= enough || !watch.migrating() || pending_ || stopping_ || !hypervisor_up_; };
+  const auto refreshed = co_await changed_.until(done, kRefresh, "the refresh");
+  if (pending_ || !watch.migrating() || !hypervisor_up_) co_return Result<void>{};  // keep() looks after it
+  UMBRA_CO_CHECK(co_await hold_->park(kCall));
+  if (!refreshed) {
+    status_.set_detail("the guest dirties its memory faster than the link carries it");
+    co_return Result<void>{};
+  }
+  status_.set_detail("");
+  status_.set_refreshed_at_unix_ms(context_.clock.unix_ms());
+  status_.set_last_refresh_ms(std::chrono::duration_cast<std::chrono::milliseconds>(context_.clock.steady() - begun).count());
+  status_.set_refreshes(status_.refreshes() + 1);
+  UMBRA_CO_CHECK(co_await observe());
+  if (since_last > 0 && status_.transferred_bytes() >= sent_before)
+    status_.set_dirty_bytes_per_second(static_cast<double>(status_.transferred_bytes() - sent_before) * 1000.0 / static_cast<double>(since_last));
+  co_return Result<void>{};
+}
+
+/// Takes QEMU's counters into the status.
+Task<void> Source::observe() {
+  UMBRA_CO_TRY(const auto info, co_await hold_->qmp().migration(kCall));
+  status_.set_total_bytes(info.total.count);
+  status_.set_transferred_bytes(info.transferred.count);
+  status_.set_remaining_bytes(info.remaining.count);
+  status_.set_rate_bytes_per_second(static_cast<double>(info.rate.count));
+  if (life_.phase() == Phase::kPrecopy) status_.set_dirty_bytes_per_second(static_cast<double>(info.dirty_rate.count));
+  context_.changed();
+  co_return Result<void>{};
+}
+
+Task<void> Source::perform(std::shared_ptr<Pending> pending) {
+  Cutover cutover(context_, *hold_, life_, vm_, pending->request, pending->progress);
+  const auto result = co_await cutover.run();
+  last_cutover_ = result;
+  const auto severity = result.outcome() == v1::OUTCOME_MOVED       ? v1::SEVERITY_INFO
+                        : result.outcome() == v1::OUTCOME_UNDECIDED ? v1::SEVERITY_ALERT
+                                                                    : v1::SEVERITY_WARNING;
+  context_.note(severity, vm_.name(), fmt::format("cutover to {} (epoch {}): {}, blackout {:.1f} ms{}{}", result.to(), result.epoch(),
+                                                  v1::Outcome_Name(result.outcome()), result.blackout_ms(),
+                                                  result.detail().empty() ? "" : ": ", result.detail()));
+  pending->answer = result;
+  pending_.reset();
+  changed_.notify();
+  if (life_.phase() == Phase::kDropped) {
+    hold_.reset();
+    co_await pause(kLeastBackoff);
+  } else if (held()) {
+    UMBRA_CO_CHECK(co_await hold_->park(kCall));
+  }
+  co_return Result<void>{};
+}
+
+/// Ends whatever there is of the shadow, on both sides. What cannot be done now is done by the standby when it finds
+/// the migration broken off.
+Task<void> Source::drop(std::string why) {
+  if (pending_) {
+    pending_->answer = fail(Errc::kConflict, "the shadow was lost: {}", why);
+    pending_.reset();
+  }
+  if (hold_) {
+    const auto cancelled = co_await hold_->cancel(kCall);
+    if (!cancelled && cancelled.error().code != Errc::kNotFound) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+    const auto cleared = co_await context_.hypervisor.annotate(uuid_, "", kCall);
+    if (!cleared && cleared.error().code != Errc::kNotFound) spdlog::warn("{}: {}", vm_.name(), cleared.error());
+    hold_.reset();
+  }
+  if (standby_) {
+    v1::DiscardRequest discard;
+    discard.set_vm_uuid(uuid_);
+    discard.set_why(why);
+    const auto discarded = co_await standby_->discard(std::move(discard), kCall);
+    if (!discarded) spdlog::warn("{}: discarding the shadow on {}: {}", vm_.name(), built_.standby().name(), discarded.error());
+  }
+  UMBRA_CO_CHECK(co_await life_.apply(Event::kDrop));
+  status_.set_detail(why);
+  context_.note(v1::SEVERITY_INFO, vm_.name(), fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
+  changed_.notify();
+  co_return Result<void>{};
+}
+
+/// After libvirt came back: its QEMU and the hold in it lived on.
+Task<void> Source::reattach() {
+  reattach_ = false;
+  const auto domain = co_await primary();
+  if (!domain && domain.error().code == Errc::kUnavailable) {
+    reattach_ = true;
+    co_return fail(domain.error());
+  }
+  if (!domain) co_return fail(domain.error());
+  if (!hold_) co_return Result<void>{};
+  hold_.reset();  // the new one takes over the monitor's events
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+  UMBRA_CO_CHECK(co_await hold_->adopt(kCall));
+  co_return Result<void>{};
+}
+
+/// A step failed: drop what is there, and try again later. While libvirt is away nothing is dropped.
+asio::awaitable<void> Source::failed(Error error) {
+  status_.set_detail(error.text());
+  if (!hypervisor_up_ || error.code == Errc::kUnavailable || error.code == Errc::kTimeout)
+    spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
+  if (!hypervisor_up_) co_return;
+  if (life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped && life_.phase() != Phase::kPromised && !moved()) {
+    const auto why = error.message;
+    const auto dropped = co_await drop(why);
+    if (!dropped) spdlog::error("{}: {}", vm_.name(), dropped.error());
+    status_.set_detail(error.text());
+  }
+  backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
+  const auto until = context_.clock.steady() + backoff_;
+  const auto waited = backoff_;
+  // A new wish or a change of the domain resets the back-off, and so ends the wait.
+  while (!stopping_ && backoff_ == waited && context_.clock.steady() < until) co_await changed_.wait_until(until);
+}
+
+asio::awaitable<void> Source::pause(std::chrono::milliseconds at_most) {
+  co_await changed_.wait_until(context_.clock.steady() + at_most);
+}
+
+/// Acts on the phase that an earlier life of the agent wrote last. QEMU and the standby know the truth.
+asio::awaitable<void> Source::recover() {
+  const auto& record = life_.record();
+  if (!record.wish.empty() && built_.ParseFromString(record.wish)) {
+    if (!wish_) wish_ = built_;
+    standby_ = context_.peers.peer(built_.standby());
+  }
+  const auto domain = co_await primary();
+  if (!domain) spdlog::info("{}: {}", uuid_, domain.error());
+  switch (life_.phase()) {
+    case Phase::kProfile:
+    case Phase::kDropped:
+      break;
+    case Phase::kStaging:
+    case Phase::kStaged:
+    case Phase::kPrecopy:
+    case Phase::kArmed: {  // half made, or a cutover that promised nothing
+      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+      if (life_.phase() == Phase::kArmed) {
+        v1::RefuseRequest refuse;
+        refuse.set_vm_uuid(uuid_);
+        refuse.set_epoch(life_.epoch());
+        refuse.set_why("the source's agent was restarted before it promised");
+        const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
+        if (!refused) spdlog::warn("{}: {}", uuid_, refused.error());
+      }
+      const auto dropped = co_await drop("the agent was restarted");
+      if (!dropped) spdlog::error("{}: {}", uuid_, dropped.error());
+      break;
+    }
+    case Phase::kWarm:
+    case Phase::kHot: {
+      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+      const auto adopted = co_await hold_->adopt(kCall);
+      if (adopted) {
+        refresh_due_ = context_.clock.steady();
+        spdlog::info("{}: took up the hold towards {}", vm_.name(), built_.standby().name());
+        break;
+      }
+      if (hypervisor_up_) {
+        const auto dropped = co_await drop(adopted.error().message);
+        if (!dropped) spdlog::error("{}: {}", uuid_, dropped.error());
+      }
+      break;
+    }
+    case Phase::kPromised:
+      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+      break;  // run() settles it
+    case Phase::kMoved:
+      break;  // run() leaves
+  }
+}
+
+/// In promised: asks until the standby has answered for certain.
+asio::awaitable<void> Source::settle() {
+  v1::CutoverRequest request;
+  if (!request.ParseFromString(life_.record().cutover)) {
+    context_.note(v1::SEVERITY_ALERT, vm_.name(), "the journal's record of its cutover is damaged: look at both hosts, then resume it on one");
+    co_await pause(kMostBackoff);
+    co_return;
+  }
+  Cutover cutover(context_, *hold_, life_, vm_, request, [](const auto&) {});
+  const auto outcome = co_await cutover.settle("the cutover broke off");
+  if (outcome == v1::OUTCOME_UNDECIDED) {
+    if (backoff_ == 0ms)
+      context_.note(v1::SEVERITY_ALERT, vm_.name(),
+                    fmt::format("nobody can say whether it runs on {}; it stays as it is here until {} answers", request.standby().name(), request.standby().name()));
+    backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, 10s);
+    co_await pause(backoff_);
+    co_return;
+  }
+  if (last_cutover_) last_cutover_->set_outcome(outcome);
+  backoff_ = 0ms;
+  if (outcome == v1::OUTCOME_REFUSED) hold_.reset();
+}
+
+/// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.
+asio::awaitable<void> Source::leave() {
+  hold_.reset();
+  const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
+  if (domain && domain->state == virt::DomainState::kRunning) {  // cannot be: QEMU does not run a guest that it sent away
+    context_.note(v1::SEVERITY_ALERT, vm_.name(), fmt::format("was moved away but runs on {}", context_.config.node));
+    co_return;
+  }
+  if (domain) {
+    if (domain->state != virt::DomainState::kShutOff) {
+      const auto destroyed = co_await context_.hypervisor.destroy(uuid_, kCall);
+      if (!destroyed) spdlog::warn("{}: {}", vm_.name(), destroyed.error());
+    }
+    if (domain->persistent) {
+      const auto undefined = co_await context_.hypervisor.undefine(uuid_, kCall);
+      if (!undefined) spdlog::warn("{}: {}", vm_.name(), undefined.error());
+    }
+  }
+  const auto detached = context_.network.detach(uuid_);
+  if (!detached) spdlog::warn("{}: {}", vm_.name(), detached.error());
+  status_.set_detail(fmt::format("moved to {}", built_.standby().name()));
+  context_.changed();
+}
+
+v1::Shadow Source::status() const {
+  auto status = status_;
+  status.set_standby((wish_ ? *wish_ : built_).standby().name());
+  status.set_tier(wish_ ? wish_->tier() : v1::TIER_PROFILE);
+  status.set_phase(static_cast<v1::ShadowPhase>(life_.phase()));
+  status.set_refresh_interval_ms(interval().count());
+  return status;
+}
+
+}  // namespace umbra::shadow

@@ -1,0 +1,90 @@
+/// One VM's shadow, from the host that runs the VM.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agentd/shadow/context.hpp"
+#include "agentd/shadow/cutover.hpp"
+
+namespace umbra::shadow {
+
+/// Builds the shadow that is wanted, keeps it fresh, cuts over, and rebuilds it when it is lost.
+///
+/// One coroutine, run(), does everything that changes anything; the other calls leave a wish and wake it. So no two
+/// steps of one shadow ever overlap. run() ends only when the VM has moved away or the agent stops.
+/// Agent strand only.
+class Source {
+ public:
+  Source(SourceContext& context, std::string vm_uuid);
+  /// Takes up a record from the journal.
+  Source(SourceContext& context, Record record);
+  ~Source();
+
+  asio::awaitable<void> run();
+  /// run() ends soon; the hold stays open in QEMU, for the agent's next life.
+  void stop();
+
+  /// The newest wish wins.
+  void want(v1::KeepShadowRequest wish);
+  void unwant(std::string why);
+  bool wanted() const { return wish_.has_value(); }
+
+  /// @error kConflict no shadow is held, another cutover runs, or an old epoch
+  Task<v1::CutoverResult> cutover(v1::CutoverRequest request, Cutover::Progress progress);
+  const std::optional<v1::CutoverResult>& last_cutover() const { return last_cutover_; }
+
+  /// From the agent: something about this domain changed in libvirt, or libvirt came or went.
+  void domain_changed();
+  void hypervisor_changed(bool up);
+
+  v1::Shadow status() const;
+  Phase phase() const { return life_.phase(); }
+  /// After run(): did the VM move away?
+  bool moved() const { return life_.phase() == Phase::kMoved; }
+
+ private:
+  struct Pending;
+
+  Task<void> step();
+  Task<void> stage();
+  Task<void> precopy();
+  Task<void> keep();
+  Task<void> refresh();
+  Task<void> perform(std::shared_ptr<Pending> pending);
+  Task<void> reattach();
+  Task<void> observe();
+  Task<void> drop(std::string why);
+  asio::awaitable<void> recover();
+  asio::awaitable<void> settle();
+  asio::awaitable<void> leave();
+  asio::awaitable<void> failed(Error error);
+  asio::awaitable<void> pause(std::chrono::milliseconds at_most);
+  Task<virt::Domain> primary();
+  v1::Vm describe(const virt::Domain& domain) const;
+  std::chrono::milliseconds interval() const;
+  bool held() const { return life_.phase() == Phase::kWarm || life_.phase() == Phase::kHot; }
+
+  SourceContext& context_;
+  std::string uuid_;
+  Life life_;
+  Signal changed_;
+  std::unique_ptr<Hold> hold_;
+  std::shared_ptr<Peer> standby_;
+  std::optional<v1::KeepShadowRequest> wish_;
+  v1::KeepShadowRequest built_;  ///< the wish that what exists was built for
+  v1::Vm vm_;
+  std::string migration_uri_;  ///< where the staged shadow listens
+  std::string unwanted_because_;
+  std::shared_ptr<Pending> pending_;
+  std::optional<v1::CutoverResult> last_cutover_;
+  v1::Shadow status_;
+  Signal::TimePoint refresh_due_{};
+  std::chrono::milliseconds backoff_{0};
+  bool hypervisor_up_ = true;
+  bool reattach_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace umbra::shadow

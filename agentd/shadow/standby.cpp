@@ -1,0 +1,375 @@
+#include "agentd/shadow/standby.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "agentd/virt/domain_xml.hpp"
+
+namespace umbra::shadow {
+namespace {
+
+using namespace std::chrono_literals;
+using qmp::MigrationStatus;
+
+constexpr Deadline kCall = 5s;           // one libvirt or QMP call
+constexpr Deadline kStart = 30s;         // starting a QEMU; the first one after libvirtd's start pays its probing
+constexpr Deadline kLock = 10s;
+constexpr Deadline kLastPages = 10s;     // from released to memory complete
+
+std::chrono::microseconds wall_clock() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
+}
+
+}  // namespace
+
+struct Standby::Shadow {
+  Shadow(asio::any_io_executor executor, Clock& clock, Journal& journal, Record record)
+      : life(journal, std::move(record)), lock(executor, clock), changed(executor, clock) {}
+
+  v1::StageRequest request;
+  Life life;
+  std::uint16_t port = 0;
+  bool gone = false;  // its QEMU has ended
+  Mutex lock;
+  Signal changed;
+  std::unique_ptr<Watch> watch;
+
+  const std::string& uuid() const { return request.vm().uuid(); }
+  const std::string& name() const { return request.vm().name(); }
+};
+
+Standby::Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor& hypervisor, agent::Network& network,
+                 Journal& journal, StandbyConfig config, Hooks hooks)
+    : executor_(std::move(executor)),
+      clock_(clock),
+      hypervisor_(hypervisor),
+      network_(network),
+      journal_(journal),
+      config_(std::move(config)),
+      hooks_(std::move(hooks)) {}
+
+Standby::~Standby() = default;
+
+bool Standby::holds(const std::string& vm_uuid) const { return shadows_.contains(vm_uuid); }
+
+Standby::Shadow* Standby::find(const std::string& vm_uuid) {
+  const auto found = shadows_.find(vm_uuid);
+  return found == shadows_.end() ? nullptr : found->second.get();
+}
+
+void Standby::forget(const std::string& vm_uuid) {
+  const auto found = shadows_.find(vm_uuid);
+  if (found == shadows_.end()) return;
+  ports_.erase(found->second->port);
+  found->second->watch.reset();
+  shadows_.erase(found);
+}
+
+Task<Bytes> Standby::free_memory() {
+  UMBRA_CO_TRY(const auto host, co_await hypervisor_.host(kCall));
+  UMBRA_CO_TRY(const auto domains, co_await hypervisor_.domains(kCall));
+  Bytes promised = config_.reserve;
+  for (const auto& domain : domains)
+    if (domain.state != virt::DomainState::kShutOff && !holds(domain.uuid)) promised = promised + domain.memory;
+  for (const auto& [uuid, shadow] : shadows_) promised = promised + Bytes{shadow->request.vm().memory_bytes()};
+  co_return (config_.memory.count != 0 ? config_.memory : host.memory_total) - promised;
+}
+
+Task<void> Standby::admit(v1::Vm vm) {
+  if (const auto refusal = hooks_.refusal(); !refusal.empty())
+    co_return fail({Errc::kUnsupported, fmt::format("{} takes no shadows: {}", config_.node, refusal),
+                    "umbractl doctor shows the proof of the hold"});
+  UMBRA_CO_TRY(const auto free, co_await free_memory());
+  if (free.count < vm.memory_bytes())
+    co_return fail({Errc::kExhausted,
+                    fmt::format("{} has {} free for shadows, {} needs {}", config_.node, to_string(free), vm.name(),
+                                to_string(Bytes{vm.memory_bytes()})),
+                    "choose another host, or drop a shadow there"});
+  const auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
+  if (existing)
+    co_return fail({Errc::kConflict, fmt::format("{} has a domain {} of its own already", config_.node, vm.name()),
+                    "if it is a left-over definition, virsh undefine it there; if it runs there, the VM runs twice: look at once"});
+  if (existing.error().code != Errc::kNotFound) co_return fail(existing.error());
+  co_return Result<void>{};
+}
+
+Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
+  const auto uuid = request.vm().uuid();
+  if (auto* old = find(uuid); old != nullptr) {  // the source begins anew: what is there has half a memory
+    v1::DiscardRequest discarded;
+    discarded.set_vm_uuid(uuid);
+    discarded.set_why("staged anew");
+    UMBRA_CO_CHECK(co_await discard(std::move(discarded)));
+  }
+  Record record{uuid, Side::kStandby, Phase::kProfile, epochs_[uuid], request.SerializeAsString(), {}};
+  auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, std::move(record));
+  shadow->request = std::move(request);
+  UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "staging the shadow"));
+  UMBRA_CO_CHECK(co_await admit(shadow->request.vm()));
+  if (!shadows_.emplace(uuid, shadow).second)
+    co_return fail(Errc::kConflict, "{} is being staged already", shadow->name());
+  auto staged = co_await stage_locked(*shadow);
+  if (!staged) co_await drop(*shadow, Event::kDrop, staged.error().message);
+  co_return staged;
+}
+
+Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
+  UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStage));
+  UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
+  UMBRA_CO_TRY(const auto xml, virt::shadow_xml(shadow.request.domain_xml()));
+  UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
+  shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
+  UMBRA_CO_CHECK(co_await Hold::prepare_destination(shadow.watch->qmp(), kCall));
+  v1::StageReply reply;
+  UMBRA_CO_TRY(*reply.mutable_migration_uri(), co_await listen(shadow));
+  UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStaged));
+  hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow staged for {}", shadow.request.source()));
+  co_return reply;
+}
+
+/// Makes the shadow's QEMU listen on a port that nobody uses, and gives the URI.
+Task<std::string> Standby::listen(Shadow& shadow) {
+  for (auto port = config_.port_first; port <= config_.port_last; ++port) {
+    if (!ports_.insert(port).second) continue;
+    auto uri = fmt::format("tcp:{}:{}", config_.migration_address, port);
+    const auto listening = co_await shadow.watch->qmp().migrate_incoming(uri, kCall);
+    if (listening) {
+      shadow.port = port;
+      co_return uri;
+    }
+    ports_.erase(port);
+    if (listening.error().code != Errc::kConflict) co_return fail(listening.error());  // else: somebody else has it
+  }
+  co_return fail({Errc::kExhausted,
+                  fmt::format("no free port for migrations between {} and {}", config_.port_first, config_.port_last),
+                  "widen [migration] port_first … port_last"});
+}
+
+Task<void> Standby::accept(v1::AcceptRequest request) {
+  const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
+  if (!shadow) co_return fail(Errc::kNotFound, "{} holds no shadow of VM {}", config_.node, request.vm_uuid());
+  UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "another step of this shadow"));
+  if (shadow->life.phase() == Phase::kArmed && shadow->life.epoch() == request.epoch()) co_return Result<void>{};
+  if (request.epoch() <= epochs_[request.vm_uuid()])
+    co_return fail(Errc::kConflict, "{}: epoch {} is not newer than {}", shadow->name(), request.epoch(),
+                   epochs_[request.vm_uuid()]);
+  if (shadow->gone) co_return fail(Errc::kConflict, "the shadow of {} on {} has died", shadow->name(), config_.node);
+  UMBRA_CO_CHECK(co_await shadow->life.apply(Event::kArm, request.epoch()));
+  epochs_[request.vm_uuid()] = request.epoch();
+  co_return Result<void>{};
+}
+
+Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
+  const auto arrived = wall_clock();
+  const auto arrived_steady = std::chrono::steady_clock::now();
+  const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
+  if (!shadow || request.epoch() != shadow->life.epoch())
+    co_return fail(Errc::kConflict, "{} has not accepted epoch {} of VM {}", config_.node, request.epoch(), request.vm_uuid());
+  UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "another step of this shadow"));
+  v1::ReleasedReply reply;
+  if (shadow->life.phase() != Phase::kMoved) {
+    if (shadow->life.phase() != Phase::kArmed)
+      co_return fail(Errc::kConflict, "the shadow of {} is {}", shadow->name(), to_string(shadow->life.phase()));
+    UMBRA_CO_TRY(const auto after, co_await resume(*shadow, arrived));
+    reply.set_resumed_after_us(after);
+    co_await settle_in(*shadow);
+  }
+  reply.set_held_us(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - arrived_steady).count());
+  co_return reply;
+}
+
+/// Waits for the last of the memory and lets the guest run; gives the microseconds from `arrived` to RESUME.
+/// Nothing is written here: it would lie in the blackout, and should the agent die now, QEMU itself tells whether the
+/// guest ran.
+Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arrived) {
+  const auto complete = [&] { return shadow.gone || shadow.watch->status() == MigrationStatus::kCompleted || shadow.watch->status() == MigrationStatus::kFailed; };
+  UMBRA_CO_CHECK(co_await shadow.changed.until(complete, kLastPages, "the last of the memory"));
+  if (shadow.gone || shadow.watch->status() == MigrationStatus::kFailed) {
+    const auto why = fmt::format("the shadow of {} on {} did not take the last of the memory", shadow.name(), config_.node);
+    co_await drop(shadow, Event::kRefuse, why);
+    co_return fail(Errc::kConflict, "{}", why);
+  }
+  const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
+  if (!resumed) {
+    const auto status = co_await shadow.watch->qmp().status(kCall);
+    if (!status) co_return fail({Errc::kTimeout, status.error().message, ""});  // unknown: the source will ask again
+    if (!status->running) {
+      co_await drop(shadow, Event::kRefuse, resumed.error().message);
+      co_return fail(Errc::kConflict, "{} could not resume {}: {}", config_.node, shadow.name(), resumed.error().message);
+    }
+  }
+  // The event usually came with the answer; its own time stamp is truer than ours.
+  const auto seen = [&] { return shadow.watch->resumed_at().count() != 0; };
+  const auto event = co_await shadow.changed.until(seen, 100ms, "RESUME");
+  co_return (event ? shadow.watch->resumed_at() : wall_clock()).count() - arrived.count();
+}
+
+/// The shadow has become this host's own VM.
+Task<void> Standby::settle_in(Shadow& shadow) {
+  for (const auto event : {Event::kPromise, Event::kServe}) {
+    const auto written = co_await shadow.life.apply(event);
+    if (!written) {
+      spdlog::error("{}: {}", shadow.name(), written.error());
+      shadow.life.assume(event);
+    }
+  }
+  const auto vm = shadow.request.vm();
+  const auto definition = shadow.request.inactive_xml();
+  const auto epoch = shadow.life.epoch();
+  ports_.erase(shadow.port);
+  shadow.watch.reset();
+  if (vm.persistent() && !definition.empty()) {
+    auto clean = virt::clean_xml(definition);
+    auto defined = clean ? co_await hypervisor_.define(*clean, kCall) : Result<void>(fail(clean.error()));
+    if (!defined)
+      hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
+  }
+  shadows_.erase(vm.uuid());
+  hooks_.moved(vm, epoch);
+  co_return Result<void>{};
+}
+
+/// Ends the shadow: journal, QEMU, tap. Failures are logged; recovery takes up what is left.
+Task<void> Standby::drop(Shadow& shadow, Event event, std::string why) {
+  const auto uuid = shadow.uuid();
+  UMBRA_CO_CHECK(co_await shadow.life.apply(event));
+  if (!shadow.gone) {
+    const auto destroyed = co_await hypervisor_.destroy(uuid, kCall);
+    if (!destroyed && destroyed.error().code != Errc::kNotFound) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), destroyed.error());
+  }
+  if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), detached.error());
+  hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow dropped: {}", why));
+  forget(uuid);
+  co_return Result<void>{};
+}
+
+Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
+  v1::RefuseReply reply;
+  const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
+  if (shadow) {
+    UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kLastPages, "another step of this shadow"));
+    if (shadow->life.phase() == Phase::kArmed && shadow->life.epoch() == request.epoch()) {
+      const auto why = fmt::format("epoch {} given up: {}", request.epoch(), request.why());
+      UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, why));
+    }
+    if (shadow->life.phase() == Phase::kMoved && shadow->life.epoch() >= request.epoch()) co_return reply;  // too late: it runs here
+  } else if (const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall); domain) {
+    if (domain->state != virt::DomainState::kShutOff) co_return reply;  // moved here, or never was a shadow
+  } else if (domain.error().code != Errc::kNotFound) {
+    co_return fail(domain.error());  // unknown is not gone
+  }
+  // Even an epoch this side has not seen yet: an accept that is still on its way must find it refused.
+  if (request.epoch() > epochs_[request.vm_uuid()]) {
+    Record record{request.vm_uuid(), Side::kStandby, Phase::kDropped, request.epoch(), {}, {}};
+    if (shadow && shadows_.contains(request.vm_uuid())) {
+      record = shadow->life.record();
+      record.epoch = request.epoch();
+    }
+    UMBRA_CO_CHECK(co_await journal_.write(std::move(record)));
+    epochs_[request.vm_uuid()] = request.epoch();
+  }
+  reply.set_refused(true);
+  co_return reply;
+}
+
+Task<v1::InspectReply> Standby::inspect(v1::InspectRequest request) {
+  v1::InspectReply reply;
+  const auto* shadow = find(request.vm_uuid());
+  reply.set_epoch(epochs_[request.vm_uuid()]);
+  if (shadow != nullptr) {
+    reply.set_known(true);
+    reply.set_phase(static_cast<v1::ShadowPhase>(shadow->life.phase()));
+    co_return reply;
+  }
+  const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  reply.set_known(domain.has_value());
+  reply.set_running(domain && domain->state == virt::DomainState::kRunning);
+  reply.set_phase(domain ? v1::SHADOW_PHASE_MOVED : v1::SHADOW_PHASE_DROPPED);
+  co_return reply;
+}
+
+Task<void> Standby::discard(v1::DiscardRequest request) {
+  const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
+  if (!shadow) co_return Result<void>{};
+  UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
+  if (shadow->life.phase() == Phase::kDropped) co_return Result<void>{};
+  if (shadow->life.phase() != Phase::kStaging && shadow->life.phase() != Phase::kStaged)
+    co_return fail(Errc::kConflict, "the shadow of {} is {}: only refusing its epoch ends it", shadow->name(), to_string(shadow->life.phase()));
+  co_return co_await drop(*shadow, Event::kDrop, request.why());
+}
+
+asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
+  const auto shadow = shadows_.contains(vm_uuid) ? shadows_[vm_uuid] : nullptr;
+  if (!shadow) co_return;
+  shadow->gone = true;
+  shadow->changed.notify();  // released() may be waiting for its memory
+  const auto guard = co_await shadow->lock.lock(kLock + kStart, "another step of this shadow");
+  if (!guard || !shadows_.contains(vm_uuid) || shadow->life.phase() == Phase::kDropped) co_return;
+  const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
+  const auto dropped = co_await drop(*shadow, event, "its QEMU ended");
+  if (!dropped) spdlog::error("dropping the shadow of {}: {}", shadow->name(), dropped.error());
+}
+
+/// Takes up a shadow whose QEMU outlived the agent.
+Task<void> Standby::attend(Shadow& shadow) {
+  UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
+  shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
+  UMBRA_CO_TRY(const auto info, co_await shadow.watch->qmp().migration(kCall));
+  shadow.watch->set_status(info.status);
+  co_return Result<void>{};
+}
+
+Task<void> Standby::recover(std::vector<Record> records) {
+  for (auto& record : records) {
+    if (record.side != Side::kStandby) continue;
+    epochs_[record.vm_uuid] = record.epoch;
+    if (record.phase == Phase::kProfile || record.phase == Phase::kDropped || record.phase == Phase::kMoved) continue;
+    const auto phase = record.phase;
+    if (record.phase == Phase::kPromised) record.phase = Phase::kArmed;  // the two differ by the source's word, which will come again
+    auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, record);
+    if (!shadow->request.ParseFromString(record.wish))
+      co_return fail({Errc::kCorrupt, fmt::format("the journal's record of VM {} is damaged", record.vm_uuid),
+                      "look at the VM on both hosts, then remove the record"});
+    shadows_[record.vm_uuid] = shadow;
+    const auto domain = co_await hypervisor_.domain(record.vm_uuid, kCall);
+    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+    shadow->gone = !domain;
+    if (domain && domain->state == virt::DomainState::kRunning) {
+      if (shadow->life.phase() == Phase::kArmed) {  // resumed before the journal could say so
+        UMBRA_CO_CHECK(co_await settle_in(*shadow));
+      } else {
+        hooks_.note(v1::SEVERITY_ALERT, shadow->name(), "its shadow was resumed by hand: it may run twice, look at both hosts");
+        forget(record.vm_uuid);
+      }
+      continue;
+    }
+    switch (phase) {
+      case Phase::kStaging:  // half made
+        UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "the agent was restarted while staging it"));
+        break;
+      case Phase::kStaged:  // its memory kept coming while the agent was away
+        if (shadow->gone)
+          UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "its QEMU ended while the agent was away"));
+        else
+          UMBRA_CO_CHECK(co_await attend(*shadow));
+        break;
+      case Phase::kArmed:
+      case Phase::kPromised:  // the source decides; it will come back with released or refuse
+        if (shadow->gone)
+          UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, "its QEMU ended while the agent was away"));
+        else
+          UMBRA_CO_CHECK(co_await attend(*shadow));
+        break;
+      case Phase::kProfile:
+      case Phase::kPrecopy:
+      case Phase::kWarm:
+      case Phase::kHot:
+      case Phase::kMoved:
+      case Phase::kDropped:
+        break;  // never written on this side, or left above
+    }
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace umbra::shadow

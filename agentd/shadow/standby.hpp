@@ -1,0 +1,94 @@
+/// The destination's side of shadows: the Standby service's work.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "agentd/network.hpp"
+#include "agentd/shadow/hold.hpp"
+#include "agentd/shadow/life.hpp"
+#include "agentd/shadow/watch.hpp"
+#include "agentd/virt/hypervisor.hpp"
+#include "base/mutex.hpp"
+#include "umbra/v1/agent.pb.h"
+
+namespace umbra::shadow {
+
+struct StandbyConfig {
+  std::string node;               ///< this node's name
+  std::string migration_address;  ///< QEMU listens for memory here
+  std::uint16_t port_first = 49300, port_last = 49399;
+  Bytes memory{};                  ///< what this host may give to VMs in all; zero: what libvirt says it has
+  Bytes reserve = mebibytes(256);  ///< of that, what shadows must leave free
+};
+
+/// Holds other hosts' shadows and decides, alone on this side, whether one may run.
+///
+/// A shadow resumes only in released(), that is, on the source's word for the epoch that accept() made durable before;
+/// refuse() makes durable that it never will. Both take the shadow's lock, so one of them comes first.
+/// Agent strand only. Errors are definite answers; whoever gets none asks inspect().
+class Standby {
+ public:
+  struct Hooks {
+    /// Is the hold proven on this host? Empty, or the reason why not.
+    std::function<std::string()> refusal;
+    /// A shadow has become this host's own VM.
+    std::function<void(const v1::Vm& vm, std::uint64_t epoch)> moved;
+    std::function<void(v1::Severity severity, const std::string& vm, const std::string& text)> note;
+  };
+
+  Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor& hypervisor, agent::Network& network,
+          Journal& journal, StandbyConfig config, Hooks hooks);
+  ~Standby();
+
+  /// Takes up what an earlier life of the agent left behind. Await it once libvirt answers, before serving.
+  Task<void> recover(std::vector<Record> records);
+
+  /// @error kExhausted not enough memory; kUnsupported not provable or refusable; kConflict runs here already
+  Task<v1::StageReply> stage(v1::StageRequest request);
+  /// @error kNotFound no such shadow; kConflict an epoch this side has seen already
+  Task<void> accept(v1::AcceptRequest request);
+  /// @error kConflict refused, durably: this side will not run in that epoch; kTimeout not decided
+  Task<v1::ReleasedReply> released(v1::ReleasedRequest request);
+  Task<v1::RefuseReply> refuse(v1::RefuseRequest request);
+  Task<v1::InspectReply> inspect(v1::InspectRequest request);
+  /// @error kConflict it is accepted, or has resumed
+  Task<void> discard(v1::DiscardRequest request);
+
+  /// What a new shadow may take: by the memory that VMs and shadows were promised, not by what they have touched.
+  Task<Bytes> free_memory();
+  /// Is this domain a shadow (and so none of this host's own VMs)?
+  bool holds(const std::string& vm_uuid) const;
+  std::size_t count() const { return shadows_.size(); }
+  /// From the agent: libvirt told that a domain stopped.
+  asio::awaitable<void> domain_stopped(std::string vm_uuid);
+
+ private:
+  struct Shadow;
+
+  Task<v1::StageReply> stage_locked(Shadow& shadow);
+  Task<std::string> listen(Shadow& shadow);
+  Task<void> admit(v1::Vm vm);
+  Task<void> drop(Shadow& shadow, Event event, std::string why);
+  Task<void> attend(Shadow& shadow);
+  Task<void> settle_in(Shadow& shadow);
+  Task<std::int64_t> resume(Shadow& shadow, std::chrono::microseconds arrived);
+  Shadow* find(const std::string& vm_uuid);
+  void forget(const std::string& vm_uuid);
+
+  asio::any_io_executor executor_;
+  Clock& clock_;
+  virt::Hypervisor& hypervisor_;
+  agent::Network& network_;
+  Journal& journal_;
+  StandbyConfig config_;
+  Hooks hooks_;
+  std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised
+  std::map<std::string, std::uint64_t> epochs_;             // the newest epoch this side has answered for, by VM
+  std::set<std::uint16_t> ports_;                           // in use
+};
+
+}  // namespace umbra::shadow
