@@ -69,6 +69,7 @@ inline constexpr std::array kEdges{
     Edge{Phase::kArmed, Event::kDrop, Phase::kDropped},
     Edge{Phase::kPromised, Event::kServe, Phase::kMoved},
     Edge{Phase::kPromised, Event::kRefuse, Phase::kDropped},
+    Edge{Phase::kMoved, Event::kDrop, Phase::kDropped},  // source: what was left of it here is gone
     Edge{Phase::kDropped, Event::kStage, Phase::kStaging},
 };
 
@@ -81,7 +82,7 @@ constexpr std::optional<Phase> next(Phase from, Event on) {
 
 static_assert(!next(Phase::kPromised, Event::kDrop), "after the promise only the destination can refuse");
 static_assert(!next(Phase::kPromised, Event::kDisarm), "a promise is not taken back by who gave it");
-static_assert(!next(Phase::kMoved, Event::kStage), "what moved away is gone from here; its next life is another record");
+static_assert(!next(Phase::kMoved, Event::kStage), "what moved away is cleared away before anything new begins");
 
 constexpr std::string_view to_string(Phase phase) {
   switch (phase) {

@@ -58,6 +58,7 @@ void Source::unwant(std::string why) {
 }
 
 void Source::domain_changed() {
+  look_ = true;
   backoff_ = 0ms;
   changed_.notify();
 }
@@ -160,6 +161,7 @@ v1::Vm Source::describe(const virt::Domain& domain) const {
 }
 
 Task<void> Source::stage() {
+  auto wish = *wish_;
   UMBRA_CO_TRY(const auto domain, co_await primary());
   v1::StageRequest request;
   *request.mutable_vm() = vm_;
@@ -167,7 +169,7 @@ Task<void> Source::stage() {
   UMBRA_CO_TRY(*request.mutable_domain_xml(), co_await context_.hypervisor.migratable_xml(uuid_, kCall));
   if (domain.persistent)
     UMBRA_CO_TRY(*request.mutable_inactive_xml(), co_await context_.hypervisor.inactive_xml(uuid_, kCall));
-  built_ = *wish_;
+  built_ = std::move(wish);
   standby_ = context_.peers.peer(built_.standby());
   life_.set_wish(built_.SerializeAsString());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kStage));
@@ -225,7 +227,9 @@ Task<void> Source::keep() {
     co_return fail(Errc::kConflict, "the guest was paused");
   }
   if (!watch.migrating()) co_return fail(Errc::kUnavailable, "the hold was lost");
+  if (std::exchange(look_, false)) UMBRA_CO_CHECK(co_await primary());
   if (pending_) co_return co_await perform(pending_);
+  if (!wish_) co_return Result<void>{};
   if (built_.SerializeAsString() != wish_->SerializeAsString()) {
     built_ = *wish_;
     life_.set_wish(built_.SerializeAsString());
@@ -415,11 +419,9 @@ asio::awaitable<void> Source::recover() {
       }
       break;
     }
-    case Phase::kPromised:
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
-      break;  // run() settles it
-    case Phase::kMoved:
-      break;  // run() leaves
+    case Phase::kPromised:  // run() settles it
+    case Phase::kMoved:     // run() clears away what is left
+      break;
   }
 }
 
@@ -431,6 +433,8 @@ asio::awaitable<void> Source::settle() {
     co_await pause(kMostBackoff);
     co_return;
   }
+  hold_.reset();  // libvirt may have come back since; a fresh one hears the monitor again
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
   Cutover cutover(context_, *hold_, life_, vm_, request, [](const auto&) {});
   const auto outcome = co_await cutover.settle("the cutover broke off");
   if (outcome == v1::OUTCOME_UNDECIDED) {
@@ -449,25 +453,39 @@ asio::awaitable<void> Source::settle() {
 /// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.
 asio::awaitable<void> Source::leave() {
   hold_.reset();
-  const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
-  if (domain && domain->state == virt::DomainState::kRunning) {  // cannot be: QEMU does not run a guest that it sent away
-    context_.note(v1::SEVERITY_ALERT, vm_.name(), fmt::format("was moved away but runs on {}", context_.config.node));
-    co_return;
+  for (auto wait = kLeastBackoff; !stopping_; wait = std::min<std::chrono::seconds>(wait * 2, kMostBackoff)) {
+    auto cleared = co_await clear_away();
+    if (cleared) cleared = co_await life_.apply(Event::kDrop);
+    if (cleared) break;
+    context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("moved away, but not cleared away yet: {}", cleared.error()));
+    co_await pause(wait);
   }
-  if (domain) {
-    if (domain->state != virt::DomainState::kShutOff) {
-      const auto destroyed = co_await context_.hypervisor.destroy(uuid_, kCall);
-      if (!destroyed) spdlog::warn("{}: {}", vm_.name(), destroyed.error());
-    }
-    if (domain->persistent) {
-      const auto undefined = co_await context_.hypervisor.undefine(uuid_, kCall);
-      if (!undefined) spdlog::warn("{}: {}", vm_.name(), undefined.error());
-    }
-  }
-  const auto detached = context_.network.detach(uuid_);
-  if (!detached) spdlog::warn("{}: {}", vm_.name(), detached.error());
-  status_.set_detail(fmt::format("moved to {}", built_.standby().name()));
   context_.changed();
+}
+
+Task<void> Source::clear_away() {
+  const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  if (domain && domain->state != virt::DomainState::kShutOff) {
+    UMBRA_CO_CHECK(co_await check_gone());
+    UMBRA_CO_CHECK(co_await context_.hypervisor.destroy(uuid_, kCall));
+  }
+  if (domain && domain->persistent) UMBRA_CO_CHECK(co_await context_.hypervisor.undefine(uuid_, kCall));
+  co_return context_.network.detach(uuid_);
+}
+
+/// Nothing is destroyed on the journal's word alone: QEMU must say that the guest left, or the standby that it has it.
+Task<void> Source::check_gone() {
+  qmp::Client qmp(context_.hypervisor.monitor(uuid_));
+  UMBRA_CO_TRY(const auto status, co_await qmp.status(kCall));
+  if (status.state == qmp::RunState::kPostMigrate) co_return Result<void>{};
+  v1::InspectRequest inspect;
+  inspect.set_vm_uuid(uuid_);
+  inspect.set_epoch(life_.epoch());
+  UMBRA_CO_TRY(const auto there, co_await standby_->inspect(std::move(inspect), kCall));
+  if (!status.running && there.running()) co_return Result<void>{};
+  co_return fail({Errc::kConflict, fmt::format("{} was moved to {}, but QEMU here does not say that it left", vm_.name(), built_.standby().name()),
+                  "look at both hosts: virsh domstate; destroy the one that is not the owner"});
 }
 
 v1::Shadow Source::status() const {

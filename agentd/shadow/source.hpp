@@ -42,7 +42,7 @@ class Source {
   v1::Shadow status() const;
   Phase phase() const { return life_.phase(); }
   /// After run(): did the VM move away?
-  bool moved() const { return life_.phase() == Phase::kMoved; }
+  bool moved() const { return last_cutover_ && last_cutover_->outcome() == v1::OUTCOME_MOVED; }
 
  private:
   struct Pending;
@@ -59,6 +59,8 @@ class Source {
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();
   asio::awaitable<void> leave();
+  Task<void> clear_away();
+  Task<void> check_gone();
   asio::awaitable<void> failed(Error error);
   asio::awaitable<void> pause(std::chrono::milliseconds at_most);
   Task<virt::Domain> primary();
@@ -84,6 +86,7 @@ class Source {
   std::chrono::milliseconds backoff_{0};
   bool hypervisor_up_ = true;
   bool reattach_ = false;
+  bool look_ = false;  ///< libvirt told of a change of the domain
   bool stopping_ = false;
 };
 

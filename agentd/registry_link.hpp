@@ -1,0 +1,45 @@
+/// The session with the controller.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/signal.hpp"
+#include "rpc/dialer.hpp"
+#include "umbra/v1/controller.rpc.hpp"
+
+namespace umbra::agent {
+
+/// Registers, reports at every heartbeat and whenever it is nudged, and dials again when the controller goes away.
+/// Agent strand only.
+class RegistryLink {
+ public:
+  struct Hooks {
+    std::function<v1::RegisterRequest()> introduce;
+    std::function<v1::ReportRequest()> report;
+    std::function<void(const v1::ReportRequest&)> delivered;
+  };
+
+  /// @param services what the controller may call over the session
+  RegistryLink(asio::any_io_executor executor, Clock& clock, std::string endpoint, rpc::Tls tls, std::string controller,
+               rpc::Services services, Hooks hooks);
+
+  asio::awaitable<void> run();
+  void stop();
+  /// News: report soon.
+  void nudge();
+  bool registered() const { return registered_; }
+
+ private:
+  Task<void> serve(std::shared_ptr<rpc::Session> session);
+
+  Clock& clock_;
+  Signal changed_;
+  Hooks hooks_;
+  bool nudged_ = false;
+  bool registered_ = false;
+  bool stopping_ = false;
+  rpc::Dialer dialer_;
+};
+
+}  // namespace umbra::agent
