@@ -1,0 +1,114 @@
+/// The edge to the Linux kernel: the few operations on links, routes and neighbours that Umbra needs.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "netswitch/address.hpp"
+
+namespace umbra::netswitch {
+
+/// What passed through a link since it was made, seen from the host: a tap *receives* what its guest sends.
+struct Counters {
+  std::uint64_t rx_bytes = 0;
+  std::uint64_t rx_packets = 0;
+  std::uint64_t tx_bytes = 0;  ///< of a tap: what QEMU has taken out; packets that wait for it are not counted yet
+  std::uint64_t tx_packets = 0;
+};
+
+struct Link {
+  int index = 0;
+  std::string name;
+  std::string kind;   ///< IFLA_INFO_KIND: "tun" for taps, "veth", "bridge" …; empty for hardware and loopback
+  std::string alias;  ///< free text that `ip link` shows; Umbra writes there whose tap it is
+  MacAddress mac;
+  bool up = false;                 ///< administratively
+  std::uint32_t queue_length = 0;  ///< packets; of a tap also how many wait while QEMU does not read
+  Counters counters;
+};
+
+struct TapOptions {
+  std::optional<uid_t> owner;  ///< who may open it besides root
+  bool multi_queue = false;    ///< needed for, and only for, a guest NIC with several queues
+};
+
+/// Absent members stay as they are.
+struct LinkChange {
+  std::optional<MacAddress> mac{};
+  std::optional<std::string> alias{};
+  std::optional<std::uint32_t> queue_length{};
+  std::optional<bool> up{};
+};
+
+/// A route of the main table to one address (/32 or /128).
+struct Route {
+  IpAddress destination;
+  std::string dev;               ///< may be empty if there is a gateway: the kernel then finds the link itself
+  std::optional<IpAddress> via;  ///< absent: the destination is on `dev` itself
+  int protocol = 0;              ///< who made it (rtnetlink(7), rtm_protocol)
+  bool operator==(const Route&) const = default;
+};
+
+/// A permanent neighbour entry.
+struct Neighbour {
+  std::string dev;
+  IpAddress address;
+  MacAddress mac;
+  bool operator==(const Neighbour&) const = default;
+};
+
+/// Per-interface settings that exist in /proc/sys alone (Documentation/networking/ip-sysctl.rst).
+enum class Sysctl : std::uint8_t {
+  kProxyArp,       ///< net.ipv4.conf.DEV.proxy_arp
+  kProxyArpDelay,  ///< net.ipv4.neigh.DEV.proxy_delay, hundredths of a second
+  kRpFilter,  ///< net.ipv4.conf.DEV.rp_filter: 0 off, 1 strict, 2 loose; the kernel takes the larger of this and "all"
+  kAcceptRa,  ///< net.ipv6.conf.DEV.accept_ra
+};
+
+/// One network namespace. Every call is synchronous and takes some tens of microseconds; agent strand only.
+/// @error of every call: kUnsupported the process lacks CAP_NET_ADMIN; the kernel's own words are in the message
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  virtual Result<std::vector<Link>> links() = 0;
+  /// @error kNotFound
+  virtual Result<Link> link(const std::string& name) = 0;
+  /// Makes a persistent tap (TUNSETPERSIST): it waits for QEMU, and outlives it.
+  /// @error kConflict a link of that name exists; kUnsupported no /dev/net/tun
+  virtual Result<void> create_tap(const std::string& name, const TapOptions& options) = 0;
+  /// Its addresses, routes and neighbours go with it, also when a process holds it open.
+  /// @error kNotFound
+  virtual Result<void> delete_link(const std::string& name) = 0;
+  /// One message. Taking a link down removes its routes and neighbours. @error kNotFound
+  virtual Result<void> change_link(const std::string& name, const LinkChange& change) = 0;
+  /// IPv6 addresses are usable at once (no duplicate address detection).
+  /// @error kNotFound no such link; kConflict it has the address already
+  virtual Result<void> add_address(const std::string& dev, const IpAddress& address, std::uint8_t prefix) = 0;
+  /// @error kNotFound no such link, or a kernel without the setting
+  virtual Result<void> write_sysctl(const std::string& dev, Sysctl key, int value) = 0;
+
+  /// Host routes of the main table that were made under this protocol number.
+  virtual Result<std::vector<Route>> routes(int protocol) = 0;
+  /// The route to exactly this address, whoever made it; nothing if only a wider one covers it.
+  virtual Result<std::optional<Route>> route_to(const IpAddress& destination) = 0;
+  /// Makes the route, or puts it in the place of the one to the same destination, in ONE message: at no instant is
+  /// there no route. It replaces foreign routes too; ask route_to() first.
+  /// @error kNotFound no such link; kUnavailable the link is down, or the gateway is on no attached network
+  virtual Result<void> replace_route(const Route& route) = 0;
+  /// Deletes the route of this destination and protocol. @error kNotFound
+  virtual Result<void> delete_route(const IpAddress& destination, int protocol) = 0;
+
+  /// The link's permanent entries. @error kNotFound no such link
+  virtual Result<std::vector<Neighbour>> neighbours(const std::string& dev) = 0;
+  /// @error kNotFound no such link
+  virtual Result<void> replace_neighbour(const Neighbour& neighbour) = 0;
+  /// @error kNotFound
+  virtual Result<void> delete_neighbour(const std::string& dev, const IpAddress& address) = 0;
+};
+
+}  // namespace umbra::netswitch
