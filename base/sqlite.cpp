@@ -62,6 +62,11 @@ void Statement::bind_one(int index, std::string_view value) {
                                          value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
   if (status != SQLITE_OK) bind_status_ = status;
 }
+void Statement::bind_one(int index, Blob value) {
+  const int status =
+      sqlite3_bind_blob64(handle_.get(), index, value.bytes.data(), value.bytes.size(), SQLITE_TRANSIENT);
+  if (status != SQLITE_OK) bind_status_ = status;
+}
 void Statement::bind_one(int index, double value) {
   if (const int status = sqlite3_bind_double(handle_.get(), index, value); status != SQLITE_OK) bind_status_ = status;
 }
@@ -97,6 +102,11 @@ double Statement::real(int column) const {
 }
 std::string Statement::text(int column) const {
   const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(handle_.get(), column));
+  if (bytes == nullptr) return {};
+  return {bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column))};
+}
+std::string Statement::blob(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(handle_.get(), column));
   if (bytes == nullptr) return {};
   return {bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column))};
 }

@@ -22,6 +22,11 @@ enum class Durability : std::uint8_t {
   kNormal,  ///< in the file: survives a crash of the process; power loss may take the last commits. For telemetry.
 };
 
+/// Bytes that are no text: bound and read as they are.
+struct Blob {
+  std::string_view bytes;
+};
+
 /// A prepared statement. Parameters are `?1 …` in order, columns count from 0.
 /// Must not outlive its Database. One thread at a time.
 class Statement {
@@ -43,6 +48,7 @@ class Statement {
   std::int64_t integer(int column) const;
   double real(int column) const;
   std::string text(int column) const;
+  std::string blob(int column) const;
   bool is_null(int column) const;
 
  private:
@@ -53,6 +59,7 @@ class Statement {
   Statement(sqlite3* database, sqlite3_stmt* handle) : database_(database), handle_(handle) {}
   void reset();
   void bind_one(int index, std::string_view value);
+  void bind_one(int index, Blob value);
   void bind_one(int index, double value);
   void bind_one(int index, std::nullptr_t);
   void bind_integer(int index, std::int64_t value);

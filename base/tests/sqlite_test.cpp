@@ -45,6 +45,15 @@ TEST_F(Sqlite, KeepsRowsAcrossOpens) {
   EXPECT_FALSE(*rows->step());
 }
 
+TEST_F(Sqlite, KeepsBytesAsTheyAre) {
+  auto database = opened();
+  ASSERT_TRUE(database.run("INSERT INTO t(id, name) VALUES(1, ?1)", Blob{"\xff\0\x80"sv}));
+  auto rows = database.prepare("SELECT name, typeof(name) FROM t");
+  ASSERT_TRUE(*rows->step());
+  EXPECT_EQ(rows->blob(0), "\xff\0\x80"sv);
+  EXPECT_EQ(rows->text(1), "blob");
+}
+
 TEST_F(Sqlite, RollsBackWhatWasNotCommitted) {
   auto database = opened();
   {

@@ -1,0 +1,68 @@
+#include "controller/store/fleet_store.hpp"
+
+#include "controller/store/record.hpp"
+
+namespace umbra::controller {
+
+Result<void> FleetStore::save_node(const StoredNode& node) {
+  const auto record = node.node.SerializeAsString();
+  return database_.run("INSERT OR REPLACE INTO nodes(name, version, last_seen, record) VALUES(?1, ?2, ?3, ?4)",
+                       node.node.name(), node.version, node.last_seen, sqlite::Blob{record});
+}
+
+Result<std::vector<StoredNode>> FleetStore::nodes() {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT record, version, last_seen FROM nodes ORDER BY name"));
+  return collect<StoredNode>(rows, [](const sqlite::Statement& row) -> Result<StoredNode> {
+    UMBRA_TRY(auto node, read_record<v1::Node>(row, 0, "nodes"));
+    return StoredNode{std::move(node), row.text(1), row.integer(2)};
+  });
+}
+
+Result<void> FleetStore::save_vm(const v1::Vm& vm) {
+  const auto record = vm.SerializeAsString();
+  return database_.run(
+      "INSERT INTO vms(uuid, name, host, epoch, owner_epoch, record) VALUES(?1, ?2, '', 0, 0, ?3) "
+      "ON CONFLICT(uuid) DO UPDATE SET name = excluded.name, record = excluded.record",
+      vm.uuid(), vm.name(), sqlite::Blob{record});
+}
+
+Result<std::vector<StoredVm>> FleetStore::vms() {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT record, host, epoch, owner_epoch FROM vms ORDER BY uuid"));
+  return collect<StoredVm>(rows, [](const sqlite::Statement& row) -> Result<StoredVm> {
+    UMBRA_TRY(auto vm, read_record<v1::Vm>(row, 0, "vms"));
+    return StoredVm{std::move(vm), row.text(1), static_cast<Epoch>(row.integer(2)), static_cast<Epoch>(row.integer(3))};
+  });
+}
+
+Result<Epoch> FleetStore::next_epoch(const std::string& vm_uuid, Epoch expected) {
+  UMBRA_CHECK(database_.run("UPDATE vms SET epoch = epoch + 1 WHERE uuid = ?1 AND epoch = ?2", vm_uuid, expected));
+  if (database_.changes() == 1) return expected + 1;
+  UMBRA_TRY(auto row, database_.prepare("SELECT epoch FROM vms WHERE uuid = ?1"));
+  UMBRA_TRY(const bool known, row.bind(vm_uuid).step());
+  if (!known) return fail(Errc::kNotFound, "no VM with uuid {} is in the store", vm_uuid);
+  return fail({Errc::kConflict, fmt::format("the epoch of VM {} is {}, not {}", vm_uuid, row.integer(0), expected),
+               "another cutover of it was started meanwhile; look at it with umbractl why"});
+}
+
+Result<void> FleetStore::set_owner(const std::string& vm_uuid, const std::string& host, Epoch epoch) {
+  UMBRA_CHECK(database_.run(
+      "UPDATE vms SET host = ?2, owner_epoch = ?3, epoch = max(epoch, ?3) WHERE uuid = ?1 AND owner_epoch <= ?3",
+      vm_uuid, host, epoch));
+  if (database_.changes() == 1) return {};
+  return fail(Errc::kConflict, "VM {} has an owner of a newer epoch than {}", vm_uuid, epoch);
+}
+
+Result<void> FleetStore::save_profile(const std::string& vm_uuid, const v1::Profile& profile) {
+  const auto record = profile.SerializeAsString();
+  return database_.run("INSERT OR REPLACE INTO profiles(vm, zone, record) VALUES(?1, ?2, ?3)", vm_uuid, profile.zone(),
+                       sqlite::Blob{record});
+}
+
+Result<std::vector<v1::Profile>> FleetStore::profiles(const std::string& vm_uuid) {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT record FROM profiles WHERE vm = ?1 ORDER BY zone"));
+  rows.bind(vm_uuid);
+  return collect<v1::Profile>(
+      rows, [](const sqlite::Statement& row) { return read_record<v1::Profile>(row, 0, "profiles"); });
+}
+
+}  // namespace umbra::controller

@@ -1,0 +1,51 @@
+/// Nodes, VMs with their epochs, and the profiles of every VM in every zone.
+#pragma once
+
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/sqlite.hpp"
+#include "umbra/v1/controller.pb.h"
+
+namespace umbra::controller {
+
+using Epoch = std::uint64_t;
+
+struct StoredNode {
+  v1::Node node;
+  std::string version;
+  UnixMillis last_seen = 0;
+};
+
+struct StoredVm {
+  v1::Vm vm;
+  std::string host;       ///< the owner; empty when the VM is gone
+  Epoch epoch = 0;        ///< the newest ever given out
+  Epoch owner_epoch = 0;  ///< the one in which `host` became the owner
+};
+
+/// Errors are sqlite::Database's. The controller's thread only, as all of the store.
+class FleetStore {
+ public:
+  explicit FleetStore(sqlite::Database& database) : database_(database) {}
+
+  Result<void> save_node(const StoredNode& node);
+  Result<std::vector<StoredNode>> nodes();
+
+  /// Saves a VM's description; an unknown one is added, owned by nobody, with epoch 0.
+  Result<void> save_vm(const v1::Vm& vm);
+  Result<std::vector<StoredVm>> vms();
+  /// Gives out the VM's next epoch, once: `expected` must be the newest one known (DESIGN R3).
+  /// @error kConflict somebody else took an epoch since; kNotFound
+  Result<Epoch> next_epoch(const std::string& vm_uuid, Epoch expected);
+  /// Records that `host` owns the VM since `epoch`. @error kConflict `epoch` is older than what is recorded
+  Result<void> set_owner(const std::string& vm_uuid, const std::string& host, Epoch epoch);
+
+  Result<void> save_profile(const std::string& vm_uuid, const v1::Profile& profile);
+  Result<std::vector<v1::Profile>> profiles(const std::string& vm_uuid);
+
+ private:
+  sqlite::Database& database_;
+};
+
+}  // namespace umbra::controller

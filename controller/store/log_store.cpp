@@ -1,0 +1,86 @@
+#include "controller/store/log_store.hpp"
+
+#include <algorithm>
+
+#include "controller/store/record.hpp"
+
+namespace umbra::controller {
+namespace {
+
+v1::Event read_event(const sqlite::Statement& row) {
+  v1::Event event;
+  event.set_id(static_cast<std::uint64_t>(row.integer(0)));
+  event.set_at_unix_ms(row.integer(1));
+  event.set_kind(static_cast<v1::EventKind>(row.integer(2)));
+  event.set_severity(static_cast<v1::Severity>(row.integer(3)));
+  event.set_node(row.text(4));
+  event.set_vm(row.text(5));
+  event.set_text(row.text(6));
+  event.set_actor(row.text(7));
+  return event;
+}
+
+}  // namespace
+
+Result<std::uint64_t> LogStore::add_event(const v1::Event& event) {
+  UMBRA_CHECK(
+      database_.run("INSERT INTO events(at, kind, severity, node, vm, text, actor) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    event.at_unix_ms(), static_cast<int>(event.kind()), static_cast<int>(event.severity()),
+                    event.node(), event.vm(), event.text(), event.actor()));
+  return static_cast<std::uint64_t>(database_.last_insert_id());
+}
+
+Result<std::vector<v1::Event>> LogStore::events(std::uint32_t last, const std::string& vm, std::uint64_t after_id) {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT id, at, kind, severity, node, vm, text, actor FROM events "
+                                         "WHERE id > ?1 AND (?2 = '' OR vm = ?2) ORDER BY id DESC LIMIT ?3"));
+  rows.bind(after_id, vm, last);
+  UMBRA_TRY(auto events, collect<v1::Event>(
+                             rows, [](const sqlite::Statement& row) -> Result<v1::Event> { return read_event(row); }));
+  std::ranges::reverse(events);
+  return events;
+}
+
+Result<std::uint64_t> LogStore::add_decision(const std::string& vm_uuid, const v1::Decision& decision) {
+  const auto record = decision.SerializeAsString();
+  UMBRA_CHECK(database_.run("INSERT INTO decisions(vm, at, outcome, record) VALUES(?1, ?2, ?3, ?4)", vm_uuid,
+                            decision.at_unix_ms(), decision.outcome(), sqlite::Blob{record}));
+  return static_cast<std::uint64_t>(database_.last_insert_id());
+}
+
+Result<void> LogStore::set_decision_outcome(std::uint64_t id, const std::string& outcome) {
+  return database_.run("UPDATE decisions SET outcome = ?2 WHERE id = ?1", id, outcome);
+}
+
+Result<std::vector<v1::Decision>> LogStore::decisions(const std::string& vm_uuid, std::uint32_t last) {
+  UMBRA_TRY(auto rows,
+            database_.prepare("SELECT record, id, outcome FROM decisions WHERE vm = ?1 ORDER BY id DESC LIMIT ?2"));
+  rows.bind(vm_uuid, last);
+  return collect<v1::Decision>(rows, [](const sqlite::Statement& row) -> Result<v1::Decision> {
+    UMBRA_TRY(auto decision, read_record<v1::Decision>(row, 0, "decisions"));
+    decision.set_id(static_cast<std::uint64_t>(row.integer(1)));
+    decision.set_outcome(row.text(2));
+    return decision;
+  });
+}
+
+Result<void> LogStore::save_cutover(const v1::CutoverResult& cutover) {
+  const auto record = cutover.SerializeAsString();
+  return database_.run(
+      "INSERT OR REPLACE INTO cutovers(vm, epoch, at, source, standby, outcome, record) VALUES(?1, ?2, ?3, ?4, ?5, ?6, "
+      "?7)",
+      cutover.vm_uuid(), cutover.epoch(), cutover.at_unix_ms(), cutover.from(), cutover.to(),
+      static_cast<int>(cutover.outcome()), sqlite::Blob{record});
+}
+
+Result<std::vector<v1::CutoverResult>> LogStore::open_cutovers() {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT record FROM cutovers WHERE outcome = 0 ORDER BY at"));
+  return collect<v1::CutoverResult>(
+      rows, [](const sqlite::Statement& row) { return read_record<v1::CutoverResult>(row, 0, "cutovers"); });
+}
+
+Result<void> LogStore::prune(UnixMillis before) {
+  UMBRA_CHECK(database_.run("DELETE FROM events WHERE at < ?1", before));
+  return database_.run("DELETE FROM decisions WHERE at < ?1", before);
+}
+
+}  // namespace umbra::controller
