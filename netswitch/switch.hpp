@@ -27,7 +27,7 @@ struct SwitchConfig {
   MacAddress gateway_mac{{0xee, 0xee, 0xee, 0xee, 0xee, 0x01}};
   IpAddress gateway_v4{std::array<std::uint8_t, 4>{169, 254, 1, 1}};
   IpAddress gateway_v6{std::array<std::uint8_t, 16>{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-  int route_protocol = 117;  ///< marks our routes, 5 to 255; not one of /etc/iproute2/rt_protos
+  std::uint8_t route_protocol = 117;  ///< marks our routes; 5 to 255, and none of /etc/iproute2/rt_protos
   /// Packets that wait in a tap while its guest is paused in a cutover; the kernel's 500 hold 50 ms of 10,000 a second.
   std::uint32_t tap_queue = 4096;
 };
@@ -96,8 +96,8 @@ class Switch {
 
   /// Restores what was before, if what stands is still what that point() put there. Idempotent. The epoch is used up.
   Result<void> undo(const Undo& undo);
-  /// The same for a caller who never saw the Undo: the answer was lost, or the request is still on its way (it will be
-  /// refused when it comes).
+  /// The same for a caller who never saw the Undo: the answer was lost, or the request is still on its way, and then
+  /// will be refused when it comes.
   Result<void> undo(const IpAddress& address, std::uint64_t epoch);
 
   /// Brings our routes to what the controller knows. Foreign routes stay untouched, and what this node knows from a
@@ -110,6 +110,10 @@ class Switch {
   /// Our routes, as the kernel has them now.
   Result<std::vector<OwnedRoute>> owned() const;
 
+  /// Where our route for this address leads now; nothing if there is none.
+  /// @error kConflict it has a route that is not ours
+  Result<std::optional<Hop>> where(const IpAddress& address) const;
+
   /// Bytes and packets of the VM's tap. `rx_packets` grows with the first packet the guest sends here.
   /// @error kNotFound it is not attached
   Result<Counters> counters(const std::string& uuid) const;
@@ -119,15 +123,15 @@ class Switch {
   struct Known {
     std::uint64_t epoch = 0;   // of the route that stands
     std::uint64_t undone = 0;  // epochs up to this one were undone
-    std::optional<Undo> last;  // what the newest point() did
+    std::optional<Hop> hop;    // the route that stands; nothing after detach()
+    std::optional<Undo> last;  // what the newest point() did, while it stands
   };
 
-  Result<void> prepare_tap(const VmNet& vm, bool& made);
-  Result<void> configure_tap(const VmNet& vm);
-  Result<std::vector<Link>> taps_of(const std::string& uuid) const;
-  Result<std::optional<Hop>> ours(const IpAddress& address) const;
+  Result<bool> prepare_tap(const VmNet& vm);
+  Result<void> configure_tap(const VmNet& vm, bool made);
   Result<void> set_route(const IpAddress& address, const Hop& hop);
   Result<void> reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, ReconcileReport& report);
+  bool is_attached(const std::string& tap) const;
 
   Kernel& kernel_;
   SwitchConfig config_;
