@@ -1,0 +1,176 @@
+"""Guests: their definition, start and end, their console, and what their canary says."""
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from pathlib import Path
+
+from . import hosts, nodes, plumbing
+from .common import ROOT, LabError, run, say, wait_until
+from .state import Lab, Vm, changing
+
+XML = '''<domain type='qemu'>
+  <name>{vm.name}</name>
+  <uuid>{vm.uuid}</uuid>
+  <metadata>
+    <umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{vm.address}</umbra:address></umbra:vm>
+  </metadata>
+  <memory unit='MiB'>{vm.memory_mib}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{guest}/vmlinuz</kernel>
+    <initrd>{guest}/initrd.gz</initrd>
+    <cmdline>console=ttyS0 quiet ip4={vm.address}{canary}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+  <on_reboot>restart</on_reboot>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <interface type='ethernet'>
+      <mac address='{vm.mac}'/>
+      <target dev='{vm.tap}' managed='no'/>
+      <model type='virtio'/>
+    </interface>
+    <serial type='pty'><log file='/var/log/libvirt/qemu/{vm.name}-console.log' append='on'/></serial>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+'''
+
+PROBE = Path(__file__).resolve().parent / 'probe.py'
+HIGHEST_GUEST = 250  # 10.50.0.N
+
+
+def add(lab_name: str, name: str, *, host: str | None, memory_mib: int, canary: str, transient: bool, wait: bool) -> Vm:
+    """Starts a guest and waits until it answers through the edge."""
+    if not re.fullmatch(r'[a-zA-Z0-9][a-zA-Z0-9._-]{0,30}', name):
+        raise LabError(f"'{name}' is no name for a VM", 'use letters, digits, dot, hyphen and underscore')
+    if canary and not re.fullmatch(r'[1-9][0-9]*:[0-9]+', canary):
+        raise LabError(f"'{canary}' is no canary", 'write MIB:PAGES, like 96:256 for 96 MiB and about 50 MB/s')
+    image = run([ROOT / 'lab/guest/build'], deadline=300).strip()
+    with changing(lab_name) as lab:
+        if name in lab.vms:
+            raise LabError(f'there is a VM {name} already', f'umbra-lab vm stop {name}')
+        taken = {vm.number for vm in lab.vms.values()}
+        number = next((n for n in range(1, HIGHEST_GUEST) if n not in taken), None)
+        if number is None:
+            raise LabError('no address is left for another VM', 'stop one: umbra-lab vm stop NAME')
+        home = lab.host(host or lab.of_role('host')[0].name).name
+        vm = lab.vms[name] = Vm(name, number, str(uuid.uuid4()), home, memory_mib, canary, transient)
+    try:
+        _start(lab, vm, image)
+        if wait:
+            await_up(lab, vm)
+    except BaseException:
+        stop(lab_name, name)
+        raise
+    return vm
+
+
+def _start(lab: Lab, vm: Vm, image: str) -> None:
+    if lab.bare:
+        plumbing.receive_on(lab, vm, vm.home)
+        plumbing.point(lab, vm, vm.home)
+    else:
+        plumbing.add_tap(lab, vm, vm.home)
+    canary = f' canary={vm.canary}' if vm.canary else ''
+    definition = XML.format(vm=vm, guest=image, canary=canary, emulator=hosts.EMULATOR)
+    if vm.transient:
+        hosts.virsh(lab, vm.home, 'create', '/dev/stdin', text=definition)
+    else:
+        hosts.virsh(lab, vm.home, 'define', '/dev/stdin', text=definition)
+        hosts.virsh(lab, vm.home, 'start', vm.name)
+
+
+def await_up(lab: Lab, vm: Vm) -> None:
+    console = f'umbra-lab --lab {lab.name} vm console {vm.name}'
+    wait_until(f'{vm.name} boots', lambda: f'guest-up {vm.address}' in log(lab, vm), deadline=90, every=0.2, remedy=console)
+    say(f'{vm.name} is up on {vm.home}; waiting for it to answer through the edge')
+    try:
+        run(nodes.in_network_of(lab, edge_of(lab), sys.executable, PROBE, vm.address, '--first', 30), deadline=45)
+    except LabError:
+        raise LabError(f'{vm.name} runs, but does not answer through the edge',
+                       f'look at its console ({console}) and at `ip route` on edge1 and {vm.home}') from None
+
+
+def edge_of(lab: Lab) -> str:
+    if edges := lab.of_role('edge'):
+        return edges[0].name
+    raise LabError('this lab has no edge', 'start it with --edges 1')
+
+
+def stop(lab_name: str, name: str) -> None:
+    """Ends the guest wherever it is, shadows too, and forgets it."""
+    with changing(lab_name) as lab:
+        vm = lab.vms.pop(lab.vm(name).name)
+    for host, state in hosts.whereabouts(lab).get(name, {}).items():
+        if state != 'shut off':
+            hosts.virsh(lab, host, 'destroy', name, check=False)
+        hosts.virsh(lab, host, 'undefine', name, check=False)
+    if lab.bare:
+        plumbing.forget(lab, vm)
+    else:
+        for host in lab.of_role('host'):
+            plumbing.remove_tap(lab, vm, host.name)
+    for file in hosts.console_logs(lab, name):
+        file.unlink(missing_ok=True)
+
+
+STAMP = re.compile(r'\b(\d{10}\.\d{3}) ')
+ESCAPES = re.compile(r'\x1b\[[0-9;]*[A-Za-z]|\r')
+
+
+def log(lab: Lab, vm: Vm) -> str:
+    """What the guest wrote on its console, in the order in which it wrote it, whichever hosts it was on.
+
+    The order is by the guest's own clock, which goes on across a move; a line without a stamp stays behind the one before it."""
+    lines: list[tuple[float, str]] = []
+    for file in hosts.console_logs(lab, vm.name):
+        at = 0.0
+        for line in ESCAPES.sub('', file.read_text(errors='replace')).splitlines():
+            if stamp := STAMP.search(line):
+                at = float(stamp[1])
+            lines.append((at, line))
+    return '\n'.join(line for _, line in sorted(lines, key=lambda entry: entry[0])) + '\n'
+
+
+def canary(lab: Lab, vm: Vm) -> dict[str, object]:
+    """The canary's last report, and what it or the kernel complained of."""
+    text = log(lab, vm)
+    reports = re.findall(r'(\d{10}\.\d{3}) canary writes (\d+) bad (\d+)', text)
+    complaints = [line for line in text.splitlines()
+                  if 'is damaged' in line or 'generations add up' in line or re.search(r'Kernel panic|\bBUG:|\bOops\b', line)]
+    at, writes, bad = reports[-1] if reports else (0, 0, 0)
+    return {'at': float(at), 'writes': int(writes), 'bad': max(int(bad), len(complaints)), 'complaints': complaints[:10]}
+
+
+def tell(lab: Lab, vm: Vm, line: str) -> None:
+    """Types a line into the shell on the guest's serial console."""
+    pty = hosts.virsh(lab, hosts.running_on(lab, vm.name), 'ttyconsole', vm.name).strip()
+    descriptor = os.open(pty, os.O_WRONLY | os.O_NOCTTY)
+    try:
+        os.write(descriptor, line.encode() + b'\n')
+    finally:
+        os.close(descriptor)
+
+
+def console(lab: Lab, vm: Vm, *, attach: bool) -> None:
+    """Shows what was written so far; then, if asked to, becomes `virsh console`."""
+    sys.stdout.write(log(lab, vm))
+    sys.stdout.flush()
+    if attach:
+        host = hosts.running_on(lab, vm.name)
+        os.execvp('virsh', ['virsh', '-c', hosts.uri(lab, host), 'console', '--force', vm.name])
+
+
+def listed(lab: Lab) -> list[dict[str, object]]:
+    places = hosts.whereabouts(lab)
+    return [{'name': vm.name, 'address': vm.address, 'memory_mib': vm.memory_mib, 'domains': places.get(vm.name, {}),
+             'host': next((host for host, state in places.get(vm.name, {}).items() if state == 'running'), None),
+             'canary': canary(lab, vm) if vm.canary else None}
+            for vm in lab.vms.values()]
