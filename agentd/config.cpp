@@ -39,8 +39,10 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   const auto mac = netswitch::MacAddress::parse(config.text("network.gateway_mac", "ee:ee:ee:ee:ee:01"));
   if (mac) out.network.gateway_mac = *mac;
   else config.complain("network.gateway_mac", mac.error().message, mac.error().remedy);
-  out.network.gateway_v4 = config.text("network.gateway_address", "169.254.1.1");
-  out.network.route_protocol = static_cast<std::uint8_t>(config.integer("network.route_protocol", 117, 5, 255));
+  const auto gateway = netswitch::IpAddress::parse(config.text("network.gateway_address", "169.254.1.1"));
+  if (gateway) out.network.gateway_v4 = *gateway;
+  else config.complain("network.gateway_address", gateway.error().message, gateway.error().remedy);
+  out.network.route_protocol = static_cast<int>(config.integer("network.route_protocol", 117, 5, 255));
 
   out.cpus = config.number("capacity.cpus", 0, 0, 100'000);
   out.standby.node = out.name;

@@ -10,11 +10,11 @@
 
 namespace umbra::agent {
 
-/// Translates between the wire's messages and the node's switch, and remembers what to take back.
+/// Translates the wire's messages for the node's switch.
 /// Agent strand only; every call is a handful of netlink messages.
 class Network {
  public:
-  /// @param node this node's name: a VM on it is reached by its tap
+  /// @param node this node's name: a VM on it is reached by its tap. `fabric` outlives this.
   Network(netswitch::Switch& fabric, std::string node) : switch_(fabric), node_(std::move(node)) {}
 
   /// Tap and neighbours for a VM that is, or will be, on this host; no route yet. Idempotent.
@@ -22,25 +22,20 @@ class Network {
   /// Takes back attach(), and a route that leads to the tap. Idempotent.
   Result<void> detach(const std::string& vm_uuid);
 
-  /// NetSwitch.Point: all addresses or none. @error kConflict an older epoch; kInvalid; kNotFound no tap is attached
+  /// NetSwitch.Point: the VM's addresses lead to that host from now on. Idempotent.
+  /// @error kConflict an older epoch; kInvalid an address; kNotFound the host is this one and no tap is attached
   Result<void> point(const v1::PointRequest& request);
-  /// NetSwitch.Unpoint: fine when there is nothing to take back.
-  Result<void> unpoint(const std::string& vm_uuid, std::uint64_t epoch);
+  /// NetSwitch.Unpoint: fine when there is nothing to take back; the epoch is used up.
+  Result<void> unpoint(const v1::UnpointRequest& request);
+  /// NetSwitch.Reconcile. Entries that fail are reported in the error, after all others were done.
   Result<v1::ReconcileReply> reconcile(const v1::ReconcileRequest& request);
-  /// Do packets for this address leave by a route of ours?
-  bool routed(const std::string& address) const;
 
  private:
   Result<netswitch::Hop> hop(const std::string& vm_uuid, const std::string& host, const std::string& underlay) const;
 
-  struct Pointed {
-    std::uint64_t epoch = 0;
-    std::vector<netswitch::Undo> undo;  // in the order things were done
-  };
   netswitch::Switch& switch_;
   std::string node_;
-  std::map<std::string, std::string> taps_;     // by VM
-  std::map<std::string, Pointed> pointed_;      // by VM: the newest flip
+  std::map<std::string, std::string> taps_;  // by VM
 };
 
 }  // namespace umbra::agent

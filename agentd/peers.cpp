@@ -13,6 +13,10 @@ class RpcPeer final : public shadow::Peer {
       : connected_(executor, clock_), dialer_(executor, node.endpoint(), std::move(tls), rpc::Expect{node.name(), node.role()}, rpc::Services{},
                                               rpc::DialerHooks{.on_connected = [this](auto) { connected_.notify(); }}) {}
 
+  Task<void> reach(Deadline deadline) override {
+    UMBRA_CO_CHECK(co_await ready(deadline));
+    co_return Result<void>{};
+  }
   Task<v1::StageReply> stage(v1::StageRequest request, Deadline deadline) override {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
     co_return co_await v1::StandbyClient(session).stage(std::move(request), deadline);

@@ -13,6 +13,7 @@ using qmp::MigrationStatus;
 
 constexpr Deadline kCall = 3s;                // one QMP or peer call
 constexpr Deadline kConverge = 10s;           // two passes over what is dirty
+constexpr Deadline kRouter = 1s;               // an edge's connection
 constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
 constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
 constexpr std::uint64_t kPassesToConverge = 2;  // the first sends what the refresh left, the second what was dirtied meanwhile
@@ -36,6 +37,7 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::
       progress_(std::move(progress)),
       standby_(context.peers.peer(request_.standby())),
       asked_(std::chrono::steady_clock::now()) {
+  for (const auto& node : request_.routers()) routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
   result_.set_vm(vm_.name());
   result_.set_vm_uuid(vm_.uuid());
   result_.set_from(context_.config.node);
@@ -67,7 +69,8 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   auto step = co_await arm();
   if (step) {
     enter("converge");
-    step = co_await converge();
+    auto [reached, converged] = co_await (reach_routers() && converge());
+    step = reached ? std::move(converged) : std::move(reached);
   }
   if (step) {
     enter("promise");
@@ -128,6 +131,61 @@ Task<void> Cutover::converge() {
   UMBRA_CO_CHECK(co_await hold_.changed().until(done, deadline, "bringing the shadow up to date"));
   if (!hold_.watch().migrating()) co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};
+}
+
+/// A router that cannot be reached now is left out: the old host forwards what it still sends there, and the controller
+/// reconciles it when it is back. One that is reached must follow.
+Task<void> Cutover::reach_routers() {
+  std::vector<std::pair<v1::Node, std::shared_ptr<Peer>>> reached;
+  for (auto& [node, peer] : routers_) {
+    const auto up = co_await peer->reach(kRouter);
+    if (up) reached.emplace_back(node, peer);
+    else context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("{} keeps its old route for now: {}", node.name(), up.error()));
+  }
+  routers_ = std::move(reached);
+  co_return Result<void>{};
+}
+
+v1::PointRequest Cutover::pointing() const {
+  v1::PointRequest point;
+  point.set_vm_uuid(vm_.uuid());
+  *point.mutable_addresses() = vm_.addresses();
+  point.set_epoch(request_.epoch());
+  point.set_host(request_.standby().name());
+  point.set_underlay_address(request_.standby().underlay_address());
+  return point;
+}
+
+v1::UnpointRequest Cutover::unpointing() const {
+  v1::UnpointRequest unpoint;
+  unpoint.set_vm_uuid(vm_.uuid());
+  *unpoint.mutable_addresses() = vm_.addresses();
+  unpoint.set_epoch(request_.epoch());
+  return unpoint;
+}
+
+netswitch::Flip Cutover::flip() {
+  using netswitch::FlipStage;
+  const auto remote = [this](FlipStage stage, const v1::Node& node, std::shared_ptr<Peer> peer) {
+    return netswitch::FlipStep{stage, node.name(), [this, peer] { return peer->point(pointing(), kCall); },
+                               [this, peer] { return peer->unpoint(unpointing(), kCall); }};
+  };
+  std::vector<netswitch::FlipStep> steps;
+  steps.push_back(remote(FlipStage::kNewHost, request_.standby(), standby_));
+  for (const auto& [node, peer] : routers_)
+    steps.push_back(remote(node.role() == v1::ROLE_EDGE ? FlipStage::kEdge : FlipStage::kOtherHost, node, peer));
+  steps.push_back({FlipStage::kOldHost, context_.config.node, [this]() -> Task<void> { co_return context_.network.point(pointing()); },
+                   [this]() -> Task<void> { co_return context_.network.unpoint(unpointing()); }});
+  return netswitch::Flip(std::move(steps));
+}
+
+/// Every node takes its route back, whether or not the flip ever reached it; the old host first.
+Task<void> Cutover::unflip() {
+  auto outcome = context_.network.unpoint(unpointing());
+  for (const auto& [node, peer] : routers_)
+    if (auto undone = co_await peer->unpoint(unpointing(), kCall); !undone) outcome = fail(with_context(undone.error(), node.name()));
+  if (auto undone = co_await standby_->unpoint(unpointing(), kCall); !undone) outcome = fail(undone.error());
+  co_return outcome;
 }
 
 Task<void> Cutover::stop() {
@@ -207,7 +265,8 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
 
 /// The standby will never run it in this epoch: the guest runs here again.
 Task<void> Cutover::take_back(std::string why) {
-  co_await flip().abort();
+  const auto unflipped = co_await unflip();
+  if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
   const auto cancelled = co_await hold_.cancel(kCall);
   // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the same.
   if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());

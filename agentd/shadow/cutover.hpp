@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "agentd/shadow/context.hpp"
 #include "agentd/shadow/hold.hpp"
@@ -43,6 +45,7 @@ class Cutover {
   /// For a life in promised: asks the standby to refuse, and acts on its answer. Also the whole recovery from a crash.
   /// @return OUTCOME_MOVED, OUTCOME_REFUSED (the primary runs again), or OUTCOME_UNDECIDED: try again later
   asio::awaitable<v1::Outcome> settle(std::string why);
+  const v1::CutoverResult& result() const { return result_; }
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -54,7 +57,10 @@ class Cutover {
   Task<void> take_back(std::string why);
   asio::awaitable<void> give_up(Error error);
   netswitch::Flip flip();
-  netswitch::Flip::Step pointing(std::string name, netswitch::Flip::Place place, std::shared_ptr<Peer> peer);
+  Task<void> unflip();
+  v1::PointRequest pointing() const;
+  v1::UnpointRequest unpointing() const;
+  Task<void> reach_routers();
   void enter(std::string phase);
   double since_asked() const;
 
@@ -65,6 +71,7 @@ class Cutover {
   v1::CutoverRequest request_;
   Progress progress_;
   std::shared_ptr<Peer> standby_;
+  std::vector<std::pair<v1::Node, std::shared_ptr<Peer>>> routers_;
   Time asked_;
   bool accepted_ = false;  ///< the standby may have accepted: it must be asked to refuse before anything else
   v1::CutoverResult result_;

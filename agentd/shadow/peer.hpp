@@ -13,6 +13,8 @@ namespace umbra::shadow {
 class Peer {
  public:
   virtual ~Peer() = default;
+  /// Waits until the connection stands.
+  virtual Task<void> reach(Deadline deadline) = 0;
   virtual Task<v1::StageReply> stage(v1::StageRequest request, Deadline deadline) = 0;
   virtual Task<void> accept(v1::AcceptRequest request, Deadline deadline) = 0;
   virtual Task<v1::ReleasedReply> released(v1::ReleasedRequest request, Deadline deadline) = 0;

@@ -88,7 +88,7 @@ Task<v1::CutoverResult> Source::cutover(v1::CutoverRequest request, Cutover::Pro
 
 asio::awaitable<void> Source::run() {
   co_await recover();
-  while (!stopping_ && !moved()) {
+  while (!stopping_ && life_.phase() != Phase::kMoved) {
     if (life_.phase() == Phase::kPromised) {
       co_await settle();
       continue;
@@ -102,7 +102,7 @@ asio::awaitable<void> Source::run() {
     pending_.reset();
     changed_.notify();
   }
-  if (moved()) co_await leave();
+  if (life_.phase() == Phase::kMoved) co_await leave();
 }
 
 /// One step towards what is wanted, or a wait until something changes.
@@ -328,6 +328,7 @@ Task<void> Source::drop(std::string why) {
     const auto discarded = co_await standby_->discard(std::move(discard), kCall);
     if (!discarded) spdlog::warn("{}: discarding the shadow on {}: {}", vm_.name(), built_.standby().name(), discarded.error());
   }
+  if (!wish_) life_.set_wish({});
   UMBRA_CO_CHECK(co_await life_.apply(Event::kDrop));
   status_.set_detail(why);
   context_.note(v1::SEVERITY_INFO, vm_.name(), fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
@@ -357,7 +358,8 @@ asio::awaitable<void> Source::failed(Error error) {
   if (!hypervisor_up_ || error.code == Errc::kUnavailable || error.code == Errc::kTimeout)
     spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
   if (!hypervisor_up_) co_return;
-  if (life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped && life_.phase() != Phase::kPromised && !moved()) {
+  if (life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped && life_.phase() != Phase::kPromised &&
+      life_.phase() != Phase::kMoved) {
     const auto why = error.message;
     const auto dropped = co_await drop(why);
     if (!dropped) spdlog::error("{}: {}", vm_.name(), dropped.error());
@@ -445,7 +447,8 @@ asio::awaitable<void> Source::settle() {
     co_await pause(backoff_);
     co_return;
   }
-  if (last_cutover_) last_cutover_->set_outcome(outcome);
+  if (!last_cutover_) last_cutover_ = cutover.result();
+  last_cutover_->set_outcome(outcome);
   backoff_ = 0ms;
   if (outcome == v1::OUTCOME_REFUSED) hold_.reset();
 }
@@ -455,6 +458,7 @@ asio::awaitable<void> Source::leave() {
   hold_.reset();
   for (auto wait = kLeastBackoff; !stopping_; wait = std::min<std::chrono::seconds>(wait * 2, kMostBackoff)) {
     auto cleared = co_await clear_away();
+    life_.set_wish({});
     if (cleared) cleared = co_await life_.apply(Event::kDrop);
     if (cleared) break;
     context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("moved away, but not cleared away yet: {}", cleared.error()));

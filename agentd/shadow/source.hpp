@@ -41,6 +41,8 @@ class Source {
 
   v1::Shadow status() const;
   Phase phase() const { return life_.phase(); }
+  /// What the journal holds of it now.
+  const Record& record() const { return life_.record(); }
   /// After run(): did the VM move away?
   bool moved() const { return last_cutover_ && last_cutover_->outcome() == v1::OUTCOME_MOVED; }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct Domain {
   std::string mac;
   std::vector<std::string> addresses;  ///< from <metadata><umbra:vm>
   std::string refusal;                 ///< why this domain cannot have a shadow; empty when it can
+  std::vector<std::string> warnings;   ///< what may go wrong with a shadow of it, but need not
 };
 
 /// Counters since the domain started (virConnectGetAllDomainStats, virDomainMemoryStats).

@@ -1,0 +1,118 @@
+#include "agentd/agent.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/thread_pool.hpp>
+
+#include "agentd/peers.hpp"
+#include "agentd/registry_link.hpp"
+#include "agentd/services.hpp"
+#include "agentd/virt/libvirt_hypervisor.hpp"
+#include "netswitch/netlink_kernel.hpp"
+#include "rpc/server.hpp"
+
+namespace umbra::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Routes of ours that do not lead where this node thinks are the controller's to name; nothing is removed before it did.
+v1::Role role_of(NodeRole role) { return role == NodeRole::kEdge ? v1::ROLE_EDGE : v1::ROLE_AGENT; }
+
+}  // namespace
+
+struct Agent::Parts {
+  Parts(asio::any_io_executor on, AgentConfig with) : executor(std::move(on)), config(std::move(with)), outbox(clock, config.name) {}
+
+  asio::any_io_executor executor;
+  AgentConfig config;
+  SystemClock clock;
+  Outbox outbox;
+  asio::thread_pool disk{1};  // the journal's fsyncs
+  std::unique_ptr<netswitch::Kernel> kernel;
+  std::unique_ptr<netswitch::Switch> fabric;
+  std::unique_ptr<Network> network;
+  std::unique_ptr<RpcPeers> peers;
+  std::unique_ptr<shadow::Journal> journal;         // hosts only, as the two below
+  std::unique_ptr<virt::Hypervisor> hypervisor;
+  std::unique_ptr<Host> host;
+  std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<RegistryLink> controller;
+
+  v1::RegisterRequest introduce() const;
+  v1::ReportRequest report() const;
+};
+
+v1::RegisterRequest Agent::Parts::introduce() const {
+  v1::RegisterRequest request;
+  auto* node = request.mutable_node();
+  node->set_name(config.name);
+  node->set_role(role_of(config.role));
+  node->set_zone(config.zone);
+  node->set_endpoint(config.listen_endpoint);
+  node->set_underlay_address(config.underlay_address);
+  node->set_migration_address(config.standby.migration_address);
+  request.set_version(UMBRA_VERSION);
+  if (host) *request.mutable_proof() = host->proof();
+  return request;
+}
+
+v1::ReportRequest Agent::Parts::report() const {
+  v1::ReportRequest report;
+  outbox.fill(report);
+  if (host) host->fill(report);
+  return report;
+}
+
+Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentConfig config) {
+  auto parts = std::make_unique<Parts>(executor, std::move(config));
+  auto& p = *parts;
+  UMBRA_TRY(auto tls, rpc::Tls::load(p.config.tls, role_of(p.config.role)));
+  if (tls.self().name != p.config.name)
+    return fail({Errc::kInvalid, fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, p.config.name),
+                 "issue one for this node: umbractl pki issue"});
+  UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(p.config.listen_endpoint));
+  std::error_code made;
+  std::filesystem::create_directories(p.config.state_dir, made);
+  if (made)
+    return fail({Errc::kUnavailable, fmt::format("cannot make {}: {}", p.config.state_dir.string(), made.message()), "correct [agent] state_dir"});
+
+  UMBRA_TRY(p.kernel, netswitch::NetlinkKernel::open(p.config.network.route_protocol));
+  p.fabric = std::make_unique<netswitch::Switch>(*p.kernel, p.config.network);
+  p.network = std::make_unique<Network>(*p.fabric, p.config.name);
+  p.peers = std::make_unique<RpcPeers>(executor, tls);
+  const auto net_switch = std::make_shared<NetSwitchApi>(*p.network);
+  rpc::Services for_peers{net_switch};
+  rpc::Services for_controller{net_switch};
+  if (p.config.role == NodeRole::kHost) {
+    UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", p.disk.get_executor()));
+    p.hypervisor = std::make_unique<virt::LibvirtHypervisor>(executor, p.clock, p.config.libvirt_uri);
+    p.host = std::make_unique<Host>(executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
+                                    [&p] { if (p.controller) p.controller->nudge(); });
+    for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host)};
+    for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, executor, p.clock)};
+  }
+  UMBRA_TRY(p.server, rpc::Server::listen(executor, endpoint, tls, for_peers));
+  p.controller = std::make_unique<RegistryLink>(
+      executor, p.clock, p.config.controller_endpoint, tls, p.config.controller_name, for_controller,
+      RegistryLink::Hooks{[&p] { return p.introduce(); }, [&p] { return p.report(); }, [&p](const auto& report) { p.outbox.delivered(report); }});
+  const auto root = [](std::exception_ptr bug) {
+    if (bug) std::rethrow_exception(bug);  // ends the process: systemd restarts it, and recovery knows more than we do
+  };
+  asio::co_spawn(executor, p.controller->run(), root);
+  if (p.host) asio::co_spawn(executor, p.host->run(), root);
+  return std::unique_ptr<Agent>(new Agent(std::move(parts)));
+}
+
+Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Agent::~Agent() = default;
+
+asio::awaitable<void> Agent::stop() {
+  if (parts_->host) parts_->host->stop();
+  parts_->controller->stop();
+  const auto drained = co_await parts_->server->drain(2s);
+  if (!drained) spdlog::debug("{}", drained.error());
+  parts_->disk.join();
+}
+
+}  // namespace umbra::agent

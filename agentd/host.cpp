@@ -1,0 +1,354 @@
+#include "agentd/host.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "agentd/virt/hold_proof.hpp"
+#include "base/shield.hpp"
+
+namespace umbra::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kCall = 5s;
+constexpr Deadline kProof = 30s;
+constexpr auto kInventoryEvery = 10s;  // also without any event
+constexpr auto kRetry = 2s;
+
+v1::VmState state_of(virt::DomainState state) {
+  switch (state) {
+    case virt::DomainState::kRunning: return v1::VM_STATE_RUNNING;
+    case virt::DomainState::kPaused: return v1::VM_STATE_PAUSED;
+    case virt::DomainState::kShutOff: return v1::VM_STATE_SHUT_OFF;
+    case virt::DomainState::kCrashed: return v1::VM_STATE_CRASHED;
+    case virt::DomainState::kOther: return v1::VM_STATE_UNKNOWN;
+  }
+  return v1::VM_STATE_UNKNOWN;
+}
+
+v1::Vm describe(const virt::Domain& domain) {
+  v1::Vm vm;
+  vm.set_uuid(domain.uuid);
+  vm.set_name(domain.name);
+  vm.set_state(state_of(domain.state));
+  vm.set_persistent(domain.persistent);
+  vm.set_memory_bytes(domain.memory.count);
+  vm.set_vcpus(domain.vcpus);
+  for (const auto& address : domain.addresses) vm.add_addresses(address);
+  vm.set_mac(domain.mac);
+  vm.set_tap(domain.tap);
+  vm.set_refusal(domain.refusal);
+  return vm;
+}
+
+/// Nothing left to look after, here or in the next life of the agent.
+bool over(shadow::Phase phase, bool wanted) { return phase == shadow::Phase::kDropped && !wanted; }
+
+}  // namespace
+
+Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor, Network& network,
+           shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, std::function<void()> nudge)
+    : executor_(executor),
+      clock_(clock),
+      config_(config),
+      hypervisor_(hypervisor),
+      network_(network),
+      journal_(journal),
+      outbox_(outbox),
+      nudge_(std::move(nudge)),
+      context_{executor, clock, hypervisor, network, journal, peers, config.source,
+               [this](v1::Severity severity, const std::string& vm, const std::string& text) {
+                 outbox_.event(v1::EVENT_KIND_SHADOW, severity, vm, text);
+                 nudge_();
+               },
+               [this] { nudge_(); }},
+      standby_(executor, clock, hypervisor, network, journal, config.standby,
+               shadow::Standby::Hooks{[this] { return refusal(); },
+                                      [this](const v1::Vm& vm, std::uint64_t epoch) {
+                                        epochs_[vm.uuid()] = epoch;
+                                        attached_.insert(vm.uuid());
+                                        inventory_stale_ = true;
+                                        changed_.notify();
+                                      },
+                                      context_.note}),
+      changed_(executor, clock) {
+  hypervisor_.listen({[this](const auto& event) { on_lifecycle(event); }, [this](bool up) { on_connection(up); }});
+}
+
+std::string Host::refusal() const {
+  if (proof_.proven()) return {};
+  return proof_.detail().empty() ? "the hold is being proven, try again in a few seconds" : proof_.detail();
+}
+
+void Host::stop() {
+  stopping_ = true;
+  for (const auto& [uuid, source] : sources_) source->stop();
+  changed_.notify();
+}
+
+void Host::on_lifecycle(const virt::LifecycleEvent& event) {
+  inventory_stale_ = true;
+  if (event.change == virt::LifecycleChange::kStopped && standby_.holds(event.uuid))
+    asio::co_spawn(executor_, standby_.domain_stopped(event.uuid), asio::detached);
+  if (const auto found = sources_.find(event.uuid); found != sources_.end()) found->second->domain_changed();
+  changed_.notify();
+}
+
+void Host::on_connection(bool up) {
+  if (hypervisor_up_ == up) return;
+  hypervisor_up_ = up;
+  inventory_stale_ = true;
+  inventory_known_ = inventory_known_ && up;
+  outbox_.event(v1::EVENT_KIND_HOST, up ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING, "",
+                up ? "libvirt is reachable" : "libvirt is not reachable; VMs and shadows stay as they are");
+  for (const auto& [uuid, source] : sources_) source->hypervisor_changed(up);
+  changed_.notify();
+  nudge_();
+}
+
+asio::awaitable<void> Host::run() {
+  auto sample_due = clock_.steady();
+  auto inventory_due = clock_.steady();
+  while (!stopping_) {
+    const auto now = clock_.steady();
+    if (!hypervisor_up_) {
+      co_await changed_.wait_until(now + kRetry);
+      continue;
+    }
+    Result<void> step;
+    if (!recovered_) {
+      step = co_await recover();
+    } else if (proof_.proven_at_unix_ms() == 0) {
+      step = co_await prove();
+    } else if (inventory_stale_ || now >= inventory_due) {
+      inventory_stale_ = false;
+      inventory_due = now + kInventoryEvery;
+      step = co_await take_inventory();
+    } else if (now >= sample_due) {
+      sample_due = now + config_.sample_interval;
+      step = co_await take_samples();
+    } else {
+      co_await changed_.wait_until(std::min(sample_due, inventory_due));
+      continue;
+    }
+    if (!step) {
+      spdlog::warn("{}", step.error());
+      inventory_stale_ = true;
+      co_await changed_.wait_until(clock_.steady() + kRetry);
+    }
+  }
+}
+
+Task<void> Host::recover() {
+  UMBRA_CO_TRY(auto records, journal_.load());
+  UMBRA_CO_CHECK(co_await standby_.recover(records));
+  for (auto& record : records) {
+    if (record.side != shadow::Side::kSource) continue;
+    const auto uuid = record.vm_uuid;
+    if (over(record.phase, !record.wish.empty())) {
+      retired_[uuid] = std::move(record);
+      continue;
+    }
+    auto source = std::make_shared<shadow::Source>(context_, std::move(record));
+    sources_[uuid] = source;
+    supervise(source, uuid);
+  }
+  recovered_ = true;
+  co_return Result<void>{};
+}
+
+Task<void> Host::prove() {
+  const auto report = co_await virt::prove_hold(executor_, config_.emulator, kProof);
+  proof_.set_proven(report && report->proven);
+  proof_.set_detail(report ? report->text : report.error().text());
+  proof_.set_qemu_version(report ? report->qemu_version : "");
+  proof_.set_proven_at_unix_ms(clock_.unix_ms());
+  if (const auto host = co_await hypervisor_.host(kCall); host) proof_.set_libvirt_version(host->libvirt_version);
+  outbox_.event(v1::EVENT_KIND_HOST, proof_.proven() ? v1::SEVERITY_INFO : v1::SEVERITY_ALERT, "",
+                fmt::format("{}: {}", proof_.proven() ? "the hold is proven" : "no warm shadows here", proof_.detail()));
+  nudge_();
+  co_return Result<void>{};
+}
+
+/// What runs here, what is defined here; taps for all of it, a route for what runs.
+Task<void> Host::take_inventory() {
+  UMBRA_CO_TRY(const auto domains, co_await hypervisor_.domains(kCall));
+  UMBRA_CO_TRY(const auto host, co_await hypervisor_.host(kCall));
+  UMBRA_CO_TRY(const auto free, co_await standby_.free_memory());
+  std::map<std::string, v1::Vm> vms;
+  for (const auto& domain : domains) {
+    if (standby_.holds(domain.uuid)) continue;
+    const auto source = sources_.find(domain.uuid);
+    if (source != sources_.end() && source->second->phase() == shadow::Phase::kMoved) continue;
+    vms[domain.uuid] = describe(domain);
+  }
+  for (const auto& uuid : std::set<std::string>(attached_))
+    if (!vms.contains(uuid) && !standby_.holds(uuid) && !sources_.contains(uuid)) {
+      if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("{}: {}", uuid, detached.error());
+      attached_.erase(uuid);
+    }
+  for (const auto& [uuid, vm] : vms) adopt_network(vm);
+  capacity_.set_cpus(config_.cpus > 0 ? config_.cpus : host.cpus);
+  capacity_.set_memory_total_bytes(config_.standby.memory.count != 0 ? config_.standby.memory.count : host.memory_total.count);
+  capacity_.set_memory_free_bytes(free.count);
+  vms_ = std::move(vms);
+  inventory_known_ = true;
+  nudge_();
+  co_return Result<void>{};
+}
+
+void Host::adopt_network(const v1::Vm& vm) {
+  const auto source = sources_.find(vm.uuid());
+  if (source != sources_.end() && source->second->phase() >= shadow::Phase::kArmed && source->second->phase() <= shadow::Phase::kMoved)
+    return;  // a cutover has its routes in hand
+  if (!attached_.contains(vm.uuid())) {
+    if (const auto attached = network_.attach(vm); !attached) {
+      outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), attached.error().text());
+      return;
+    }
+    attached_.insert(vm.uuid());
+  }
+  if (vm.state() != v1::VM_STATE_RUNNING || vm.tap().empty()) return;
+  v1::ReconcileRequest here;
+  for (const auto& address : vm.addresses()) {
+    auto* route = here.add_routes();
+    route->set_vm_uuid(vm.uuid());
+    route->set_address(address);
+    route->set_epoch(epochs_[vm.uuid()]);
+    route->set_host(config_.name);
+  }
+  if (const auto routed = network_.reconcile(here); !routed) outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), routed.error().text());
+}
+
+Task<void> Host::take_samples() {
+  UMBRA_CO_TRY(const auto stats, co_await hypervisor_.stats(kCall));
+  double cpus = 0;
+  for (auto& sample : sampler_.sample(stats, clock_.steady(), clock_.unix_ms())) {
+    cpus += sample.cpus_used();
+    if (!vms_.contains(sample.vm_uuid())) continue;
+    const auto source = sources_.find(sample.vm_uuid());
+    // While a pre-copy is open QEMU cannot be asked for the dirty rate, but the refreshes tell it.
+    if (source != sources_.end() && source->second->phase() >= shadow::Phase::kWarm) sample.set_dirty_bytes_per_second(source->second->status().dirty_bytes_per_second());
+    outbox_.sample(std::move(sample));
+  }
+  capacity_.set_cpus_used(cpus);
+  co_return Result<void>{};
+}
+
+Task<v1::Vm> Host::shadowable(std::string vm_uuid) {
+  UMBRA_CO_TRY(const auto domain, co_await hypervisor_.domain(vm_uuid, kCall));
+  if (!domain.refusal.empty()) co_return fail({Errc::kUnsupported, fmt::format("{} cannot have a shadow: {}", domain.name, domain.refusal), ""});
+  if (domain.state != virt::DomainState::kRunning)
+    co_return fail({Errc::kConflict, fmt::format("{} does not run", domain.name), "start it first: virsh start"});
+  if (const auto why = refusal(); !why.empty())
+    co_return fail({Errc::kUnsupported, fmt::format("{} keeps no shadows: {}", config_.name, why), "umbractl doctor shows the proof of the hold"});
+  co_return describe(domain);
+}
+
+std::shared_ptr<shadow::Source> Host::source(const std::string& vm_uuid) {
+  const auto found = sources_.find(vm_uuid);
+  return found == sources_.end() ? nullptr : found->second;
+}
+
+void Host::supervise(std::shared_ptr<shadow::Source> source, std::string vm_uuid) {
+  asio::co_spawn(executor_, supervised(std::move(source), std::move(vm_uuid)), asio::detached);
+}
+
+asio::awaitable<void> Host::supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid) {
+  try {
+    co_await source->run();
+  } catch (const std::exception& bug) {
+    outbox_.event(v1::EVENT_KIND_SHADOW, v1::SEVERITY_ALERT, vm_uuid, fmt::format("bug: {}; its shadow is no longer looked after until the agent restarts", bug.what()));
+    co_return;
+  }
+  if (source->last_cutover()) last_cutovers_[vm_uuid] = *source->last_cutover();
+  retired_[vm_uuid] = source->record();
+  if (source->moved()) vms_.erase(vm_uuid);
+  sources_.erase(vm_uuid);
+  attached_.erase(vm_uuid);
+  inventory_stale_ = true;
+  changed_.notify();
+}
+
+Task<v1::Shadow> Host::keep_shadow(v1::KeepShadowRequest request) {
+  if (!recovered_) co_return fail(Errc::kUnavailable, "{} is still recovering", config_.name);
+  if (request.standby().name() == config_.name) co_return fail(Errc::kInvalid, "the VM runs on {} itself", config_.name);
+  UMBRA_CO_TRY(const auto vm, co_await shadowable(request.vm_uuid()));
+  auto kept = source(request.vm_uuid());
+  if (!kept) {
+    auto retired = retired_.extract(request.vm_uuid());
+    kept = retired.empty() ? std::make_shared<shadow::Source>(context_, request.vm_uuid())
+                           : std::make_shared<shadow::Source>(context_, std::move(retired.mapped()));
+    sources_[request.vm_uuid()] = kept;
+    kept->want(std::move(request));
+    supervise(kept, vm.uuid());
+  } else {
+    kept->want(std::move(request));
+  }
+  auto status = kept->status();
+  status.set_vm_name(vm.name());
+  co_return status;
+}
+
+Task<void> Host::drop_shadow(v1::DropShadowRequest request) {
+  if (const auto kept = source(request.vm_uuid())) kept->unwant(request.why());
+  co_return Result<void>{};
+}
+
+Task<v1::CutoverResult> Host::cutover(v1::CutoverRequest request, shadow::Cutover::Progress progress) {
+  const auto kept = source(request.vm_uuid());
+  if (!kept) co_return fail({Errc::kNotFound, fmt::format("{} keeps no shadow of VM {}", config_.name, request.vm_uuid()), "umbractl shadow keep"});
+  auto result = co_await kept->cutover(std::move(request), std::move(progress));
+  if (result) {
+    outbox_.cutover(*result);
+    nudge_();
+  }
+  co_return result;
+}
+
+Task<v1::CutoverResult> Host::last_cutover(std::string vm_uuid) {
+  if (const auto kept = source(vm_uuid); kept && kept->last_cutover()) co_return *kept->last_cutover();
+  if (const auto found = last_cutovers_.find(vm_uuid); found != last_cutovers_.end()) co_return found->second;
+  co_return fail(Errc::kNotFound, "{} knows of no cutover of VM {}", config_.name, vm_uuid);
+}
+
+Task<std::vector<v1::Check>> Host::diagnose() {
+  std::vector<v1::Check> checks;
+  const auto add = [&](std::string name, bool ok, std::string detail, std::string remedy) {
+    v1::Check check;
+    check.set_node(config_.name);
+    check.set_name(std::move(name));
+    check.set_ok(ok);
+    check.set_detail(std::move(detail));
+    if (!ok) check.set_remedy(std::move(remedy));
+    checks.push_back(std::move(check));
+  };
+  const auto host = co_await hypervisor_.host(kCall);
+  add("libvirt", host.has_value(), host ? fmt::format("libvirt {}, {}", host->libvirt_version, host->hypervisor_version) : host.error().message,
+      host ? "" : host.error().remedy);
+  add("hold", proof_.proven(), refusal().empty() ? proof_.detail() : refusal(), "warm shadows need QEMU 8.1 or newer; see the agent's log");
+  const auto free = co_await standby_.free_memory();
+  add("memory", free.has_value(), free ? fmt::format("{} free for shadows", to_string(*free)) : free.error().message, "libvirt must be reachable");
+  for (const auto& [uuid, vm] : vms_)
+    if (!vm.refusal().empty()) add("VM " + vm.name(), false, "cannot have a shadow: " + vm.refusal(), "");
+  co_return checks;
+}
+
+Result<shadow::Standby*> Host::standby() {
+  if (!recovered_) return fail(Errc::kUnavailable, "{} is still recovering", config_.name);
+  return &standby_;
+}
+
+void Host::fill(v1::ReportRequest& report) const {
+  *report.mutable_capacity() = capacity_;
+  *report.mutable_proof() = proof_;
+  report.set_hypervisor_up(hypervisor_up_);
+  report.set_vms_known(inventory_known_ && hypervisor_up_);
+  for (const auto& [uuid, vm] : vms_) {
+    const auto source = sources_.find(uuid);
+    if (source == sources_.end() || source->second->phase() != shadow::Phase::kMoved) *report.add_vms() = vm;
+  }
+  for (const auto& [uuid, source] : sources_) *report.add_shadows() = source->status();
+}
+
+}  // namespace umbra::agent

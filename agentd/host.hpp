@@ -1,0 +1,84 @@
+/// A host's own side: its VMs, their shadows elsewhere, and other hosts' shadows here.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "agentd/config.hpp"
+#include "agentd/outbox.hpp"
+#include "agentd/shadow/source.hpp"
+#include "agentd/shadow/standby.hpp"
+#include "agentd/telemetry/sampler.hpp"
+
+namespace umbra::agent {
+
+/// Keeps the inventory, supervises one Source per VM that has or had a shadow, and owns the Standby.
+///
+/// Nothing is decided while libvirt cannot be asked: the last known inventory is reported as not known, shadows stay as
+/// they are. Agent strand only.
+class Host {
+ public:
+  /// References outlive the host. `nudge` makes the agent report soon.
+  Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor, Network& network,
+       shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, std::function<void()> nudge);
+
+  /// Recovers, then follows libvirt until stop().
+  asio::awaitable<void> run();
+  void stop();
+
+  /// Agent service; see proto/umbra/v1/agent.proto.
+  Task<v1::Shadow> keep_shadow(v1::KeepShadowRequest request);
+  Task<void> drop_shadow(v1::DropShadowRequest request);
+  Task<v1::CutoverResult> cutover(v1::CutoverRequest request, shadow::Cutover::Progress progress);
+  Task<v1::CutoverResult> last_cutover(std::string vm_uuid);
+  Task<std::vector<v1::Check>> diagnose();
+
+  /// Serves the Standby service once recovery is done. @error kUnavailable still recovering
+  Result<shadow::Standby*> standby();
+  void fill(v1::ReportRequest& report) const;
+  const v1::HoldProof& proof() const { return proof_; }
+
+ private:
+  Task<void> recover();
+  Task<void> prove();
+  Task<void> take_inventory();
+  Task<void> take_samples();
+  void adopt_network(const v1::Vm& vm);
+  void on_lifecycle(const virt::LifecycleEvent& event);
+  void on_connection(bool up);
+  Task<v1::Vm> shadowable(std::string vm_uuid);
+  std::shared_ptr<shadow::Source> source(const std::string& vm_uuid);
+  void supervise(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
+  asio::awaitable<void> supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
+  std::string refusal() const;
+
+  asio::any_io_executor executor_;
+  Clock& clock_;
+  const AgentConfig& config_;
+  virt::Hypervisor& hypervisor_;
+  Network& network_;
+  shadow::Journal& journal_;
+  Outbox& outbox_;
+  std::function<void()> nudge_;
+  shadow::SourceContext context_;
+  shadow::Standby standby_;
+  telemetry::Sampler sampler_;
+  Signal changed_;
+  std::map<std::string, std::shared_ptr<shadow::Source>> sources_;
+  std::map<std::string, shadow::Record> retired_;           // sources that ended; their epochs count
+  std::map<std::string, v1::CutoverResult> last_cutovers_;
+  std::map<std::string, std::uint64_t> epochs_;             // of VMs that moved here
+  std::map<std::string, v1::Vm> vms_;
+  std::set<std::string> attached_;
+  v1::HostCapacity capacity_;
+  v1::HoldProof proof_;
+  bool hypervisor_up_ = false;
+  bool inventory_known_ = false;
+  bool inventory_stale_ = true;
+  bool recovered_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace umbra::agent

@@ -1,0 +1,62 @@
+// umbra-agentd: keeps shadows of this host's VMs, and other hosts' shadows here.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <iostream>
+
+#include "agentd/agent.hpp"
+#include "base/log.hpp"
+#include "systemd/notify.hpp"
+
+namespace {
+
+namespace asio = boost::asio;
+
+int complain(const umbra::Error& error) {
+  spdlog::critical("{}", error);
+  return 1;
+}
+
+asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agent, umbra::systemd::Notifier& notifier) {
+  asio::signal_set signals(io, SIGTERM, SIGINT);
+  co_await signals.async_wait(asio::use_awaitable);
+  spdlog::info("stopping; held shadows stay held");
+  notifier.stopping();
+  co_await agent.stop();
+  io.stop();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
+  std::string file = "/etc/umbra/agentd.toml";
+  bool check = false;
+  app.add_option("-c,--config", file, "configuration file")->capture_default_str();
+  app.add_flag("--check", check, "check the configuration and end");
+  app.set_version_flag("--version", std::string("umbra-agentd ") + UMBRA_VERSION);
+  CLI11_PARSE(app, argc, argv);
+
+  umbra::init_log("umbra-agentd", "info");
+  auto read = umbra::Config::load(file);
+  if (!read) return complain(read.error());
+  auto config = umbra::agent::AgentConfig::from(std::move(*read));
+  if (!config) return complain(config.error());
+  if (check) {
+    std::cout << file << " is fine\n";
+    return 0;
+  }
+  spdlog::drop_all();
+  umbra::init_log("umbra-agentd", config->log_level);
+  spdlog::info("umbra-agentd {} on {}", UMBRA_VERSION, config->name);
+
+  asio::io_context io(1);
+  auto agent = umbra::agent::Agent::start(io.get_executor(), std::move(*config));
+  if (!agent) return complain(agent.error());
+  umbra::systemd::Notifier notifier(io.get_executor());
+  notifier.ready();
+  asio::co_spawn(io, until_told(io, **agent, notifier), asio::detached);
+  io.run();
+  return 0;
+}

@@ -1,0 +1,83 @@
+#include "agentd/network.hpp"
+
+namespace umbra::agent {
+namespace {
+
+Result<std::vector<netswitch::IpAddress>> parse_all(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  std::vector<netswitch::IpAddress> addresses;
+  for (const auto& text : texts) {
+    UMBRA_TRY(auto address, netswitch::IpAddress::parse(text));
+    addresses.push_back(address);
+  }
+  return addresses;
+}
+
+}  // namespace
+
+Result<void> Network::attach(const v1::Vm& vm) {
+  if (vm.tap().empty()) return {};  // not routed by us
+  netswitch::VmNet net;
+  net.uuid = vm.uuid();
+  net.name = vm.name();
+  net.tap = vm.tap();
+  UMBRA_TRY(net.guest_mac, netswitch::MacAddress::parse(vm.mac()));
+  UMBRA_TRY(net.addresses, parse_all(vm.addresses()));
+  UMBRA_CHECK(switch_.attach(net));
+  taps_[vm.uuid()] = vm.tap();
+  return {};
+}
+
+Result<void> Network::detach(const std::string& vm_uuid) {
+  UMBRA_CHECK(switch_.detach(vm_uuid));
+  taps_.erase(vm_uuid);
+  return {};
+}
+
+Result<netswitch::Hop> Network::hop(const std::string& vm_uuid, const std::string& host, const std::string& underlay) const {
+  if (host == node_) {
+    const auto tap = taps_.find(vm_uuid);
+    if (tap == taps_.end()) return fail(Errc::kNotFound, "{} has no tap for VM {}", node_, vm_uuid);
+    return netswitch::Hop::to_tap(tap->second);
+  }
+  UMBRA_TRY(const auto via, netswitch::IpAddress::parse(underlay));
+  return netswitch::Hop::to_host(via);
+}
+
+Result<void> Network::point(const v1::PointRequest& request) {
+  UMBRA_TRY(const auto addresses, parse_all(request.addresses()));
+  if (addresses.empty()) return {};
+  UMBRA_TRY(const auto to, hop(request.vm_uuid(), request.host(), request.underlay_address()));
+  for (const auto& address : addresses) UMBRA_CHECK(switch_.point(address, to, request.epoch()));
+  return {};
+}
+
+Result<void> Network::unpoint(const v1::UnpointRequest& request) {
+  UMBRA_TRY(const auto addresses, parse_all(request.addresses()));
+  for (const auto& address : addresses) UMBRA_CHECK(switch_.undo(address, request.epoch()));
+  return {};
+}
+
+Result<v1::ReconcileReply> Network::reconcile(const v1::ReconcileRequest& request) {
+  std::vector<netswitch::WantedRoute> wanted;
+  for (const auto& route : request.routes()) {
+    auto to = hop(route.vm_uuid(), route.host(), route.underlay_address());
+    if (!to) {
+      if (to.error().code == Errc::kNotFound) continue;  // ours, but its tap is not there yet: attach() comes first
+      return fail(to.error());
+    }
+    UMBRA_TRY(const auto address, netswitch::IpAddress::parse(route.address()));
+    wanted.push_back({address, *to, route.epoch()});
+  }
+  // A route left out above would count as unwanted.
+  const bool complete = request.complete() && wanted.size() == static_cast<std::size_t>(request.routes_size());
+  UMBRA_TRY(const auto report, switch_.reconcile(wanted, complete));
+  if (!report.failed.empty())
+    return fail(with_context(report.failed.front().second, fmt::format("{} of {} routes failed", report.failed.size(), wanted.size())));
+  v1::ReconcileReply reply;
+  reply.set_added(static_cast<std::uint32_t>(report.added.size()));
+  reply.set_changed(static_cast<std::uint32_t>(report.changed.size()));
+  reply.set_removed(static_cast<std::uint32_t>(report.removed.size()));
+  return reply;
+}
+
+}  // namespace umbra::agent

@@ -1,0 +1,112 @@
+#include "agentd/services.hpp"
+
+#include <deque>
+
+#include "base/shield.hpp"
+
+namespace umbra::agent {
+
+Task<v1::StageReply> StandbyApi::stage(rpc::Caller, v1::StageRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  co_return co_await shielded(standby->stage(std::move(request)));
+}
+
+Task<v1::AcceptReply> StandbyApi::accept(rpc::Caller, v1::AcceptRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(co_await shielded(standby->accept(std::move(request))));
+  co_return v1::AcceptReply{};
+}
+
+Task<v1::ReleasedReply> StandbyApi::released(rpc::Caller, v1::ReleasedRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  co_return co_await shielded(standby->released(std::move(request)));
+}
+
+Task<v1::RefuseReply> StandbyApi::refuse(rpc::Caller, v1::RefuseRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  co_return co_await shielded(standby->refuse(std::move(request)));
+}
+
+Task<v1::InspectReply> StandbyApi::inspect(rpc::Caller, v1::InspectRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  co_return co_await standby->inspect(std::move(request));
+}
+
+Task<v1::DiscardReply> StandbyApi::discard(rpc::Caller, v1::DiscardRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(co_await shielded(standby->discard(std::move(request))));
+  co_return v1::DiscardReply{};
+}
+
+Task<v1::Shadow> AgentApi::keep_shadow(rpc::Caller, v1::KeepShadowRequest request) {
+  co_return co_await shielded(host_.keep_shadow(std::move(request)));
+}
+
+Task<v1::DropShadowReply> AgentApi::drop_shadow(rpc::Caller, v1::DropShadowRequest request) {
+  UMBRA_CO_CHECK(co_await host_.drop_shadow(std::move(request)));
+  co_return v1::DropShadowReply{};
+}
+
+namespace {
+
+/// What a cutover tells while its listener may be slow, or gone.
+struct Feed {
+  Feed(asio::any_io_executor executor, Clock& clock) : changed(std::move(executor), clock) {}
+  std::deque<v1::CutoverProgress> news;
+  std::optional<Result<v1::CutoverResult>> end;
+  Signal changed;
+};
+
+asio::awaitable<void> follow(Host& host, v1::CutoverRequest request, std::shared_ptr<Feed> feed) {
+  feed->end = co_await host.cutover(std::move(request), [feed](const v1::CutoverProgress& progress) {
+    feed->news.push_back(progress);
+    feed->changed.notify();
+  });
+  feed->changed.notify();
+}
+
+}  // namespace
+
+Task<void> AgentApi::cutover(rpc::Caller, v1::CutoverRequest request, rpc::Sink<v1::CutoverProgress> sink) {
+  const auto feed = std::make_shared<Feed>(executor_, clock_);
+  asio::co_spawn(executor_, follow(host_, std::move(request), feed), asio::detached);
+  while (!feed->end || !feed->news.empty()) {
+    while (!feed->news.empty()) {
+      auto progress = std::move(feed->news.front());
+      feed->news.pop_front();
+      UMBRA_CO_CHECK(co_await sink.send(std::move(progress)));
+    }
+    if (!feed->end) co_await feed->changed.wait_until(Signal::TimePoint::max());
+  }
+  UMBRA_CO_TRY(const auto result, *feed->end);
+  v1::CutoverProgress last;
+  *last.mutable_result() = result;
+  co_return co_await sink.send(std::move(last));
+}
+
+Task<v1::LastCutoverReply> AgentApi::last_cutover(rpc::Caller, v1::LastCutoverRequest request) {
+  v1::LastCutoverReply reply;
+  UMBRA_CO_TRY(*reply.mutable_result(), co_await host_.last_cutover(request.vm_uuid()));
+  co_return reply;
+}
+
+Task<v1::DiagnoseReply> AgentApi::diagnose(rpc::Caller, v1::DiagnoseRequest) {
+  UMBRA_CO_TRY(const auto checks, co_await host_.diagnose());
+  v1::DiagnoseReply reply;
+  for (const auto& check : checks) *reply.add_checks() = check;
+  co_return reply;
+}
+
+Task<v1::PointReply> NetSwitchApi::point(rpc::Caller, v1::PointRequest request) {
+  UMBRA_CO_CHECK(network_.point(request));
+  co_return v1::PointReply{};
+}
+
+Task<v1::UnpointReply> NetSwitchApi::unpoint(rpc::Caller, v1::UnpointRequest request) {
+  UMBRA_CO_CHECK(network_.unpoint(request));
+  co_return v1::UnpointReply{};
+}
+
+Task<v1::ReconcileReply> NetSwitchApi::reconcile(rpc::Caller, v1::ReconcileRequest request) { co_return network_.reconcile(request); }
+
+}  // namespace umbra::agent

@@ -1,0 +1,192 @@
+#include "agentd/virt/domain_xml.hpp"
+
+#include <pugixml.hpp>
+#include <sstream>
+
+#include "agentd/virt/admission.hpp"
+
+namespace umbra::virt {
+namespace {
+
+constexpr std::string_view kQemuNamespace = "http://libvirt.org/schemas/domain/qemu/1.0";
+constexpr std::string_view kOurLine = "[umbra] ";
+
+Result<pugi::xml_document> load(std::string_view xml) {
+  pugi::xml_document document;
+  const auto parsed = document.load_buffer(xml.data(), xml.size());
+  if (!parsed) {
+    const auto before = xml.substr(0, std::min(xml.size(), static_cast<std::size_t>(parsed.offset)));
+    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    const auto column = before.size() - (before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1) + 1;
+    return fail({Errc::kInvalid, fmt::format("domain XML, line {}, column {}: {}", line, column, parsed.description()),
+                 "correct the XML; virt-xml-validate tells more"});
+  }
+  if (!document.child("domain"))
+    return fail({Errc::kInvalid, "domain XML: the root is not <domain>", "give the XML of a domain (virsh dumpxml)"});
+  return document;
+}
+
+std::string dump(const pugi::xml_document& document) {
+  std::ostringstream out;
+  document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration, pugi::encoding_utf8);
+  return out.str();
+}
+
+/// The prefix, with its colon, that `node` binds to a namespace; nothing when it binds none.
+std::optional<std::string> prefix_of(const pugi::xml_node& node, std::string_view uri) {
+  for (const auto& attribute : node.attributes()) {
+    if (attribute.value() != uri) continue;
+    const std::string_view name = attribute.name();
+    if (name == "xmlns") return "";
+    if (name.starts_with("xmlns:")) return std::string(name.substr(6)) + ":";
+  }
+  return std::nullopt;
+}
+
+UmbraMetadata read_metadata(const pugi::xml_node& domain) {
+  UmbraMetadata metadata;
+  const auto from_root = prefix_of(domain, kMetadataNamespace);
+  for (const auto& child : domain.child("metadata").children()) {
+    const auto own = prefix_of(child, kMetadataNamespace);
+    const auto prefix = own ? own : from_root;
+    if (!prefix || child.name() != *prefix + "vm") continue;
+    for (const auto& address : child.children((*prefix + "address").c_str()))
+      metadata.addresses.emplace_back(address.text().get());
+    metadata.shared_disks = static_cast<bool>(child.child((*prefix + "shared-disks").c_str()));
+  }
+  return metadata;
+}
+
+/// The first interface whose tap is ours to move: type='ethernet' with <target managed='no'>.
+pugi::xml_node routed_interface(const pugi::xml_node& domain) {
+  for (const auto& interface : domain.child("devices").children("interface"))
+    if (std::string_view(interface.attribute("type").value()) == "ethernet" &&
+        std::string_view(interface.child("target").attribute("managed").value()) == "no")
+      return interface;
+  return {};
+}
+
+Result<Bytes> memory_of(const pugi::xml_node& domain) {
+  const auto memory = domain.child("memory");
+  const std::string unit = memory.attribute("unit").as_string("KiB");
+  const auto count = memory.text().as_ullong();
+  // formatdomain.html: "b", "bytes", "KB" (1000), "k"/"KiB" (1024), … libvirt itself writes KiB.
+  static const std::map<std::string, std::uint64_t, std::less<>> kUnits{
+      {"b", 1},       {"bytes", 1},         {"KB", 1000},          {"k", 1024},         {"KiB", 1024},
+      {"MB", 1000000}, {"M", 1ULL << 20},   {"MiB", 1ULL << 20},   {"GB", 1000000000},  {"G", 1ULL << 30},
+      {"GiB", 1ULL << 30}, {"TB", 1000000000000}, {"T", 1ULL << 40}, {"TiB", 1ULL << 40}};
+  const auto found = kUnits.find(unit);
+  if (count == 0 || found == kUnits.end() || count > (~0ULL) / found->second)
+    return fail({Errc::kInvalid, fmt::format("domain XML: '{} {}' is no size of memory", memory.text().get(), unit),
+                 "correct <memory>"});
+  return Bytes{count * found->second};
+}
+
+pugi::xml_node commandline_of(const pugi::xml_node& domain) {
+  const auto prefix = prefix_of(domain, kQemuNamespace);
+  return prefix ? domain.child((*prefix + "commandline").c_str()) : pugi::xml_node{};
+}
+
+/// The "-incoming" argument whose value is "defer": ours.
+pugi::xml_node our_incoming(const pugi::xml_node& commandline) {
+  for (const auto& argument : commandline.children())
+    if (std::string_view(argument.attribute("value").value()) == "-incoming" &&
+        std::string_view(argument.next_sibling().attribute("value").value()) == "defer")
+      return argument;
+  return {};
+}
+
+void set_description(pugi::xml_node domain, std::string_view line) {
+  auto description = domain.child("description");
+  const auto text = annotated(description.text().get(), line);
+  if (text.empty()) domain.remove_child(description);
+  else description.text().set(text.c_str());
+}
+
+void add_argument(pugi::xml_node commandline, const std::string& prefix, const char* value) {
+  commandline.append_child((prefix + "arg").c_str()).append_attribute("value").set_value(value);
+}
+
+}  // namespace
+
+std::string annotated(std::string_view description, std::string_view line) {
+  std::string text;
+  while (!description.empty()) {
+    const auto end = description.find('\n');
+    const auto next = description.substr(0, end);
+    description.remove_prefix(end == description.npos ? description.size() : end + 1);
+    if (!next.starts_with(kOurLine)) text.append(next).append("\n");
+  }
+  if (!line.empty()) text.append(line.starts_with(kOurLine) ? "" : kOurLine).append(line);
+  else if (!text.empty()) text.pop_back();
+  return text;
+}
+
+Result<Domain> parse_domain(std::string_view xml) {
+  UMBRA_TRY(const auto document, load(xml));
+  const auto root = document.child("domain");
+  auto metadata = read_metadata(root);
+  Domain domain;
+  domain.uuid = root.child("uuid").text().get();
+  domain.name = root.child("name").text().get();
+  if (domain.name.empty()) return fail({Errc::kInvalid, "domain XML: no <name>", "give the domain a name"});
+  UMBRA_TRY(domain.memory, memory_of(root));
+  const auto vcpu = root.child("vcpu");
+  domain.vcpus = vcpu.attribute("current").as_uint(vcpu.text().as_uint(1));
+  const auto interface = routed_interface(root);
+  domain.tap = interface.child("target").attribute("dev").value();
+  domain.mac = interface.child("mac").attribute("address").value();
+  domain.incoming = static_cast<bool>(our_incoming(commandline_of(root)));
+  domain.refusal = refusal(root, metadata);
+  domain.warnings = warnings(root);
+  domain.addresses = std::move(metadata.addresses);
+  return domain;
+}
+
+Result<std::string> shadow_xml(std::string_view xml) {
+  UMBRA_TRY(const auto document, load(xml));
+  auto domain = document.child("domain");
+  domain.remove_attribute("id");
+  for (auto label = domain.child("seclabel"); label;) {  // a dynamic label was generated for one process
+    const auto next = label.next_sibling("seclabel");
+    if (std::string_view(label.attribute("type").as_string("dynamic")) == "dynamic") domain.remove_child(label);
+    label = next;
+  }
+  set_description(domain, {});
+
+  auto prefix = prefix_of(domain, kQemuNamespace);
+  if (!prefix) {
+    prefix = "qemu:";
+    domain.append_attribute("xmlns:qemu").set_value(std::string(kQemuNamespace).c_str());
+  }
+  const auto name = *prefix + "commandline";
+  auto commandline = domain.child(name.c_str());
+  if (!commandline) commandline = domain.append_child(name.c_str());
+  if (our_incoming(commandline)) return dump(document);  // it has moved before
+  add_argument(commandline, *prefix, "-incoming");
+  add_argument(commandline, *prefix, "defer");
+  return dump(document);
+}
+
+Result<std::string> clean_xml(std::string_view xml) {
+  UMBRA_TRY(const auto document, load(xml));
+  auto domain = document.child("domain");
+  set_description(domain, {});
+  auto commandline = commandline_of(domain);
+  while (auto argument = our_incoming(commandline)) {
+    commandline.remove_child(argument.next_sibling());
+    commandline.remove_child(argument);
+  }
+  if (commandline && !commandline.first_child()) {
+    domain.remove_child(commandline);
+    // The namespace goes too, unless another element of it (qemu:override, …) stays.
+    const auto prefix = *prefix_of(domain, kQemuNamespace);
+    const auto used = domain.find_child([&](const pugi::xml_node& child) {
+      return !prefix.empty() && std::string_view(child.name()).starts_with(prefix);
+    });
+    if (!used && !prefix.empty()) domain.remove_attribute(("xmlns:" + prefix.substr(0, prefix.size() - 1)).c_str());
+  }
+  return dump(document);
+}
+
+}  // namespace umbra::virt

@@ -1,0 +1,34 @@
+/// libvirt's domain XML (https://libvirt.org/formatdomain.html): what Umbra reads from it and changes in it. Pure functions.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "agentd/virt/hypervisor.hpp"
+
+namespace umbra::virt {
+
+/// Namespace of the metadata that an operator gives a VM:
+///   <metadata>
+///     <umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'>
+///       <umbra:address>10.50.0.1</umbra:address>    one for each address that Umbra routes
+///       <umbra:shared-disks/>                       every writable disk is on storage that all hosts share
+///     </umbra:vm>
+///   </metadata>
+inline constexpr std::string_view kMetadataNamespace = "https://umbra.invalid/vm/1";
+
+/// Reads a domain. `state` and `persistent` are not in XML and keep their defaults; `incoming` says only that the XML
+/// carries `-incoming defer`. @error kInvalid broken XML, with line and column, or no domain
+Result<Domain> parse_domain(std::string_view xml);
+
+/// The XML that starts this domain's shadow on another host: with `-incoming defer`, without what belongs to the running
+/// instance (its id, generated security labels, lines of ours in the description). @error kInvalid
+Result<std::string> shadow_xml(std::string_view xml);
+
+/// The XML fit to be made persistent: without our `-incoming` and our lines. @error kInvalid
+Result<std::string> clean_xml(std::string_view xml);
+
+/// A domain's description with our lines ("[umbra] …") replaced by `line`, or removed when it is empty.
+std::string annotated(std::string_view description, std::string_view line);
+
+}  // namespace umbra::virt

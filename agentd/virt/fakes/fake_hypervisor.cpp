@@ -1,0 +1,334 @@
+#include "agentd/virt/fakes/fake_hypervisor.hpp"
+
+#include <pugixml.hpp>
+
+#include "agentd/virt/domain_xml.hpp"
+
+namespace umbra::virt {
+namespace {
+
+std::string description_in(const std::string& xml) {
+  pugi::xml_document document;
+  document.load_string(xml.c_str());
+  return document.child("domain").child("description").text().get();
+}
+
+std::string with_description(const std::string& xml, const std::string& description) {
+  pugi::xml_document document;
+  document.load_string(xml.c_str());
+  auto domain = document.child("domain");
+  domain.remove_child("description");
+  if (!description.empty()) domain.append_child("description").text().set(description.c_str());
+  std::ostringstream out;
+  document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration);
+  return out.str();
+}
+
+DomainState state_of(const qmp::FakeQemu& qemu) {
+  switch (qemu.run_state()) {
+    case qmp::RunState::kRunning: return DomainState::kRunning;
+    case qmp::RunState::kGuestPanicked: return DomainState::kCrashed;
+    default: return DomainState::kPaused;
+  }
+}
+
+}  // namespace
+
+struct FakeHypervisor::Guest {
+  std::string uuid, name;
+  std::string live_xml;      ///< empty when it is shut off
+  std::string inactive_xml;  ///< empty when it is transient
+  std::shared_ptr<qmp::FakeQemu> qemu;
+  std::string end = "failed";  ///< why its QEMU goes, if it goes now
+  std::optional<BytesPerSecond> dirty_rate;
+};
+
+/// libvirt's passthrough: reaches the domain's QEMU of the moment, while libvirtd is there.
+class FakeHypervisor::Monitor final : public qmp::Transport {
+ public:
+  Monitor(std::weak_ptr<FakeHypervisor*> host, std::string uuid) : host_(std::move(host)), uuid_(std::move(uuid)) {}
+
+  Task<boost::json::value> execute(std::string command, boost::json::object arguments, Deadline deadline) override {
+    const auto host = host_.lock();
+    if (!host) co_return umbra::fail(Errc::kCancelled, "the hypervisor was closed");
+    const std::string uuid = uuid_;
+    UMBRA_CO_CHECK(co_await (*host)->enter("monitor"));
+    UMBRA_CO_TRY(auto* guest, (*host)->find_active(uuid));
+    const auto qemu = guest->qemu;
+    co_return co_await qemu->execute(std::move(command), std::move(arguments), deadline);
+  }
+  void on_event(EventHandler handler) override {
+    const auto host = host_.lock();
+    const auto qemu = host ? (*host)->qemu(uuid_) : nullptr;
+    if (!qemu) return;
+    qemu->on_event([weak = host_, handler = std::move(handler)](const qmp::Event& event) {
+      if (const auto alive = weak.lock(); alive && (*alive)->connected_ && handler) handler(event);
+    });
+  }
+
+ private:
+  std::weak_ptr<FakeHypervisor*> host_;
+  std::string uuid_;
+};
+
+FakeHypervisor::FakeHypervisor(asio::any_io_executor executor, std::shared_ptr<qmp::FakeWire> wire, Options options)
+    : executor_(std::move(executor)),
+      wire_(std::move(wire)),
+      options_(std::move(options)),
+      self_(std::make_shared<FakeHypervisor*>(this)) {}
+
+FakeHypervisor::~FakeHypervisor() = default;
+
+void FakeHypervisor::listen(Listener listener) {
+  listener_ = std::move(listener);
+  if (connected_)
+    asio::post(executor_, [weak = std::weak_ptr(self_)] {
+      if (const auto self = weak.lock(); self && (*self)->connected_ && (*self)->listener_.connection)
+        (*self)->listener_.connection(true);
+    });
+}
+
+void FakeHypervisor::set_connected(bool connected) {
+  if (std::exchange(connected_, connected) == connected) return;
+  asio::post(executor_, [weak = std::weak_ptr(self_), connected] {
+    if (const auto self = weak.lock(); self && (*self)->listener_.connection) (*self)->listener_.connection(connected);
+  });
+}
+
+Task<void> FakeHypervisor::enter(std::string call) {
+  co_await asio::post(executor_, asio::use_awaitable);
+  if (!connected_)
+    co_return umbra::fail({Errc::kUnavailable, "libvirtd cannot be reached", "start libvirtd or fix [libvirt] uri"});
+  if (const auto failure = failures_.find(call); failure != failures_.end()) {
+    auto error = failure->second;
+    failures_.erase(failure);
+    co_return umbra::fail(std::move(error));
+  }
+  co_return Result<void>{};
+}
+
+Result<FakeHypervisor::Guest*> FakeHypervisor::find(const std::string& uuid) {
+  const auto found = guests_.find(uuid);
+  if (found == guests_.end()) return umbra::fail(Errc::kNotFound, "Domain not found: no domain with matching uuid '{}'", uuid);
+  return found->second.get();
+}
+
+Result<FakeHypervisor::Guest*> FakeHypervisor::find_active(const std::string& uuid) {
+  UMBRA_TRY(auto* guest, find(uuid));
+  if (!guest->qemu) return umbra::fail(Errc::kConflict, "Requested operation is not valid: domain is not running");
+  return guest;
+}
+
+Domain FakeHypervisor::describe(const Guest& guest) const {
+  auto domain = parse_domain(guest.qemu ? guest.live_xml : guest.inactive_xml).value();
+  domain.uuid = guest.uuid;
+  domain.persistent = !guest.inactive_xml.empty();
+  domain.state = guest.qemu ? state_of(*guest.qemu) : DomainState::kShutOff;
+  domain.incoming = domain.incoming && guest.qemu && guest.qemu->run_state() == qmp::RunState::kInMigrate;
+  return domain;
+}
+
+Task<HostInfo> FakeHypervisor::host(Deadline) {
+  UMBRA_CO_CHECK(co_await enter("host"));
+  Bytes used{};
+  for (const auto& [uuid, guest] : guests_)
+    if (guest->qemu) used = used + guest->qemu->options().memory;
+  const auto [major, minor, micro] = options_.qemu.version;
+  co_return HostInfo{fmt::format("{}.{}.{}", major, minor, micro), "11.3.0", options_.memory, options_.memory - used,
+                     options_.cpus};
+}
+
+Task<std::vector<Domain>> FakeHypervisor::domains(Deadline) {
+  UMBRA_CO_CHECK(co_await enter("domains"));
+  std::vector<Domain> list;
+  for (const auto& [uuid, guest] : guests_) list.push_back(describe(*guest));
+  co_return list;
+}
+
+Task<Domain> FakeHypervisor::domain(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("domain"));
+  UMBRA_CO_TRY(auto* guest, find(uuid));
+  co_return describe(*guest);
+}
+
+Task<std::vector<DomainStats>> FakeHypervisor::stats(Deadline) {
+  UMBRA_CO_CHECK(co_await enter("stats"));
+  std::vector<DomainStats> list;
+  for (const auto& [uuid, guest] : guests_) {
+    if (!guest->qemu) continue;
+    DomainStats stats;
+    stats.uuid = uuid;
+    stats.vcpus = describe(*guest).vcpus;
+    stats.memory_used = guest->qemu->options().memory;
+    stats.dirty_rate = guest->dirty_rate;
+    list.push_back(std::move(stats));
+  }
+  co_return list;
+}
+
+Task<void> FakeHypervisor::measure_dirty_rate(std::string uuid, std::chrono::seconds, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("measure_dirty_rate"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  guest->dirty_rate = guest->qemu->options().dirty_rate;
+  co_return Result<void>{};
+}
+
+Task<std::string> FakeHypervisor::migratable_xml(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("migratable_xml"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  co_return guest->live_xml;
+}
+
+Task<std::string> FakeHypervisor::inactive_xml(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("inactive_xml"));
+  UMBRA_CO_TRY(auto* guest, find(uuid));
+  if (guest->inactive_xml.empty()) co_return umbra::fail(Errc::kNotFound, "{} is not persistent", guest->name);
+  co_return guest->inactive_xml;
+}
+
+Task<std::string> FakeHypervisor::create_paused(std::string xml, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("create_paused"));
+  co_return start_guest(xml, true, false);
+}
+
+Result<std::string> FakeHypervisor::start(std::string xml, bool persistent) { return start_guest(xml, false, persistent); }
+
+Result<std::string> FakeHypervisor::start_guest(const std::string& xml, bool paused, bool persistent) {
+  UMBRA_TRY(const auto domain, parse_domain(xml));
+  for (const auto& [uuid, guest] : guests_)
+    if ((uuid == domain.uuid || guest->name == domain.name) && (guest->qemu || uuid != domain.uuid))
+      return umbra::fail({Errc::kConflict, fmt::format("domain '{}' is already active or defined", domain.name),
+                          "destroy or undefine it first"});
+  auto& guest = guests_[domain.uuid];
+  if (!guest) guest = std::make_unique<Guest>();
+  guest->uuid = domain.uuid;
+  guest->name = domain.name;
+  guest->live_xml = xml;
+  guest->end = "failed";
+  if (persistent) guest->inactive_xml = xml;
+
+  auto options = options_.qemu;
+  options.host = options_.address;
+  options.memory = domain.memory;
+  options.incoming = domain.incoming;
+  options.paused = paused;
+  guest->qemu = qmp::FakeQemu::start(executor_, wire_, options);
+  guest->qemu->watch([weak = std::weak_ptr(self_), uuid = domain.uuid](const qmp::Event& event) {
+    if (const auto self = weak.lock()) (*self)->on_qemu_event(uuid, event);
+  });
+  guest->qemu->on_exit([weak = std::weak_ptr(self_), uuid = domain.uuid, qemu = guest->qemu.get()] {
+    if (const auto self = weak.lock()) (*self)->on_qemu_exit(uuid, qemu);
+  });
+  tell(*guest, LifecycleChange::kStarted, "booted");
+  if (paused) tell(*guest, LifecycleChange::kSuspended, "paused");
+  return domain.uuid;
+}
+
+Task<void> FakeHypervisor::define(std::string xml, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("define"));
+  UMBRA_CO_TRY(const auto domain, parse_domain(xml));
+  auto& guest = guests_[domain.uuid];
+  if (!guest) guest = std::make_unique<Guest>();
+  guest->uuid = domain.uuid;
+  guest->name = domain.name;
+  guest->inactive_xml = xml;
+  tell(*guest, LifecycleChange::kDefined, "added");
+  co_return Result<void>{};
+}
+
+Task<void> FakeHypervisor::undefine(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("undefine"));
+  UMBRA_CO_TRY(auto* guest, find(uuid));
+  if (guest->inactive_xml.empty())
+    co_return umbra::fail(Errc::kConflict, "Requested operation is not valid: cannot undefine transient domain");
+  guest->inactive_xml.clear();
+  tell(*guest, LifecycleChange::kUndefined, "removed");
+  if (!guest->qemu) guests_.erase(uuid);
+  co_return Result<void>{};
+}
+
+Task<void> FakeHypervisor::destroy(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("destroy"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  guest->end = "destroyed";
+  const auto qemu = guest->qemu;
+  qemu->die();
+  on_qemu_exit(uuid, qemu.get());
+  co_return Result<void>{};
+}
+
+Task<void> FakeHypervisor::suspend(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await enter("suspend"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  const auto qemu = guest->qemu;
+  boost::json::object none;
+  UMBRA_CO_CHECK(co_await qemu->execute("stop", none, deadline));
+  co_return Result<void>{};
+}
+
+Task<void> FakeHypervisor::resume(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await enter("resume"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  const auto qemu = guest->qemu;
+  boost::json::object none;
+  UMBRA_CO_CHECK(co_await qemu->execute("cont", none, deadline));
+  co_return Result<void>{};
+}
+
+Task<void> FakeHypervisor::annotate(std::string uuid, std::string line, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("annotate"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  guest->live_xml = with_description(guest->live_xml, annotated(description_in(guest->live_xml), line));
+  co_return Result<void>{};
+}
+
+std::shared_ptr<qmp::Transport> FakeHypervisor::monitor(std::string uuid) {
+  return std::make_shared<Monitor>(self_, std::move(uuid));
+}
+
+std::shared_ptr<qmp::FakeQemu> FakeHypervisor::qemu(const std::string& uuid) const {
+  const auto found = guests_.find(uuid);
+  return found == guests_.end() ? nullptr : found->second->qemu;
+}
+
+std::string FakeHypervisor::description(const std::string& uuid) const {
+  const auto found = guests_.find(uuid);
+  return found == guests_.end() ? "" : description_in(found->second->live_xml);
+}
+
+void FakeHypervisor::on_qemu_event(const std::string& uuid, const qmp::Event& event) {
+  const auto found = guests_.find(uuid);
+  if (found == guests_.end() || !found->second->qemu) return;
+  auto& guest = *found->second;
+  if (std::holds_alternative<qmp::StopEvent>(event.what)) {
+    const bool broken = guest.qemu->run_state() == qmp::RunState::kIoError;
+    tell(guest, LifecycleChange::kSuspended, broken ? "ioerror" : "paused");
+  } else if (std::holds_alternative<qmp::ResumeEvent>(event.what)) {
+    tell(guest, LifecycleChange::kResumed, "unpaused");
+  } else if (const auto* shutdown = std::get_if<qmp::ShutdownEvent>(&event.what)) {
+    guest.end = "shutdown";
+    tell(guest, LifecycleChange::kShutdown, shutdown->by_guest ? "guest" : "host");
+    if (shutdown->by_guest) asio::post(executor_, [qemu = guest.qemu] { qemu->die(); });  // libvirtd ends a QEMU that is done
+  }
+}
+
+void FakeHypervisor::on_qemu_exit(const std::string& uuid, const qmp::FakeQemu* qemu) {
+  const auto found = guests_.find(uuid);
+  if (found == guests_.end() || found->second->qemu.get() != qemu) return;
+  auto& guest = *found->second;
+  guest.qemu.reset();
+  guest.live_xml.clear();
+  tell(guest, LifecycleChange::kStopped, guest.end);
+  if (guest.inactive_xml.empty()) guests_.erase(found);
+}
+
+void FakeHypervisor::tell(const Guest& guest, LifecycleChange change, std::string detail) {
+  if (!connected_) return;
+  LifecycleEvent event{guest.uuid, guest.name, change, std::move(detail)};
+  asio::post(executor_, [weak = std::weak_ptr(self_), event = std::move(event)] {
+    if (const auto self = weak.lock(); self && (*self)->connected_ && (*self)->listener_.lifecycle)
+      (*self)->listener_.lifecycle(event);
+  });
+}
+
+}  // namespace umbra::virt

@@ -1,0 +1,79 @@
+/// One host's libvirtd in memory, with a FakeQemu behind each running domain.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "agentd/virt/hypervisor.hpp"
+#include "qmp/fakes/fake_qemu.hpp"
+
+namespace umbra::virt {
+
+/// Passes the same contract as LibvirtHypervisor. Several on one FakeWire are several hosts: a migration to
+/// "tcp:ADDRESS:PORT" finds the QEMU that listens on the host of that address. Answers and events are posted to the
+/// executor, never given inside a call. One thread.
+class FakeHypervisor final : public Hypervisor {
+ public:
+  struct Options {
+    std::string address;          ///< of this host, for migration URIs
+    Bytes memory = gibibytes(8);
+    unsigned cpus = 4;
+    qmp::FakeQemu::Options qemu;  ///< for every QEMU it starts; memory, incoming and paused come from the domain
+  };
+
+  FakeHypervisor(asio::any_io_executor executor, std::shared_ptr<qmp::FakeWire> wire, Options options);
+  ~FakeHypervisor() override;
+
+  void listen(Listener listener) override;
+  Task<HostInfo> host(Deadline deadline) override;
+  Task<std::vector<Domain>> domains(Deadline deadline) override;
+  Task<Domain> domain(std::string uuid, Deadline deadline) override;
+  Task<std::vector<DomainStats>> stats(Deadline deadline) override;
+  Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
+  Task<std::string> migratable_xml(std::string uuid, Deadline deadline) override;
+  Task<std::string> inactive_xml(std::string uuid, Deadline deadline) override;
+  Task<std::string> create_paused(std::string xml, Deadline deadline) override;
+  Task<void> define(std::string xml, Deadline deadline) override;
+  Task<void> undefine(std::string uuid, Deadline deadline) override;
+  Task<void> destroy(std::string uuid, Deadline deadline) override;
+  Task<void> suspend(std::string uuid, Deadline deadline) override;
+  Task<void> resume(std::string uuid, Deadline deadline) override;
+  Task<void> annotate(std::string uuid, std::string line, Deadline deadline) override;
+  std::shared_ptr<qmp::Transport> monitor(std::string uuid) override;
+
+  // What an operator or fate does.
+  /// `virsh create`, or `virsh define` and `start` when persistent. Gives the uuid.
+  Result<std::string> start(std::string xml, bool persistent);
+  /// libvirtd goes away, or comes back. QEMUs live on; what happens meanwhile is not told later.
+  void set_connected(bool connected);
+  /// The next such call ("create_paused", "resume", …) fails so, without being done.
+  void fail(std::string call, Error error) { failures_.emplace(std::move(call), std::move(error)); }
+  /// The QEMU behind a running domain, or null.
+  std::shared_ptr<qmp::FakeQemu> qemu(const std::string& uuid) const;
+  /// The live description, as `virsh desc` shows it.
+  std::string description(const std::string& uuid) const;
+
+ private:
+  struct Guest;
+  class Monitor;
+
+  Result<Guest*> find(const std::string& uuid);
+  Result<Guest*> find_active(const std::string& uuid);
+  Task<void> enter(std::string call);
+  Result<std::string> start_guest(const std::string& xml, bool paused, bool persistent);
+  Domain describe(const Guest& guest) const;
+  void on_qemu_event(const std::string& uuid, const qmp::Event& event);
+  void on_qemu_exit(const std::string& uuid, const qmp::FakeQemu* qemu);
+  void tell(const Guest& guest, LifecycleChange change, std::string detail);
+
+  asio::any_io_executor executor_;
+  std::shared_ptr<qmp::FakeWire> wire_;
+  Options options_;
+  Listener listener_;
+  bool connected_ = true;
+  std::map<std::string, std::unique_ptr<Guest>> guests_;
+  std::multimap<std::string, Error> failures_;
+  std::shared_ptr<FakeHypervisor*> self_;  ///< emptied when this goes, for handlers that outlive it
+};
+
+}  // namespace umbra::virt
