@@ -8,6 +8,7 @@
 #include "agentd/shadow/journal.hpp"
 #include "agentd/shadow/peer.hpp"
 #include "agentd/virt/hypervisor.hpp"
+#include "base/clock.hpp"
 
 namespace umbra::shadow {
 

@@ -82,7 +82,8 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
     co_return result_;
   }
   enter("flip");
-  step = co_await flip().run();
+  auto routes = flip();
+  step = co_await routes.run();
   if (step) {
     enter("stop");
     step = co_await stop();
@@ -165,27 +166,18 @@ v1::UnpointRequest Cutover::unpointing() const {
 }
 
 netswitch::Flip Cutover::flip() {
-  using netswitch::FlipStage;
-  const auto remote = [this](FlipStage stage, const v1::Node& node, std::shared_ptr<Peer> peer) {
-    return netswitch::FlipStep{stage, node.name(), [this, peer] { return peer->point(pointing(), kCall); },
-                               [this, peer] { return peer->unpoint(unpointing(), kCall); }};
+  using netswitch::Flip;
+  const auto remote = [this](Flip::Place place, const v1::Node& node, std::shared_ptr<Peer> peer) {
+    return Flip::Step{place, node.name(), [this, peer] { return peer->point(pointing(), kCall); },
+                      [this, peer] { return peer->unpoint(unpointing(), kCall); }};
   };
-  std::vector<netswitch::FlipStep> steps;
-  steps.push_back(remote(FlipStage::kNewHost, request_.standby(), standby_));
+  std::vector<Flip::Step> steps;
+  steps.push_back(remote(Flip::Place::kNewHost, request_.standby(), standby_));
   for (const auto& [node, peer] : routers_)
-    steps.push_back(remote(node.role() == v1::ROLE_EDGE ? FlipStage::kEdge : FlipStage::kOtherHost, node, peer));
-  steps.push_back({FlipStage::kOldHost, context_.config.node, [this]() -> Task<void> { co_return context_.network.point(pointing()); },
+    steps.push_back(remote(node.role() == v1::ROLE_EDGE ? Flip::Place::kEdge : Flip::Place::kOtherHost, node, peer));
+  steps.push_back({Flip::Place::kOldHost, context_.config.node, [this]() -> Task<void> { co_return context_.network.point(pointing()); },
                    [this]() -> Task<void> { co_return context_.network.unpoint(unpointing()); }});
-  return netswitch::Flip(std::move(steps));
-}
-
-/// Every node takes its route back, whether or not the flip ever reached it; the old host first.
-Task<void> Cutover::unflip() {
-  auto outcome = context_.network.unpoint(unpointing());
-  for (const auto& [node, peer] : routers_)
-    if (auto undone = co_await peer->unpoint(unpointing(), kCall); !undone) outcome = fail(with_context(undone.error(), node.name()));
-  if (auto undone = co_await standby_->unpoint(unpointing(), kCall); !undone) outcome = fail(undone.error());
-  co_return outcome;
+  return Flip(std::move(steps));
 }
 
 Task<void> Cutover::stop() {
@@ -251,7 +243,8 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
     co_return v1::OUTCOME_UNDECIDED;
   }
   if (!answer->refused()) {  // it runs there; make sure that all routes say so
-    const auto routed = co_await flip().run();
+    auto routes = flip();
+    const auto routed = co_await routes.run();
     if (!routed) spdlog::warn("{}: routes: {}", vm_.name(), routed.error());
     const auto written = co_await life_.apply(Event::kServe);
     if (!written) life_.assume(Event::kServe);
@@ -265,7 +258,8 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
 
 /// The standby will never run it in this epoch: the guest runs here again.
 Task<void> Cutover::take_back(std::string why) {
-  const auto unflipped = co_await unflip();
+  auto routes = flip();
+  const auto unflipped = co_await routes.abort();
   if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
   const auto cancelled = co_await hold_.cancel(kCall);
   // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the same.

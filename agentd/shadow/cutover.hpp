@@ -57,7 +57,6 @@ class Cutover {
   Task<void> take_back(std::string why);
   asio::awaitable<void> give_up(Error error);
   netswitch::Flip flip();
-  Task<void> unflip();
   v1::PointRequest pointing() const;
   v1::UnpointRequest unpointing() const;
   Task<void> reach_routers();

@@ -31,7 +31,9 @@ Task<void> set_capabilities(qmp::Client& qmp, std::vector<std::string> on, std::
 }  // namespace
 
 Task<void> Hold::prepare_destination(qmp::Client destination, Deadline deadline) {
-  co_return co_await set_capabilities(destination, kBothSides, std::vector{kSourceOnly}, deadline);
+  std::vector<std::string> off;
+  off.push_back(kSourceOnly);
+  co_return co_await set_capabilities(destination, kBothSides, std::move(off), deadline);
 }
 
 Task<void> Hold::open(std::string uri, Deadline deadline) {

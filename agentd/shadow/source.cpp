@@ -167,8 +167,9 @@ Task<void> Source::stage() {
   *request.mutable_vm() = vm_;
   request.set_source(context_.config.node);
   UMBRA_CO_TRY(*request.mutable_domain_xml(), co_await context_.hypervisor.migratable_xml(uuid_, kCall));
-  if (domain.persistent)
+  if (domain.persistent) {
     UMBRA_CO_TRY(*request.mutable_inactive_xml(), co_await context_.hypervisor.inactive_xml(uuid_, kCall));
+  }
   built_ = std::move(wish);
   standby_ = context_.peers.peer(built_.standby());
   life_.set_wish(built_.SerializeAsString());

@@ -348,17 +348,19 @@ Task<void> Standby::recover(std::vector<Record> records) {
         UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "the agent was restarted while staging it"));
         break;
       case Phase::kStaged:  // its memory kept coming while the agent was away
-        if (shadow->gone)
+        if (shadow->gone) {
           UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "its QEMU ended while the agent was away"));
-        else
+        } else {
           UMBRA_CO_CHECK(co_await attend(*shadow));
+        }
         break;
       case Phase::kArmed:
       case Phase::kPromised:  // the source decides; it will come back with released or refuse
-        if (shadow->gone)
+        if (shadow->gone) {
           UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, "its QEMU ended while the agent was away"));
-        else
+        } else {
           UMBRA_CO_CHECK(co_await attend(*shadow));
+        }
         break;
       case Phase::kProfile:
       case Phase::kPrecopy:
