@@ -5,9 +5,7 @@ import argparse
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -90,7 +88,7 @@ def down(wanted: argparse.Namespace) -> None:
 
 def _unmake(lab: Lab) -> None:
     nodes.unmake(lab)
-    shutil.rmtree(lab.dir, ignore_errors=False) if lab.dir.exists() else None
+    state.forget(lab)
 
 
 def vm(wanted: argparse.Namespace) -> None:

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / 'lab' / '.cache'
@@ -54,8 +56,22 @@ def wait_until(what: str, ready: Callable[[], object], *, deadline: float, remed
 
 @contextlib.contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Holds the file's lock; it is let go when this process ends, however it ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, 'w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Holds the file's lock; it is let go when this process ends, however it ends. Who holds it may delete the file."""
+    while (file := _lock(lock)) is None:
+        pass
+    with file:
         yield
+
+
+def _lock(path: Path) -> TextIO | None:
+    """None if the file was deleted, by who held it before, while we waited."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, 'w')
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            return file
+        file.close()
+    except FileNotFoundError:
+        pass
+    return None

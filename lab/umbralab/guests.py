@@ -1,6 +1,7 @@
 """Guests: their definition, start and end, their console, and what their canary says."""
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -128,11 +129,12 @@ ESCAPES = re.compile(r'\x1b\[[0-9;]*[A-Za-z]|\r')
 def log(lab: Lab, vm: Vm) -> str:
     """What the guest wrote on its console, in the order in which it wrote it, whichever hosts it was on.
 
-    The order is by the guest's own clock, which goes on across a move; a line without a stamp stays behind the one before it."""
+    The order is by the guest's own clock, which goes on across a move; a line without a stamp stays with its neighbours."""
     lines: list[tuple[float, str]] = []
     for file in hosts.console_logs(lab, vm.name):
-        at = 0.0
-        for line in ESCAPES.sub('', file.read_text(errors='replace')).splitlines():
+        text = ESCAPES.sub('', file.read_text(errors='replace'))
+        at = float(first[1]) if (first := STAMP.search(text)) else 0.0
+        for line in text.splitlines():
             if stamp := STAMP.search(line):
                 at = float(stamp[1])
             lines.append((at, line))
@@ -150,13 +152,22 @@ def canary(lab: Lab, vm: Vm) -> dict[str, object]:
 
 
 def tell(lab: Lab, vm: Vm, line: str) -> None:
-    """Types a line into the shell on the guest's serial console."""
+    """Types a line into the shell on the guest's serial console, and waits until the guest has echoed it."""
     pty = hosts.virsh(lab, hosts.running_on(lab, vm.name), 'ttyconsole', vm.name).strip()
-    descriptor = os.open(pty, os.O_WRONLY | os.O_NOCTTY)
+    before = len(log(lab, vm))
+    # QEMU looks once a second whether somebody has opened the pty, and forgets what was typed when it is closed before that.
+    terminal = os.open(pty, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        os.write(descriptor, line.encode() + b'\n')
+        os.write(terminal, line.encode() + b'\n')
+
+        def echoed() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                os.read(terminal, 4096)  # the log has it too, but unread it would hold up the guest
+            return ''.join(line.split()) in ''.join(log(lab, vm)[before:].split())
+
+        wait_until(f'{vm.name} takes the line', echoed, deadline=10, remedy='is the guest still booting, or hung?')
     finally:
-        os.close(descriptor)
+        os.close(terminal)
 
 
 def console(lab: Lab, vm: Vm, *, attach: bool) -> None:

@@ -52,10 +52,10 @@ def start(lab: Lab, hosts: list[Node]) -> None:
 
 
 def await_ready(lab: Lab, host: str) -> None:
-    socket = lab.node_dir(host) / 'run/libvirt/libvirt-sock'
-    log = lab.node_dir(host) / 'log/libvirtd.log'
-    wait_until(f'libvirtd on {host} listens', socket.exists, deadline=30, remedy=f'see {log}')
-    virsh(lab, host, 'domcapabilities', '--virttype', 'qemu', '--emulatorbin', EMULATOR, '--machine', 'q35', deadline=60)
+    """Until libvirtd has said what QEMU can do. The socket may be there before, left over from one that was killed."""
+    question = ('domcapabilities', '--virttype', 'qemu', '--emulatorbin', EMULATOR, '--machine', 'q35')
+    wait_until(f'libvirtd on {host} answers', lambda: virsh(lab, host, *question, deadline=60, check=False), deadline=60,
+               remedy=f"see {lab.node_dir(host) / 'log/libvirtd.log'} and {services.log_of(lab, host, 'libvirtd')}")
 
 
 def _keep_probed(lab: Lab, host: Node) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,9 +118,22 @@ def load(name: str) -> Lab:
     return Lab(**raw)
 
 
+def _lock_file(name: str) -> Path:
+    return base_dir() / f'.{valid_name(name)}.lock'  # beside the lab, which may vanish while the lock is held
+
+
 def locked(name: str) -> contextlib.AbstractContextManager[None]:
-    """Held while a lab is made, changed or taken down. The file is beside the lab, which may vanish meanwhile."""
-    return alone(base_dir() / f'.{valid_name(name)}.lock')
+    """Held while a lab is made, changed or taken down."""
+    return alone(_lock_file(name))
+
+
+def forget(lab: Lab) -> None:
+    """Removes all that is on disk of the lab, whose lock is held."""
+    if lab.dir.exists():
+        shutil.rmtree(lab.dir)
+    _lock_file(lab.name).unlink()
+    with contextlib.suppress(OSError):
+        base_dir().rmdir()  # if it was the last one
 
 
 @contextlib.contextmanager
