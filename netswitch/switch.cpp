@@ -29,7 +29,8 @@ Result<Undo> Switch::point(const IpAddress& address, const Hop& hop, std::uint64
   Known known;  // a copy: nothing is remembered of what fails
   if (const auto found = known_.find(address); found != known_.end()) known = found->second;
   if (epoch < known.epoch) return refuse(fmt::format("epoch {} is known here", known.epoch));
-  if (epoch <= known.undone) return refuse(fmt::format("epoch {} was undone here", known.undone));
+  if (epoch > known.epoch && epoch <= known.undone)
+    return refuse(fmt::format("epoch {} was undone here", known.undone));
   if (epoch == known.epoch && known.hop && *known.hop != hop) {
     return refuse(fmt::format("in that epoch it leads to {}", to_string(*known.hop)));
   }
@@ -158,7 +159,12 @@ Result<void> Switch::set_route(const IpAddress& address, const Hop& hop) {
   } else if (hop.tap.empty()) {
     return fail(Errc::kInvalid, "a local hop for {} without a tap", address);
   }
-  return kernel_.replace_route(route);
+  auto set = kernel_.replace_route(route);
+  if (set) return set;
+  // Was it refused, or was only the answer lost? The table knows.
+  const auto stands = where(address);
+  if (stands && *stands == hop) return {};
+  return set;
 }
 
 }  // namespace umbra::netswitch

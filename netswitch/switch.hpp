@@ -122,7 +122,7 @@ class Switch {
   /// What this process knows about an address.
   struct Known {
     std::uint64_t epoch = 0;   // of the route that stands
-    std::uint64_t undone = 0;  // epochs up to this one were undone
+    std::uint64_t undone = 0;  // the epochs between, up to this one, were undone
     std::optional<Hop> hop;    // the route that stands; nothing after detach()
     std::optional<Undo> last;  // what the newest point() did, while it stands
   };

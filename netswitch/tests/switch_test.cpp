@@ -1,0 +1,270 @@
+// point(), undo() and reconcile().
+#include "netswitch/switch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "netswitch/tests/node.hpp"
+
+namespace umbra::netswitch {
+namespace {
+
+using test::ip;
+using test::Node;
+using test::some_vm;
+
+const IpAddress kVm = ip("10.50.0.1");
+const Hop kTap = Hop::to_tap("uvm1");
+const Hop kHostB = Hop::to_host(ip("10.77.0.2"));
+const Hop kHostC = Hop::to_host(ip("10.77.0.3"));
+constexpr int kStatic = 4;
+
+class Routes : public testing::Test {
+ protected:
+  Routes() {
+    attached_ = switch_.attach(some_vm()).has_value();
+    kernel_.forget_changes();
+  }
+  void SetUp() override { ASSERT_TRUE(attached_); }
+  std::optional<Hop> leads() { return switch_.where(kVm).value(); }
+  Errc refusal(const Hop& hop, std::uint64_t epoch) {
+    const auto pointed = switch_.point(kVm, hop, epoch);
+    return pointed ? Errc{} : pointed.error().code;
+  }
+
+  Node node_{"10.77.0.1"};
+  FakeKernel& kernel_ = node_.kernel;
+  Switch& switch_ = node_.fabric;
+  bool attached_ = false;
+};
+
+TEST_F(Routes, point_is_one_message_and_tells_what_was_there) {
+  auto first = switch_.point(kVm, kHostB, 1);
+  ASSERT_TRUE(first) << first.error().text();
+  EXPECT_EQ(first->before, std::nullopt);
+  EXPECT_EQ(kernel_.changes(), std::vector<std::string>{"route 10.50.0.1 via 10.77.0.2"});
+  kernel_.forget_changes();
+  auto second = switch_.point(kVm, kTap, 2);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->before, kHostB);
+  EXPECT_EQ(second->before_epoch, 1U);
+  EXPECT_EQ(kernel_.changes(), std::vector<std::string>{"route 10.50.0.1 dev uvm1"});
+  EXPECT_EQ(node_.route(kVm)->protocol, 117);
+}
+
+TEST_F(Routes, point_works_for_ipv6_alike) {
+  ASSERT_TRUE(switch_.point(ip("fd50::1"), Hop::to_host(ip("fd77::2")), 1));
+  ASSERT_TRUE(switch_.point(ip("fd50::1"), kTap, 2));
+  EXPECT_EQ(switch_.where(ip("fd50::1")).value(), kTap);
+}
+
+TEST_F(Routes, an_older_epoch_is_refused_and_changes_nothing) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 5));
+  EXPECT_EQ(refusal(kHostC, 4), Errc::kConflict);
+  EXPECT_EQ(leads(), kHostB);
+}
+
+TEST_F(Routes, the_same_epoch_again_changes_nothing_and_remembers_the_first_undo) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  ASSERT_TRUE(switch_.point(kVm, kTap, 2));
+  kernel_.forget_changes();
+  const auto again = switch_.point(kVm, kTap, 2);
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(kernel_.changes().empty());
+  EXPECT_EQ(again->before, kHostB) << "not the tap itself";
+}
+
+TEST_F(Routes, the_same_epoch_again_repairs_a_route_that_was_lost) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  ASSERT_TRUE(kernel_.delete_route(kVm, 117));
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  EXPECT_EQ(leads(), kHostB);
+}
+
+TEST_F(Routes, one_epoch_cannot_lead_to_two_hosts) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  EXPECT_EQ(refusal(kHostC, 1), Errc::kConflict);
+  EXPECT_EQ(leads(), kHostB);
+}
+
+TEST_F(Routes, a_foreign_route_is_never_replaced) {
+  ASSERT_TRUE(kernel_.replace_route({kVm, "uplink", ip("10.77.0.9"), kStatic}));
+  const auto pointed = switch_.point(kVm, kTap, 1);
+  ASSERT_FALSE(pointed);
+  EXPECT_EQ(pointed.error().code, Errc::kConflict);
+  EXPECT_NE(pointed.error().message.find("not Umbra's"), std::string::npos);
+  EXPECT_FALSE(pointed.error().remedy.empty());
+  EXPECT_EQ(node_.route(kVm)->via, ip("10.77.0.9"));
+}
+
+TEST_F(Routes, a_point_that_fails_uses_up_no_epoch) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  kernel_.fail_change(1, ENOBUFS);
+  EXPECT_EQ(refusal(kTap, 2), Errc::kExhausted);
+  EXPECT_EQ(leads(), kHostB);
+  EXPECT_TRUE(switch_.point(kVm, kHostC, 2));
+}
+
+TEST_F(Routes, a_change_that_the_kernel_made_but_failed_to_confirm_counts_as_made) {
+  kernel_.lose_answer(1, ENOBUFS);
+  const auto undo = switch_.point(kVm, kHostB, 1);
+  ASSERT_TRUE(undo) << undo.error().text();
+  ASSERT_TRUE(switch_.undo(*undo));
+  EXPECT_EQ(leads(), std::nullopt);
+}
+
+TEST_F(Routes, a_hop_that_cannot_be_is_refused) {
+  EXPECT_EQ(refusal(Hop::to_tap("none"), 1), Errc::kNotFound);
+  EXPECT_EQ(refusal(Hop::to_tap(""), 1), Errc::kInvalid);
+  EXPECT_EQ(refusal(Hop::to_host(ip("fd77::2")), 1), Errc::kInvalid);
+  EXPECT_EQ(refusal(Hop::to_host(ip("192.0.2.1")), 1), Errc::kUnavailable);
+}
+
+TEST_F(Routes, undo_restores_the_route_that_was_there) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  const auto undo = switch_.point(kVm, kTap, 2);
+  ASSERT_TRUE(undo);
+  ASSERT_TRUE(switch_.undo(*undo));
+  EXPECT_EQ(leads(), kHostB);
+  kernel_.forget_changes();
+  ASSERT_TRUE(switch_.undo(*undo)) << "once more";
+  EXPECT_TRUE(kernel_.changes().empty());
+}
+
+TEST_F(Routes, undo_removes_a_route_where_there_was_none) {
+  const auto undo = switch_.point(kVm, kTap, 1);
+  ASSERT_TRUE(undo);
+  ASSERT_TRUE(switch_.undo(*undo));
+  EXPECT_EQ(leads(), std::nullopt);
+}
+
+TEST_F(Routes, undo_leaves_what_a_newer_epoch_did) {
+  const auto undo = switch_.point(kVm, kTap, 1);
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 2));
+  ASSERT_TRUE(switch_.undo(*undo));
+  EXPECT_EQ(leads(), kHostB);
+}
+
+TEST_F(Routes, undo_leaves_what_someone_else_did_since) {
+  const auto undo = switch_.point(kVm, kTap, 1);
+  ASSERT_TRUE(kernel_.replace_route({kVm, "uplink", ip("10.77.0.9"), kStatic}));
+  ASSERT_TRUE(switch_.undo(*undo));
+  EXPECT_EQ(node_.route(kVm)->via, ip("10.77.0.9"));
+}
+
+TEST_F(Routes, undo_after_a_restart_restores_what_is_still_ours) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  const auto undo = switch_.point(kVm, kTap, 2);
+  Switch restarted(kernel_, {});
+  ASSERT_TRUE(restarted.undo(*undo));
+  EXPECT_EQ(restarted.where(kVm).value(), kHostB);
+}
+
+TEST_F(Routes, undo_that_fails_can_be_tried_again) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  const auto undo = switch_.point(kVm, kTap, 2);
+  kernel_.fail_change(1, ENOBUFS);
+  EXPECT_FALSE(switch_.undo(*undo));
+  EXPECT_EQ(leads(), kTap);
+  EXPECT_TRUE(switch_.undo(*undo));
+  EXPECT_EQ(leads(), kHostB);
+}
+
+TEST_F(Routes, an_undone_epoch_is_used_up_and_the_next_one_is_not) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  ASSERT_TRUE(switch_.point(kVm, kTap, 2));
+  ASSERT_TRUE(switch_.undo(kVm, 2));
+  EXPECT_EQ(leads(), kHostB);
+  EXPECT_EQ(refusal(kTap, 2), Errc::kConflict) << "a request that comes late";
+  EXPECT_EQ(leads(), kHostB);
+  EXPECT_EQ(refusal(kHostC, 3), Errc{});
+}
+
+TEST_F(Routes, undo_of_a_point_that_is_still_on_its_way_makes_it_be_refused) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 1));
+  ASSERT_TRUE(switch_.undo(kVm, 2));
+  EXPECT_EQ(leads(), kHostB);
+  EXPECT_EQ(refusal(kTap, 2), Errc::kConflict);
+  EXPECT_EQ(refusal(kHostB, 1), Errc{}) << "what stands, stands";
+}
+
+TEST_F(Routes, undo_of_an_older_epoch_is_nothing) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 3));
+  ASSERT_TRUE(switch_.undo(kVm, 2));
+  EXPECT_EQ(leads(), kHostB);
+  EXPECT_EQ(refusal(kHostB, 3), Errc{});
+}
+
+TEST_F(Routes, owned_lists_our_routes_and_their_epochs) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 3));
+  ASSERT_TRUE(kernel_.replace_route({ip("10.50.0.8"), "uplink", {}, kStatic}));
+  ASSERT_TRUE(kernel_.replace_route({ip("10.50.0.9"), "uplink", ip("10.77.0.3"), 117}));
+  const auto owned = switch_.owned();
+  ASSERT_EQ(owned->size(), 2U);
+  EXPECT_EQ(owned->at(0).address, kVm);
+  EXPECT_EQ(owned->at(0).epoch, 3U);
+  EXPECT_EQ(owned->at(1).hop, kHostC);
+  EXPECT_EQ(owned->at(1).epoch, 0U) << "of an earlier process";
+}
+
+TEST_F(Routes, reconcile_adds_what_is_missing_and_corrects_what_is_stale) {
+  ASSERT_TRUE(kernel_.replace_route({kVm, "", ip("10.77.0.3"), 117}));
+  const auto report = switch_.reconcile({{kVm, kHostB, 4}, {ip("10.50.0.2"), kHostC, 1}}, true);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->changed, std::vector{kVm});
+  EXPECT_EQ(report->added, std::vector{ip("10.50.0.2")});
+  EXPECT_EQ(leads(), kHostB);
+  EXPECT_EQ(refusal(kHostC, 3), Errc::kConflict) << "the epoch is known from now on";
+  kernel_.forget_changes();
+  ASSERT_TRUE(switch_.reconcile({{kVm, kHostB, 4}, {ip("10.50.0.2"), kHostC, 1}}, true));
+  EXPECT_TRUE(kernel_.changes().empty()) << "nothing to do the second time";
+}
+
+TEST_F(Routes, reconcile_removes_ours_only_and_only_when_told_everything) {
+  ASSERT_TRUE(kernel_.replace_route({kVm, "", ip("10.77.0.3"), 117}));
+  ASSERT_TRUE(kernel_.replace_route({ip("10.50.0.8"), "uplink", {}, kStatic}));
+  ASSERT_TRUE(switch_.reconcile({}, false));
+  EXPECT_EQ(leads(), kHostC) << "unknown is not gone";
+  const auto report = switch_.reconcile({}, true);
+  EXPECT_EQ(report->removed, std::vector{kVm});
+  EXPECT_EQ(leads(), std::nullopt);
+  EXPECT_TRUE(node_.route(ip("10.50.0.8")));
+}
+
+TEST_F(Routes, reconcile_never_takes_the_route_of_a_vm_that_is_attached_here) {
+  ASSERT_TRUE(switch_.point(kVm, kTap, 1));
+  ASSERT_TRUE(switch_.reconcile({}, true));
+  EXPECT_EQ(leads(), kTap);
+  EXPECT_EQ(refusal(kHostB, 0), Errc::kConflict) << "nor forgets its epoch";
+}
+
+TEST_F(Routes, reconcile_leaves_what_a_newer_epoch_did_here) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 5));
+  const auto report = switch_.reconcile({{kVm, kHostC, 4}}, true);
+  EXPECT_EQ(report->newer, std::vector{kVm});
+  EXPECT_EQ(leads(), kHostB);
+  ASSERT_TRUE(switch_.reconcile({{kVm, kHostC, 6}}, true));
+  EXPECT_EQ(leads(), kHostC);
+}
+
+TEST_F(Routes, reconcile_reports_bad_entries_and_does_the_others) {
+  ASSERT_TRUE(kernel_.replace_route({ip("10.50.0.8"), "uplink", {}, kStatic}));
+  const auto report = switch_.reconcile(
+      {{ip("10.50.0.8"), kHostB, 1}, {ip("10.50.0.2"), Hop::to_tap("none"), 1}, {kVm, kHostB, 1}}, true);
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->failed.size(), 2U);
+  EXPECT_EQ(report->failed[0].second.code, Errc::kConflict);
+  EXPECT_EQ(report->failed[1].second.code, Errc::kNotFound);
+  EXPECT_EQ(report->added, std::vector{kVm});
+  EXPECT_EQ(node_.route(ip("10.50.0.8"))->protocol, kStatic);
+}
+
+TEST_F(Routes, the_address_of_a_vm_that_is_gone_begins_anew) {
+  ASSERT_TRUE(switch_.point(kVm, kHostB, 9));
+  ASSERT_TRUE(switch_.reconcile({}, true));
+  EXPECT_EQ(refusal(kHostC, 1), Errc{});
+}
+
+}  // namespace
+}  // namespace umbra::netswitch
