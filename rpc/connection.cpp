@@ -1,0 +1,195 @@
+#include "rpc/connection.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <cstring>
+
+#include "base/units.hpp"
+
+namespace umbra::rpc {
+namespace {
+
+constexpr std::size_t kReadChunk = std::size_t{32} << 10;
+/// Buffers grown beyond this by a large frame are given back.
+constexpr std::size_t kKeptCapacity = std::size_t{1} << 20;
+/// How long a peer may take to hang up after we did.
+constexpr std::chrono::seconds kLinger{1};
+
+}  // namespace
+
+void set_status(wire::Status& status, const Error& error) {
+  status.set_code(static_cast<std::uint32_t>(error.code));
+  status.set_message(error.message);
+  status.set_remedy(error.remedy);
+}
+
+Error error_of(const wire::Status& status) {
+  const bool known = status.code() >= 1 && status.code() <= static_cast<std::uint32_t>(Errc::kInternal);
+  return {known ? static_cast<Errc>(status.code()) : Errc::kInternal, status.message(), status.remedy()};
+}
+
+Result<void> append_frame(std::string& out, const wire::Frame& frame, std::size_t max_frame) {
+  const std::size_t size = frame.ByteSizeLong();
+  if (size > max_frame) {
+    return fail({Errc::kInvalid,
+                 fmt::format("a message of {} is over the frame limit of {}", to_string(Bytes{size}),
+                             to_string(Bytes{max_frame})),
+                 "ask for less at once"});
+  }
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift & 0xff);
+  frame.AppendToString(&out);
+  return {};
+}
+
+std::size_t read_length(const char* bytes) {
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < kLengthBytes; ++i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
+  return length;
+}
+
+Connection::Connection(std::unique_ptr<TlsStream> stream, std::string peer, Limits limits)
+    : stream_(std::move(stream)), peer_(std::move(peer)), limits_(limits), timer_(stream_->get_executor()) {}
+
+void Connection::start(std::shared_ptr<FrameHandler> handler) {
+  handler_ = std::move(handler);
+  read();
+  tick();
+}
+
+Result<void> Connection::send(const wire::Frame& frame) {
+  if (closing_) return {};
+  UMBRA_CHECK(append_frame(queued_, frame, limits_.max_frame));
+  // A peer that answers pings but reads nothing else would let the queue grow without end.
+  if (queued_.size() > 4 * limits_.max_frame) {
+    close({Errc::kExhausted, fmt::format("{} of answers wait unread", to_string(Bytes{queued_.size()})), {}});
+  } else if (writing_.empty()) {
+    write();
+  }
+  return {};
+}
+
+void Connection::write() {
+  writing_.swap(queued_);
+  const auto bytes = asio::buffer(writing_);
+  asio::async_write(*stream_, bytes, [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+    self->writing_.clear();
+    if (self->writing_.capacity() > kKeptCapacity) self->writing_.shrink_to_fit();
+    if (error) return self->on_end(error);
+    if (!self->queued_.empty()) return self->write();
+    boost::system::error_code ignored;
+    if (self->closing_) self->stream_->next_layer().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  });
+}
+
+void Connection::read() {
+  if (end_ + kReadChunk > in_.size()) {
+    std::memmove(in_.data(), in_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+    if (end_ == 0 && in_.size() > kKeptCapacity) in_ = {};
+    if (end_ + kReadChunk > in_.size()) in_.resize(std::max(2 * in_.size(), end_ + kReadChunk));
+  }
+  stream_->async_read_some(asio::buffer(in_.data() + end_, in_.size() - end_),
+                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
+                             self->on_read(error, size);
+                           });
+}
+
+void Connection::on_read(const boost::system::error_code& error, std::size_t size) {
+  if (error) return on_end(error);
+  if (closing_) {
+    begin_ = end_ = 0;  // nobody listens any more; read on only to see the peer hang up
+    return read();
+  }
+  heard_ = true;
+  end_ += size;
+  if (const auto taken = take_frames(); !taken) {
+    spdlog::warn("rpc: closing the connection to {}: {}", peer_, taken.error());
+    close(taken.error());
+  }
+  read();
+}
+
+Result<void> Connection::take_frames() {
+  while (!closing_ && end_ - begin_ >= kLengthBytes) {
+    const std::size_t length = read_length(in_.data() + begin_);
+    if (length > limits_.max_frame) {
+      return fail(Errc::kInvalid, "received a frame of {}, the limit is {}", to_string(Bytes{length}),
+                  to_string(Bytes{limits_.max_frame}));
+    }
+    if (end_ - begin_ < kLengthBytes + length) break;
+    wire::Frame frame;
+    if (!frame.ParseFromArray(in_.data() + begin_ + kLengthBytes, static_cast<int>(length))) {
+      return fail(Errc::kCorrupt, "received {} that are not a frame", to_string(Bytes{length}));
+    }
+    begin_ += kLengthBytes + length;
+    if (frame.has_ping()) {
+      wire::Frame pong;
+      pong.mutable_pong();
+      UMBRA_CHECK(send(pong));
+    } else if (!frame.has_pong()) {
+      const auto handler = handler_;  // it may close the connection
+      UMBRA_CHECK(handler->on_frame(std::move(frame)));
+    }
+  }
+  if (begin_ == end_) begin_ = end_ = 0;
+  return {};
+}
+
+void Connection::on_end(const boost::system::error_code& error) {
+  // Frames have lengths and calls have replies, so an end without TLS's close_notify cannot pass for a complete answer.
+  const bool hung_up = error == asio::error::eof || error == asio::ssl::error::stream_truncated;
+  if (!closing_ && end_ > begin_) spdlog::warn("rpc: {} hung up inside a frame", peer_);
+  begin_closing({Errc::kUnavailable, hung_up ? "the peer hung up" : error.message(), {}});
+  close_socket();
+}
+
+void Connection::tick() {
+  timer_.expires_after(limits_.keepalive);
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error || self->closing_) return;
+    // After a pause of this process the answer may already be in the socket.
+    boost::system::error_code ignored;
+    if (!self->heard_ && self->stream_->next_layer().available(ignored) == 0) {
+      spdlog::warn("rpc: {} has been silent for {} ms, closing", self->peer_, self->limits_.keepalive.count());
+      self->begin_closing({Errc::kUnavailable, "the peer does not answer pings", {}});
+      return self->close_socket();
+    }
+    self->heard_ = false;
+    wire::Frame ping;
+    ping.mutable_ping();
+    (void)self->send(ping);
+    if (!self->closing_) self->tick();
+  });
+}
+
+void Connection::close(Error why) {
+  if (closing_) return;
+  wire::Frame goaway;
+  set_status(*goaway.mutable_goaway()->mutable_status(), why);
+  (void)append_frame(queued_, goaway, limits_.max_frame);
+  begin_closing(std::move(why));
+  if (writing_.empty()) write();
+  // Closing a socket that has unread data resets the connection, and the peer would lose the reason; so it hangs up
+  // first.
+  timer_.expires_after(kLinger);
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) { self->close_socket(); });
+}
+
+void Connection::begin_closing(Error why) {
+  if (closing_) return;
+  closing_ = true;
+  timer_.cancel();
+  asio::post(stream_->get_executor(),
+             [handler = std::move(handler_), why = std::move(why)] { handler->on_closed(why); });
+}
+
+void Connection::close_socket() {
+  timer_.cancel();
+  boost::system::error_code ignored;
+  stream_->next_layer().close(ignored);
+}
+
+}  // namespace umbra::rpc

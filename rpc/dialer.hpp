@@ -1,0 +1,49 @@
+/// Connections that this node makes: once, or kept alive.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "rpc/service.hpp"
+#include "rpc/tls.hpp"
+
+namespace umbra::rpc {
+
+/// Connects once. Await it on `executor`, on which the session then runs.
+/// @param address "host:port" or "[v6]:port"
+/// @param services what the peer may call over this session
+/// @error kDenied a certificate was refused, on either side, or `expect` is not met; kUnavailable nobody listens there,
+/// or no such
+///   host; kTimeout; kInvalid the address; kUnsupported another protocol version. Every text names the address and the
+///   remedy.
+Task<std::shared_ptr<Session>> connect(asio::any_io_executor executor, std::string address, Tls tls, Expect expect,
+                                       Services services, Deadline deadline, Limits limits = {});
+
+struct DialerHooks {
+  std::function<void(std::shared_ptr<Session>)> on_connected{};
+  std::function<void(const Error& why)> on_disconnected{};
+};
+
+/// Keeps one connection alive: dials again after a failure, waiting 250 ms at first, then twice as long up to 10 s,
+/// each wait shortened at random by up to half, so that a restarted controller is not met by its whole fleet at once.
+/// Threading: as Session. Destroying it closes the session and stops dialling.
+class Dialer {
+ public:
+  Dialer(asio::any_io_executor executor, std::string address, Tls tls, Expect expect, Services services,
+         DialerHooks hooks = {}, Limits limits = {});
+  ~Dialer();
+  Dialer(const Dialer&) = delete;
+  Dialer& operator=(const Dialer&) = delete;
+
+  /// @error kUnavailable not connected now; the text says why the last attempt failed
+  Result<std::shared_ptr<Session>> session() const;
+  /// Closes the session and dials no more.
+  void stop();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace umbra::rpc

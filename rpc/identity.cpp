@@ -1,0 +1,77 @@
+#include "rpc/identity.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace umbra::rpc {
+namespace {
+
+constexpr std::string_view kScheme = "umbra://";
+constexpr std::array kRoles{v1::ROLE_CONTROLLER, v1::ROLE_AGENT, v1::ROLE_EDGE, v1::ROLE_ADMIN, v1::ROLE_VIEWER};
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_name_character(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+}
+
+}  // namespace
+
+bool Identity::answers_to(std::string_view asked) const {
+  return equal_ignoring_case(name, asked) || std::any_of(alt_names.begin(), alt_names.end(), [&](const auto& alt) {
+           return equal_ignoring_case(alt, asked);
+         });
+}
+
+std::string_view role_name(v1::Role role) {
+  switch (role) {
+    case v1::ROLE_CONTROLLER:
+      return "controller";
+    case v1::ROLE_AGENT:
+      return "agent";
+    case v1::ROLE_EDGE:
+      return "edge";
+    case v1::ROLE_ADMIN:
+      return "admin";
+    case v1::ROLE_VIEWER:
+      return "viewer";
+    default:
+      return "unspecified";
+  }
+}
+
+Result<v1::Role> parse_role(std::string_view text) {
+  const auto role = std::find_if(kRoles.begin(), kRoles.end(), [&](v1::Role r) { return role_name(r) == text; });
+  if (role != kRoles.end()) return *role;
+  return fail(
+      {Errc::kInvalid, fmt::format("no role \"{}\"", text), "the roles are controller, agent, edge, admin, viewer"});
+}
+
+Result<void> check_name(std::string_view name) {
+  const bool good = !name.empty() && name.size() <= 63 && name[0] != '.' && name[0] != '-' &&
+                    std::all_of(name.begin(), name.end(), is_name_character);
+  if (good) return {};
+  return fail({Errc::kInvalid, fmt::format("\"{}\" is not a node name", name),
+               "use 1 to 63 letters, digits, '.', '_' and '-', starting with a letter or digit"});
+}
+
+std::string identity_uri(v1::Role role, std::string_view name) {
+  return fmt::format("{}{}/{}", kScheme, role_name(role), name);
+}
+
+Result<Identity> parse_identity_uri(std::string_view uri) {
+  const auto rest = uri.substr(0, kScheme.size()) == kScheme ? uri.substr(kScheme.size()) : std::string_view{};
+  const auto slash = rest.find('/');
+  if (slash == std::string_view::npos)
+    return fail(Errc::kInvalid, "\"{}\" is not of the form umbra://<role>/<name>", uri);
+  UMBRA_TRY(const auto role, parse_role(rest.substr(0, slash)));
+  const auto name = rest.substr(slash + 1);
+  UMBRA_CHECK(check_name(name));
+  return Identity{std::string(name), role};
+}
+
+}  // namespace umbra::rpc

@@ -1,0 +1,61 @@
+/// A fleet's certificate authority: one CA key, and one certificate per node, kept as PEM files.
+/// Used by `umbractl pki` and the lab; daemons only read what this wrote. Synchronous; any thread.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "rpc/identity.hpp"
+
+namespace umbra::rpc::pki {
+
+inline constexpr std::chrono::hours kCaValidity = std::chrono::days(3650);
+inline constexpr std::chrono::hours kNodeValidity = std::chrono::days(825);
+
+/// A certificate and its key. Keys are written with mode 0600, certificates 0644, both complete or not at all.
+struct Files {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+};
+
+/// A CA's files: `ca.crt`, which every node gets, and `ca.key`, which never leaves this directory.
+Files ca_files(const std::filesystem::path& directory);
+/// A node's files: `<name>.crt`, `<name>.key`.
+Files node_files(const std::filesystem::path& directory, std::string_view name);
+
+/// Makes a CA (ECDSA P-256) in `directory`, which is created if need be.
+/// @error kConflict there is one already, and it is left alone: losing its key would orphan the fleet; kInvalid cannot
+/// write
+Result<Files> create_ca(const std::filesystem::path& directory, std::string fleet,
+                        std::chrono::hours validity = kCaValidity);
+
+/// What to certify. Nodes can be both ends of connections; admins and viewers only dial.
+struct Subject {
+  v1::Role role = v1::ROLE_UNSPECIFIED;
+  std::string name;                      ///< see check_name
+  std::vector<std::string> alt_names{};  ///< DNS names or IP addresses by which others dial it
+};
+
+/// Makes a key and a certificate in `directory`.
+/// @param from start of validity; five minutes are added before it, for clocks that differ
+/// @error kConflict the node has files there already; kNotFound, kInvalid the CA's files, the name, or cannot write
+Result<Files> issue(const std::filesystem::path& ca_directory, const Subject& subject,
+                    const std::filesystem::path& directory, std::chrono::hours validity = kNodeValidity,
+                    std::chrono::system_clock::time_point from = std::chrono::system_clock::now());
+
+/// Replaces a node's certificate by one of the same subject and key that is valid from now. The key stays, so that the
+/// one file can be replaced in one step under a running daemon.
+/// @error kNotFound, kInvalid a file is missing, damaged, or the certificate is not this CA's
+Result<void> renew(const std::filesystem::path& ca_directory, const Files& files,
+                   std::chrono::hours validity = kNodeValidity);
+
+/// A certificate in words, several lines. @error kNotFound, kInvalid
+Result<std::string> show(const std::filesystem::path& certificate);
+
+/// Checks what a peer would: signed by the CA, in its time, and of a known role.
+/// @error kNotFound, kInvalid, with what is wrong and the remedy
+Result<Identity> verify(const std::filesystem::path& ca_certificate, const std::filesystem::path& certificate);
+
+}  // namespace umbra::rpc::pki

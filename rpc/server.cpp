@@ -1,0 +1,158 @@
+#include "rpc/server.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <set>
+
+#include "rpc/tls_session.hpp"
+
+namespace umbra::rpc {
+namespace {
+
+using asio::ip::tcp;
+constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
+/// After accept(2) failed for want of descriptors or memory, which only time can cure.
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+std::string text_of(const tcp::endpoint& endpoint) {
+  const auto address = endpoint.address().to_string();
+  return endpoint.address().is_v6() ? fmt::format("[{}]:{}", address, endpoint.port())
+                                    : fmt::format("{}:{}", address, endpoint.port());
+}
+
+}  // namespace
+
+Result<tcp::endpoint> parse_endpoint(std::string_view text) {
+  const auto colon = text.rfind(':');
+  auto host = text.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(host, error);
+  unsigned port = 0;
+  bool digits = colon != std::string_view::npos && colon + 1 < text.size();
+  for (const char c : digits ? text.substr(colon + 1) : std::string_view{}) {
+    digits = digits && c >= '0' && c <= '9' && port <= 65535;
+    if (digits) port = port * 10 + static_cast<unsigned>(c - '0');
+  }
+  if (!error && digits && port <= 65535) return tcp::endpoint(address, static_cast<std::uint16_t>(port));
+  return fail({Errc::kInvalid, fmt::format("\"{}\" is not an address and port", text),
+               "write it as 10.0.0.1:7443 or [::]:7443"});
+}
+
+struct Server::State : std::enable_shared_from_this<State> {
+  State(const asio::any_io_executor& executor, Tls credentials, Services offered, ServerHooks callbacks,
+        Limits limits_of_sessions)
+      : acceptor(executor),
+        tls(std::move(credentials)),
+        services(std::move(offered)),
+        hooks(std::move(callbacks)),
+        limits(limits_of_sessions) {}
+
+  asio::awaitable<void> accept() {
+    const auto self = shared_from_this();
+    while (acceptor.is_open()) {
+      auto [error, socket] = co_await acceptor.async_accept(kNoThrow);
+      if (!error) {
+        asio::co_spawn(acceptor.get_executor(), welcome(std::move(socket)), asio::detached);
+        continue;
+      }
+      if (!acceptor.is_open()) break;
+      spdlog::warn("rpc: cannot accept a connection: {}", error.message());
+      asio::steady_timer pause(acceptor.get_executor(), kAcceptPause);
+      (void)co_await pause.async_wait(kNoThrow);
+    }
+  }
+
+  asio::awaitable<void> welcome(tcp::socket socket) {
+    const auto self = shared_from_this();
+    boost::system::error_code error;
+    const auto address = text_of(socket.remote_endpoint(error));
+    if (error) co_return;
+    auto opened =
+        co_await rpc::open(std::move(socket), asio::ssl::stream_base::server, address, tls, Expect{}, limits.handshake);
+    if (!opened) {
+      spdlog::warn("rpc: client {}", opened.error());
+      co_return;
+    }
+    if (!acceptor.is_open()) co_return;
+    const auto handle = std::make_shared<std::weak_ptr<Session>>();
+    const auto session =
+        TlsSession::start(std::move(*opened), address, services, limits, [self, handle](const Error& why) {
+          const auto closed = handle->lock();
+          self->sessions.erase(closed);
+          if (self->hooks.on_session_closed) self->hooks.on_session_closed(closed, why);
+        });
+    *handle = session;
+    sessions.insert(session);
+    if (hooks.on_session_open) hooks.on_session_open(session);
+  }
+
+  void stop() {
+    boost::system::error_code ignored;
+    acceptor.close(ignored);
+    for (const auto& session : sessions) session->close("the server is stopping");
+  }
+
+  tcp::acceptor acceptor;
+  Tls tls;
+  Services services;
+  ServerHooks hooks;
+  Limits limits;
+  std::set<std::shared_ptr<Session>> sessions;
+};
+
+Result<std::unique_ptr<Server>> Server::listen(asio::any_io_executor executor, tcp::endpoint endpoint, Tls tls,
+                                               Services services, ServerHooks hooks, Limits limits) {
+  auto state = std::make_shared<State>(executor, std::move(tls), std::move(services), std::move(hooks), limits);
+  boost::system::error_code error;
+  auto& acceptor = state->acceptor;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
+  if (error) {
+    return fail({Errc::kUnavailable, fmt::format("cannot listen on {}: {}", text_of(endpoint), error.message()),
+                 "choose an address of this host and a port that no other program uses"});
+  }
+  asio::co_spawn(executor, state->accept(), asio::detached);
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+Server::Server(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() {
+  state_->hooks = {};
+  state_->stop();
+}
+
+tcp::endpoint Server::endpoint() const {
+  boost::system::error_code ignored;
+  return state_->acceptor.local_endpoint(ignored);
+}
+
+std::vector<std::shared_ptr<Session>> Server::sessions() const {
+  return {state_->sessions.begin(), state_->sessions.end()};
+}
+
+void Server::stop() {
+  state_->stop();
+}
+
+Task<void> Server::drain(Deadline grace) {
+  const auto state = state_;
+  boost::system::error_code ignored;
+  state->acceptor.close(ignored);
+  const auto until = std::chrono::steady_clock::now() + grace;
+  for (const auto& session : std::vector(state->sessions.begin(), state->sessions.end())) {
+    // One after the other is enough: all share the one deadline. Those waiting still refuse nobody, so the last word is
+    // stop().
+    const auto left = std::chrono::duration_cast<Deadline>(until - std::chrono::steady_clock::now());
+    UMBRA_CO_CHECK(co_await session->drain(std::max(left, Deadline::zero())));
+  }
+  state->stop();
+  co_return Result<void>{};
+}
+
+}  // namespace umbra::rpc
