@@ -42,7 +42,7 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   const auto gateway = netswitch::IpAddress::parse(config.text("network.gateway_address", "169.254.1.1"));
   if (gateway) out.network.gateway_v4 = *gateway;
   else config.complain("network.gateway_address", gateway.error().message, gateway.error().remedy);
-  out.network.route_protocol = static_cast<int>(config.integer("network.route_protocol", 117, 5, 255));
+  out.network.route_protocol = static_cast<std::uint8_t>(config.integer("network.route_protocol", 117, 5, 255));
 
   out.cpus = config.number("capacity.cpus", 0, 0, 100'000);
   out.standby.node = out.name;

@@ -2,16 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-#include "agentd/virt/hold_proof.hpp"
-#include "base/shield.hpp"
-
 namespace umbra::agent {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 5s;
-constexpr Deadline kProof = 30s;
 constexpr auto kInventoryEvery = 10s;  // also without any event
 constexpr auto kRetry = 2s;
 
@@ -47,7 +43,7 @@ bool over(shadow::Phase phase, bool wanted) { return phase == shadow::Phase::kDr
 }  // namespace
 
 Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor, Network& network,
-           shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, std::function<void()> nudge)
+           shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks)
     : executor_(executor),
       clock_(clock),
       config_(config),
@@ -55,13 +51,13 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
       network_(network),
       journal_(journal),
       outbox_(outbox),
-      nudge_(std::move(nudge)),
+      hooks_(std::move(hooks)),
       context_{executor, clock, hypervisor, network, journal, peers, config.source,
                [this](v1::Severity severity, const std::string& vm, const std::string& text) {
                  outbox_.event(v1::EVENT_KIND_SHADOW, severity, vm, text);
-                 nudge_();
+                 hooks_.nudge();
                },
-               [this] { nudge_(); }},
+               [this] { hooks_.nudge(); }},
       standby_(executor, clock, hypervisor, network, journal, config.standby,
                shadow::Standby::Hooks{[this] { return refusal(); },
                                       [this](const v1::Vm& vm, std::uint64_t epoch) {
@@ -103,7 +99,7 @@ void Host::on_connection(bool up) {
                 up ? "libvirt is reachable" : "libvirt is not reachable; VMs and shadows stay as they are");
   for (const auto& [uuid, source] : sources_) source->hypervisor_changed(up);
   changed_.notify();
-  nudge_();
+  hooks_.nudge();
 }
 
 asio::awaitable<void> Host::run() {
@@ -158,15 +154,14 @@ Task<void> Host::recover() {
 }
 
 Task<void> Host::prove() {
-  const auto report = co_await virt::prove_hold(executor_, config_.emulator, kProof);
-  proof_.set_proven(report && report->proven);
-  proof_.set_detail(report ? report->text : report.error().text());
-  proof_.set_qemu_version(report ? report->qemu_version : "");
+  const auto proof = co_await hooks_.prove();
+  if (proof) proof_ = *proof;
+  else proof_.set_detail(proof.error().text());
   proof_.set_proven_at_unix_ms(clock_.unix_ms());
   if (const auto host = co_await hypervisor_.host(kCall); host) proof_.set_libvirt_version(host->libvirt_version);
   outbox_.event(v1::EVENT_KIND_HOST, proof_.proven() ? v1::SEVERITY_INFO : v1::SEVERITY_ALERT, "",
                 fmt::format("{}: {}", proof_.proven() ? "the hold is proven" : "no warm shadows here", proof_.detail()));
-  nudge_();
+  hooks_.nudge();
   co_return Result<void>{};
 }
 
@@ -193,7 +188,7 @@ Task<void> Host::take_inventory() {
   capacity_.set_memory_free_bytes(free.count);
   vms_ = std::move(vms);
   inventory_known_ = true;
-  nudge_();
+  hooks_.nudge();
   co_return Result<void>{};
 }
 
@@ -301,7 +296,7 @@ Task<v1::CutoverResult> Host::cutover(v1::CutoverRequest request, shadow::Cutove
   auto result = co_await kept->cutover(std::move(request), std::move(progress));
   if (result) {
     outbox_.cutover(*result);
-    nudge_();
+    hooks_.nudge();
   }
   co_return result;
 }

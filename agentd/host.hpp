@@ -20,9 +20,14 @@ namespace umbra::agent {
 /// they are. Agent strand only.
 class Host {
  public:
-  /// References outlive the host. `nudge` makes the agent report soon.
+  struct Hooks {
+    std::function<void()> nudge;                ///< something to report soon
+    std::function<Task<v1::HoldProof>()> prove;  ///< proves the hold on this host's QEMU
+  };
+
+  /// References outlive the host.
   Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor, Network& network,
-       shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, std::function<void()> nudge);
+       shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks);
 
   /// Recovers, then follows libvirt until stop().
   asio::awaitable<void> run();
@@ -61,7 +66,7 @@ class Host {
   Network& network_;
   shadow::Journal& journal_;
   Outbox& outbox_;
-  std::function<void()> nudge_;
+  Hooks hooks_;
   shadow::SourceContext context_;
   shadow::Standby standby_;
   telemetry::Sampler sampler_;

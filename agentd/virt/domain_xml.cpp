@@ -50,8 +50,8 @@ UmbraMetadata read_metadata(const pugi::xml_node& domain) {
     const auto own = prefix_of(child, kMetadataNamespace);
     const auto prefix = own ? own : from_root;
     if (!prefix || child.name() != *prefix + "vm") continue;
-    for (const auto& address : child.children((*prefix + "address").c_str()))
-      metadata.addresses.emplace_back(address.text().get());
+    const auto name = *prefix + "address";  // pugixml's range keeps only a pointer to it
+    for (const auto& address : child.children(name.c_str())) metadata.addresses.emplace_back(address.text().get());
     metadata.shared_disks = static_cast<bool>(child.child((*prefix + "shared-disks").c_str()));
   }
   return metadata;

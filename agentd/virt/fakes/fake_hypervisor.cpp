@@ -53,8 +53,8 @@ class FakeHypervisor::Monitor final : public qmp::Transport {
     if (!host) co_return umbra::fail(Errc::kCancelled, "the hypervisor was closed");
     const std::string uuid = uuid_;
     UMBRA_CO_CHECK(co_await (*host)->enter("monitor"));
-    UMBRA_CO_TRY(auto* guest, (*host)->find_active(uuid));
-    const auto qemu = guest->qemu;
+    const auto qemu = (*host)->qemu(uuid);
+    if (!qemu) co_return umbra::fail(Errc::kUnavailable, "{}: its QEMU does not run", uuid);
     co_return co_await qemu->execute(std::move(command), std::move(arguments), deadline);
   }
   void on_event(EventHandler handler) override {

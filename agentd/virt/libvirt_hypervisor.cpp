@@ -1,0 +1,257 @@
+#include "agentd/virt/libvirt_hypervisor.hpp"
+
+#include <libvirt/virterror.h>
+
+#include "agentd/virt/domain_xml.hpp"
+#include "agentd/virt/event_loop.hpp"
+#include "agentd/virt/libvirt_monitor.hpp"
+#include "agentd/virt/libvirt_state.hpp"
+#include "agentd/virt/libvirt_stats.hpp"
+#include "agentd/virt/lifecycle.hpp"
+#include "qmp/client.hpp"
+
+namespace umbra::virt {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kShadowQuestion = 1s;  // is it still waiting? asked of each QEMU that was started with -incoming
+
+Result<std::string> xml_of(virDomainPtr domain, unsigned flags) {
+  const CText text(virDomainGetXMLDesc(domain, flags));
+  if (!text) return fail(last_error("reading the domain's XML"));
+  return std::string(text.get());
+}
+
+/// All but `incoming`, for which its QEMU must be asked. Never waits for a QEMU.
+Result<Domain> describe(virDomainPtr handle) {
+  int state = 0, reason = 0;
+  if (virDomainGetState(handle, &state, &reason, 0) < 0) return fail(last_error("reading the domain's state"));
+  UMBRA_TRY(const auto xml, xml_of(handle, 0));
+  UMBRA_TRY(auto domain, parse_domain(xml));
+  domain.state = domain_state_of(state);
+  domain.persistent = virDomainIsPersistent(handle) == 1;
+  return domain;
+}
+
+Result<std::vector<Domain>> list_domains(virConnectPtr connection) {
+  virDomainPtr* raw = nullptr;
+  const int count = virConnectListAllDomains(connection, &raw, 0);
+  if (count < 0) return fail(last_error("listing the domains"));
+  const std::unique_ptr<virDomainPtr, CFree> array(raw);
+  std::vector<DomainPtr> handles;
+  for (int i = 0; i < count; ++i) handles.push_back(own(raw[i]));
+  std::vector<Domain> domains;
+  for (const auto& handle : handles) {
+    auto domain = describe(handle.get());
+    if (domain) domains.push_back(std::move(*domain));
+    else if (domain.error().code != Errc::kNotFound) return fail(std::move(domain).error());  // else it has just gone
+  }
+  return domains;
+}
+
+Result<void> check(int result, std::string_view what) {
+  if (result < 0) return fail(last_error(what));
+  return {};
+}
+
+Result<void> set_annotation(virDomainPtr domain, const std::string& line) {
+  const CText old(virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_DESCRIPTION, nullptr, VIR_DOMAIN_AFFECT_LIVE));
+  if (!old && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_METADATA) return fail(last_error("reading the description"));
+  const auto text = annotated(old ? old.get() : "", line);
+  return check(virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_DESCRIPTION, text.empty() ? nullptr : text.c_str(), nullptr,
+                                    nullptr, VIR_DOMAIN_AFFECT_LIVE),
+               "writing the description");
+}
+
+/// Completes a domain whose XML says -incoming: it is a shadow only while its QEMU waits. One that does not answer is
+/// taken for a shadow, which nobody will shadow or move.
+Task<void> ask_whether_it_waits(std::shared_ptr<qmp::Transport> monitor, Domain& domain) {
+  if (domain.state == DomainState::kPaused) {
+    qmp::Client client(std::move(monitor));
+    const auto status = co_await client.status(kShadowQuestion);
+    domain.incoming = !status || status->state == qmp::RunState::kInMigrate;
+  } else {
+    domain.incoming = false;
+  }
+  if (domain.incoming) domain.refusal = "it is itself a shadow, waiting for its primary's memory; shadow the primary";
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<LibvirtHypervisor>> LibvirtHypervisor::start(asio::any_io_executor executor, Options options) {
+  virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});  // libvirt would print every error
+  UMBRA_CHECK(install_event_loop(executor));
+  const auto state = std::make_shared<State>(executor);
+  state->pool = std::make_shared<WorkerPool>("umbra-virt", options.threads);
+  const std::weak_ptr<State> weak = state;
+  LibvirtConnection::Handlers handlers;
+  handlers.connection = [weak](bool up) {
+    if (const auto self = weak.lock()) self->on_connection(up);
+  };
+  handlers.lifecycle = [weak](const LifecycleEvent& event) {
+    if (const auto self = weak.lock()) self->on_lifecycle(event);
+  };
+  handlers.qemu = [weak](const std::string& uuid, const char* name, std::chrono::microseconds at, const char* data) {
+    if (const auto self = weak.lock()) self->on_qemu(uuid, name, at, data);
+  };
+  state->connection =
+      std::make_shared<LibvirtConnection>(std::move(executor), state->pool, std::move(options.uri), std::move(handlers));
+  state->connection->start();
+  return std::shared_ptr<LibvirtHypervisor>(new LibvirtHypervisor(state));
+}
+
+LibvirtHypervisor::~LibvirtHypervisor() {
+  state_->listener = {};
+  state_->handles.clear();
+  state_->connection->stop();
+}
+
+void LibvirtHypervisor::State::on_connection(bool up) {
+  handles.clear();
+  const auto tell = listener.connection;
+  if (tell) tell(up);
+}
+
+void LibvirtHypervisor::State::on_lifecycle(const LifecycleEvent& event) {
+  if (event.change == LifecycleChange::kStopped || event.change == LifecycleChange::kUndefined) handles.erase(event.uuid);
+  const auto tell = listener.lifecycle;
+  if (tell) tell(event);
+}
+
+void LibvirtHypervisor::State::on_qemu(const std::string& uuid, const char* name, std::chrono::microseconds at,
+                                       const char* data) {
+  const auto found = monitors.find(uuid);
+  if (found == monitors.end()) return;
+  if (const auto monitor = found->second.lock()) monitor->deliver(name, at, data);
+}
+
+void LibvirtHypervisor::listen(Listener listener) {
+  state_->listener = std::move(listener);
+  if (!state_->connection->get()) return;
+  asio::post(state_->executor, [weak = std::weak_ptr(state_)] {
+    if (const auto self = weak.lock(); self && self->connection->get() && self->listener.connection)
+      self->listener.connection(true);
+  });
+}
+
+Task<HostInfo> LibvirtHypervisor::host(Deadline deadline) {
+  const std::function<Result<HostInfo>(virConnectPtr)> call = read_host;
+  co_return co_await State::on_host(state_, call, deadline);
+}
+
+Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
+  const std::function<Result<std::vector<Domain>>(virConnectPtr)> call = list_domains;
+  UMBRA_CO_TRY(auto list, co_await State::on_host(state_, call, deadline));
+  for (auto& domain : list) {
+    if (!domain.incoming) continue;
+    const auto monitor = std::make_shared<LibvirtMonitor>(state_, domain.uuid);
+    UMBRA_CO_CHECK(co_await ask_whether_it_waits(monitor, domain));
+  }
+  co_return list;
+}
+
+Task<Domain> LibvirtHypervisor::domain(std::string uuid, Deadline deadline) {
+  const std::function<Result<Domain>(virDomainPtr)> call = describe;
+  UMBRA_CO_TRY(auto found, co_await State::on_domain(state_, uuid, call, deadline));
+  if (found.incoming) {
+    const auto monitor = std::make_shared<LibvirtMonitor>(state_, uuid);
+    UMBRA_CO_CHECK(co_await ask_whether_it_waits(monitor, found));
+  }
+  co_return found;
+}
+
+Task<std::vector<DomainStats>> LibvirtHypervisor::stats(Deadline deadline) {
+  const std::function<Result<std::vector<DomainStats>>(virConnectPtr)> call = read_stats;
+  co_return co_await State::on_host(state_, call, deadline);
+}
+
+Task<void> LibvirtHypervisor::measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [period](virDomainPtr domain) {
+    return check(virDomainStartDirtyRateCalc(domain, static_cast<int>(period.count()), 0), "measuring the dirty rate");
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<std::string> LibvirtHypervisor::migratable_xml(std::string uuid, Deadline deadline) {
+  const std::function<Result<std::string>(virDomainPtr)> call = [](virDomainPtr domain) {
+    return xml_of(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE);
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<std::string> LibvirtHypervisor::inactive_xml(std::string uuid, Deadline deadline) {
+  const std::function<Result<std::string>(virDomainPtr)> call = [](virDomainPtr domain) -> Result<std::string> {
+    // For a transient domain libvirt would give the live XML.
+    if (virDomainIsPersistent(domain) != 1) return fail(Errc::kNotFound, "{} is not persistent", virDomainGetName(domain));
+    return xml_of(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<std::string> LibvirtHypervisor::create_paused(std::string xml, Deadline deadline) {
+  const auto state = state_;
+  const std::function<Result<std::string>(virConnectPtr)> call = [xml = std::move(xml)](virConnectPtr link) -> Result<std::string> {
+    const auto domain = own(virDomainCreateXML(link, xml.c_str(), VIR_DOMAIN_START_PAUSED));
+    if (!domain) return fail(last_error("starting the domain"));
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    virDomainGetUUIDString(domain.get(), uuid);
+    return std::string(uuid);
+  };
+  co_return co_await State::on_host(state, call, deadline);
+}
+
+Task<void> LibvirtHypervisor::define(std::string xml, Deadline deadline) {
+  const std::function<Result<void>(virConnectPtr)> call = [xml = std::move(xml)](virConnectPtr link) -> Result<void> {
+    if (!own(virDomainDefineXMLFlags(link, xml.c_str(), 0))) return fail(last_error("defining the domain"));
+    return {};
+  };
+  co_return co_await State::on_host(state_, call, deadline);
+}
+
+Task<void> LibvirtHypervisor::undefine(std::string uuid, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
+    // Firmware variables stay: a definition can be written anew, they cannot.
+    return check(virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM),
+                 "undefining the domain");
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<void> LibvirtHypervisor::destroy(std::string uuid, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
+    return check(virDomainDestroy(domain), "destroying the domain");
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<void> LibvirtHypervisor::suspend(std::string uuid, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
+    return check(virDomainSuspend(domain), "suspending the domain");
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<void> LibvirtHypervisor::resume(std::string uuid, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
+    return check(virDomainResume(domain), "resuming the domain");
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<void> LibvirtHypervisor::annotate(std::string uuid, std::string line, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [line = std::move(line)](virDomainPtr domain) {
+    return set_annotation(domain, line);
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+std::shared_ptr<qmp::Transport> LibvirtHypervisor::monitor(std::string uuid) {
+  std::erase_if(state_->monitors, [](const auto& entry) { return entry.second.expired(); });
+  auto monitor = std::make_shared<LibvirtMonitor>(state_, uuid);
+  state_->monitors[std::move(uuid)] = monitor;  // the newest gets the events
+  return monitor;
+}
+
+}  // namespace umbra::virt

@@ -1,0 +1,16 @@
+/// libvirt's lifecycle events in words.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include "agentd/virt/hypervisor.hpp"
+
+namespace umbra::virt {
+
+/// virDomainEventType and its virDomainEvent…DetailType, as virsh names them.
+std::pair<LifecycleChange, std::string_view> lifecycle_of(int event, int detail);
+/// virDomainState.
+DomainState domain_state_of(int state);
+
+}  // namespace umbra::virt
