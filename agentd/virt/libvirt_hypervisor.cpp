@@ -143,10 +143,11 @@ Task<HostInfo> LibvirtHypervisor::host(Deadline deadline) {
 
 Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
   const std::function<Result<std::vector<Domain>>(virConnectPtr)> call = list_domains;
-  UMBRA_CO_TRY(auto list, co_await State::on_host(state_, call, deadline));
+  const auto state = state_;
+  UMBRA_CO_TRY(auto list, co_await State::on_host(state, call, deadline));
   for (auto& domain : list) {
     if (!domain.incoming) continue;
-    const auto monitor = std::make_shared<LibvirtMonitor>(state_, domain.uuid);
+    const auto monitor = std::make_shared<LibvirtMonitor>(state, domain.uuid);
     UMBRA_CO_CHECK(co_await ask_whether_it_waits(monitor, domain));
   }
   co_return list;
@@ -154,9 +155,10 @@ Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
 
 Task<Domain> LibvirtHypervisor::domain(std::string uuid, Deadline deadline) {
   const std::function<Result<Domain>(virDomainPtr)> call = describe;
-  UMBRA_CO_TRY(auto found, co_await State::on_domain(state_, uuid, call, deadline));
+  const auto state = state_;
+  UMBRA_CO_TRY(auto found, co_await State::on_domain(state, uuid, call, deadline));
   if (found.incoming) {
-    const auto monitor = std::make_shared<LibvirtMonitor>(state_, uuid);
+    const auto monitor = std::make_shared<LibvirtMonitor>(state, uuid);
     UMBRA_CO_CHECK(co_await ask_whether_it_waits(monitor, found));
   }
   co_return found;
