@@ -19,7 +19,6 @@ using namespace std::chrono_literals;
 
 constexpr Deadline kProof = 30s;
 
-/// Routes of ours that do not lead where this node thinks are the controller's to name; nothing is removed before it did.
 v1::Role role_of(NodeRole role) { return role == NodeRole::kEdge ? v1::ROLE_EDGE : v1::ROLE_AGENT; }
 
 }  // namespace
@@ -37,7 +36,7 @@ struct Agent::Parts {
   std::unique_ptr<Network> network;
   std::unique_ptr<RpcPeers> peers;
   std::unique_ptr<shadow::Journal> journal;         // hosts only, as the two below
-  std::unique_ptr<virt::Hypervisor> hypervisor;
+  std::shared_ptr<virt::Hypervisor> hypervisor;
   std::unique_ptr<Host> host;
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<RegistryLink> controller;
@@ -99,7 +98,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   rpc::Services for_controller{net_switch};
   if (p.config.role == NodeRole::kHost) {
     UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", p.disk.get_executor()));
-    p.hypervisor = std::make_unique<virt::LibvirtHypervisor>(executor, p.clock, p.config.libvirt_uri);
+    UMBRA_TRY(p.hypervisor, virt::LibvirtHypervisor::start(executor, {.uri = p.config.libvirt_uri}));
     p.host = std::make_unique<Host>(executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
                                     Host::Hooks{[&p] { if (p.controller) p.controller->nudge(); }, [&p] { return p.prove(); }});
     for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host)};
