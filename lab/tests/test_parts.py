@@ -1,0 +1,174 @@
+"""The lab's parts that need no namespace."""
+import argparse
+import os
+import struct
+import sys
+import tempfile
+import tomllib
+import unittest
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from umbralab import cli, guests, nodes, plumbing, probe, state, umbra
+from umbralab.common import LabError, alone, run, wait_until
+from umbralab.state import Lab, Vm
+
+
+def a_vm(name: str = 'web', number: int = 3) -> Vm:
+    return Vm(name, number, '11111111-2222-3333-4444-555555555555', 'host1', 256, '96:256', False)
+
+
+def a_probe(sent: list[float], received: dict[int, float]) -> probe.Probe:
+    made = object.__new__(probe.Probe)  # no raw socket
+    made.sent, made.received, made.duplicates = sent, received, 0
+    return made
+
+
+class ProbeReport(unittest.TestCase):
+    def test_the_checksum_of_a_packet_with_its_checksum_in_place_is_zero(self):
+        packet = struct.pack('!BBHHH', 8, 0, 0, 0x1234, 7) + b'\xff\xee\xdd\xcc'
+        whole = packet[:2] + struct.pack('!H', probe.checksum(packet)) + packet[4:]
+        self.assertEqual(probe.checksum(whole), 0)
+
+    def test_a_gap_is_the_longest_time_between_replies(self):
+        report = a_probe([0, 1, 2, 3], {0: 0.1, 1: 1.1, 2: 2.6, 3: 3.1}).report(False)
+        self.assertEqual((report['sent'], report['lost']), (4, 0))
+        self.assertEqual((report['longest_gap_ms'], report['longest_gap_at']), (1500, 1.1))
+        self.assertEqual(report['max_rtt_ms'], 600)
+
+    def test_silence_until_the_end_is_a_gap_too(self):
+        report = a_probe([0, 1, 2, 3], {0: 0.25}).report(False)
+        self.assertEqual((report['lost'], report['longest_gap_ms']), (3, 2750))
+
+    def test_a_guest_that_never_answers_is_one_long_gap(self):
+        report = a_probe([0, 1, 2], {}).report(False)
+        self.assertEqual((report['lost'], report['longest_gap_ms'], report['max_rtt_ms']), (3, 2000, None))
+
+
+class Plans(unittest.TestCase):
+    def test_zones_are_dealt_to_the_hosts_in_turn(self):
+        planned = nodes.plan(3, 1, ['a', 'b'])
+        self.assertEqual([planned[f'host{i}'].zone for i in (1, 2, 3)], ['a', 'b', 'a'])
+        self.assertEqual(list(planned), ['host1', 'host2', 'host3', 'edge1', 'controller'])
+        self.assertEqual(len({node.address for node in planned.values()}), 5)
+
+    def test_every_router_but_the_guests_host_goes_by_that_host(self):
+        lab = Lab('t', nodes=nodes.plan(2, 1, ['a']))
+        self.assertEqual(plumbing.routes_to(lab, a_vm(), 'host2'),
+                         {'host2': 'route replace 10.50.0.3/32 dev tap3',
+                          'edge1': 'route replace 10.50.0.3/32 via 10.77.0.2',
+                          'host1': 'route replace 10.50.0.3/32 via 10.77.0.2'})
+
+    def test_the_name_of_a_lab_cannot_reach_into_anothers_namespaces(self):
+        for name in ('', 'a-b', '../x', 'A', 'a' * 21):
+            with self.subTest(name), self.assertRaises(LabError):
+                state.valid_name(name)
+        with mock.patch('os.listdir', return_value=['umbra-a-host1', 'umbra-ab-host1', 'umbra-a-other', 'umbra-a-net']):
+            self.assertEqual(nodes.namespaces(Lab('a')), ['umbra-a-host1', 'umbra-a-net'])
+
+
+class Configuration(unittest.TestCase):
+    def overrides(self, **given) -> Lab:
+        lab = Lab('t', nodes=nodes.plan(2, 1, ['a', 'b']))
+        cli._apply_overrides(lab, argparse.Namespace(**{'set': [], 'host_capacity': []} | given))
+        return lab
+
+    def test_a_setting_reaches_the_daemons_it_names(self):
+        lab = self.overrides(set=['agent.shadow.refresh_interval="2s"', 'controller.brain.tick="1s"', 'host2.agent.log_level="debug"'])
+        self.assertEqual(lab.nodes['edge1'].overrides, {'shadow.refresh_interval': '"2s"'})
+        self.assertEqual(lab.nodes['controller'].overrides, {'brain.tick': '"1s"'})
+        self.assertEqual(lab.nodes['host2'].overrides, {'shadow.refresh_interval': '"2s"', 'agent.log_level': '"debug"'})
+
+    def test_a_capacity_becomes_configuration_of_that_host(self):
+        lab = self.overrides(host_capacity=['host1:cpus=2,memory=1GiB'])
+        self.assertEqual(lab.nodes['host1'].overrides, {'capacity.cpus': '2', 'capacity.memory': '"1GiB"'})
+
+    def test_a_setting_for_nobody_is_an_error_with_a_remedy(self):
+        for given in ({'set': ['nobody.a.b=1']}, {'set': ['agent']}, {'host_capacity': ['host1:speed=2']},
+                      {'host_capacity': ['host9:cpus=1']}):
+            with self.subTest(given), self.assertRaises(LabError) as caught:
+                self.overrides(**given)
+            self.assertTrue(caught.exception.remedy)
+
+    def test_what_is_written_is_toml_and_holds_the_overrides(self):
+        lab = self.overrides(set=['agent.shadow.refresh_interval="2s"'])
+        node = lab.nodes['host1']
+        written = tomllib.loads(umbra._toml(umbra._configuration(lab, node) | node.overrides))
+        self.assertEqual(written['agent'] | {'state_dir': ''},
+                         {'name': 'host1', 'role': 'host', 'zone': 'a', 'state_dir': '', 'log_level': 'info'})
+        self.assertEqual(written['shadow'], {'refresh_interval': '2s'})
+        self.assertEqual(written['controller']['endpoint'], '10.77.0.200:7700')
+
+
+class Console(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        patch = mock.patch.dict(os.environ, {'UMBRA_LAB_DIR': directory.name})
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.lab, self.vm = Lab('t', nodes=nodes.plan(2, 1, ['a'])), a_vm()
+
+    def wrote(self, host: str, *lines: str) -> None:
+        directory = self.lab.node_dir(host) / 'log/qemu'
+        directory.mkdir(parents=True)
+        (directory / 'web-console.log').write_bytes('\r\n'.join(lines).encode())
+
+    def test_the_logs_of_a_guest_that_moved_there_and_back_are_joined_in_its_order(self):
+        self.wrote('host1', 'guest-up 10.50.0.3', '1700000001.000 tick 1', '1700000003.000 tick 3')
+        self.wrote('host2', '1700000002.000 tick 2', 'guest# \x1b[6n')
+        self.assertEqual(guests.log(self.lab, self.vm).splitlines(),
+                         ['guest-up 10.50.0.3', '1700000001.000 tick 1', '1700000002.000 tick 2', 'guest# ',
+                          '1700000003.000 tick 3'])
+
+    def test_the_canarys_last_word_counts(self):
+        self.wrote('host1', '1700000001.000 canary writes 10 bad 0')
+        self.wrote('host2', '1700000002.000 canary page 7 generation 2 is damaged', '1700000002.500 canary writes 20 bad 1')
+        self.assertEqual(guests.canary(self.lab, self.vm),
+                         {'at': 1700000002.5, 'writes': 20, 'bad': 1,
+                          'complaints': ['1700000002.000 canary page 7 generation 2 is damaged']})
+
+    def test_a_kernel_that_complains_is_damage_though_the_canary_is_silent(self):
+        self.wrote('host1', '1700000001.000 canary writes 10 bad 0', '[    9.1] BUG: unable to handle page fault')
+        self.assertEqual(guests.canary(self.lab, self.vm)['bad'], 1)
+
+    def test_a_lab_reads_back_as_it_was_saved(self):
+        self.lab.vms['web'] = self.vm
+        self.lab.dir.mkdir(parents=True)
+        self.lab.save()
+        self.assertEqual(state.load('t'), self.lab)
+        with state.changing('t') as lab:
+            del lab.vms['web']
+        self.assertEqual(state.load('t').vms, {})
+
+    def test_a_lock_whose_file_its_holder_deleted_can_be_had_again(self):
+        lock = self.lab.dir / 'lock'
+        with alone(lock):
+            lock.unlink()
+        with alone(lock):
+            self.assertTrue(lock.exists())
+
+
+class Commands(unittest.TestCase):
+    def test_a_failing_command_says_what_it_said(self):
+        with self.assertRaisesRegex(LabError, 'no such thing'):
+            run(['sh', '-c', 'echo no such thing >&2; exit 3'])
+
+    def test_a_command_that_never_ends_is_ended(self):
+        with self.assertRaisesRegex(LabError, 'within 0.1 s'):
+            run(['sleep', '60'], deadline=0.1)
+
+    def test_a_program_that_is_missing_says_where_to_get_it(self):
+        with self.assertRaises(LabError) as caught:
+            run(['/nowhere/to/be/found'])
+        self.assertIn('install-packages', caught.exception.remedy)
+
+    def test_waiting_has_a_deadline(self):
+        with self.assertRaisesRegex(LabError, 'pigs fly: not within'):
+            wait_until('pigs fly', lambda: False, deadline=0.01, every=0.001)
+
+
+if __name__ == '__main__':
+    unittest.main()
