@@ -32,7 +32,8 @@ def _controller_endpoint(lab: Lab) -> str:
 def issue_certificates(lab: Lab) -> None:
     ctl, pki = binaries() / 'umbractl', lab.dir / 'pki'
     run([ctl, 'pki', 'init', '--dir', pki])
-    for name, role in [(node.name, 'agent' if node.role == 'host' else node.role) for node in lab.nodes.values()] + [('admin', 'admin')]:
+    roles = {node.name: 'agent' if node.role == 'host' else node.role for node in lab.nodes.values()} | {'admin': 'admin'}
+    for name, role in roles.items():
         run([ctl, 'pki', 'issue', '--dir', pki, '--role', role, '--name', name, '--out', lab.dir / 'certificates' / name])
 
 
