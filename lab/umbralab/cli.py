@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import guests, hosts, nodes, observe, peer, services, state, umbra
+from . import guests, hosts, nodes, peer, services, state, umbra
 from .common import LabError, say
 from .state import Lab
 
