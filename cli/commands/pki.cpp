@@ -1,0 +1,223 @@
+// pki init|issue|show|renew: the fleet's own certificate authority. Needs no controller: it comes before one.
+#include "rpc/pki.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/clock.hpp"
+#include "cli/command.hpp"
+#include "cli/output/json.hpp"
+#include "cli/output/words.hpp"
+#include "rpc/x509.hpp"
+
+namespace umbra::cli {
+namespace {
+
+namespace fs = std::filesystem;
+namespace pki = rpc::pki;
+
+/// What the daemons and umbractl are pointed at on each node.
+constexpr const char* kCa = "ca.pem";
+constexpr const char* kCertificate = "cert.pem";
+constexpr const char* kKey = "key.pem";
+constexpr std::int64_t kMostDays = 36'500;
+
+void show_files(const Context& context, std::initializer_list<std::pair<const char*, fs::path>> files) {
+  if (context.json()) {
+    boost::json::object object;
+    for (const auto& [name, path] : files) object.emplace(name, path.string());
+    print(serialize(object) + "\n");
+  } else {
+    for (const auto& [name, path] : files) print(fmt::format("{:<12} {}\n", name, path.string()));
+  }
+}
+
+/// A directory beside the final files, so that they can be renamed into place; removed at the end with what is left in
+/// it.
+class Staging {
+ public:
+  static Result<Staging> make(const fs::path& beside) {
+    auto pattern = (beside / ".issue-XXXXXX").string();
+    std::error_code error;
+    fs::create_directories(beside, error);
+    if (error || ::mkdtemp(pattern.data()) == nullptr)
+      return fail({Errc::kInvalid,
+                   fmt::format("cannot write to {}: {}", beside.string(), std::strerror(error ? error.value() : errno)),
+                   "give a directory that you may write to"});
+    return Staging(pattern);
+  }
+  Staging(Staging&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  Staging& operator=(Staging&&) = delete;
+  ~Staging() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  explicit Staging(fs::path path) : path_(std::move(path)) {}
+  fs::path path_;
+};
+
+Result<void> issue_into(const fs::path& ca_directory, const rpc::pki::Subject& subject, const fs::path& out,
+                        std::chrono::hours validity) {
+  for (const auto* name : {kCertificate, kKey})
+    if (fs::exists(out / name))
+      return fail({Errc::kConflict, fmt::format("{} exists already", (out / name).string()),
+                   "use `umbractl pki renew` to extend it, or give another --out"});
+  UMBRA_TRY(const auto staging, Staging::make(out));
+  UMBRA_TRY(const auto files, pki::issue(ca_directory, subject, staging.path(), validity));
+  fs::copy_file(pki::ca_files(ca_directory).certificate, staging.path() / kCa);
+  fs::rename(files.key, out / kKey);
+  fs::rename(files.certificate, out / kCertificate);
+  fs::rename(staging.path() / kCa, out / kCa);
+  return {};
+}
+
+/// The library's result as the verb's: a filesystem exception is one of its errors.
+template <class Work>
+Outcome attempt(Work work) {
+  try {
+    const Result<void> done = work();
+    if (!done) return failed(done.error());
+    return ExitCode::kOk;
+  } catch (const fs::filesystem_error& error) {
+    return failed({Errc::kInvalid, error.what(), "check the directory's permissions and free space"});
+  }
+}
+
+CLI::Option* add_days(CLI::App& verb, std::int64_t& days, std::chrono::hours usual) {
+  days = usual / std::chrono::hours(24);
+  return verb.add_option("--days", days, fmt::format("How long it is valid ({})", days))
+      ->type_name("N")
+      ->check(CLI::Range(std::int64_t{1}, kMostDays));
+}
+
+void add_init(CLI::App& parent, Action& action) {
+  struct Words {
+    std::string dir, fleet = "umbra";
+    std::int64_t days = 0;
+  };
+  auto words = std::make_shared<Words>();
+  auto& verb = add_verb(parent, "init",
+                        "Make the fleet's certificate authority. Its key signs every node: keep it off the hosts",
+                        "umbractl pki init --dir ~/fleet-ca --name production");
+  verb.add_option("--dir", words->dir, "Where it is kept")->type_name("DIR")->required();
+  verb.add_option("--name", words->fleet, "The fleet's name (umbra)")->type_name("FLEET");
+  add_days(verb, words->days, pki::kCaValidity);
+  verb.callback([&action, words] {
+    action = [words](const Context& context) {
+      return attempt([&]() -> Result<void> {
+        UMBRA_TRY(const auto files, pki::create_ca(words->dir, words->fleet, std::chrono::days(words->days)));
+        show_files(context, {{"ca", files.certificate}, {"ca_key", files.key}});
+        return {};
+      });
+    };
+  });
+}
+
+void add_issue(CLI::App& parent, Action& action) {
+  struct Words {
+    std::string dir, role, out;
+    pki::Subject subject;
+    std::int64_t days = 0;
+  };
+  auto words = std::make_shared<Words>();
+  auto& verb =
+      add_verb(parent, "issue", "Make the key and certificate of a node or person: ca.pem, cert.pem and key.pem",
+               "umbractl pki issue --dir ~/fleet-ca --role agent --name host1 --dns host1.example.net --out host1-pki");
+  verb.add_option("--dir", words->dir, "The certificate authority's directory")->type_name("DIR")->required();
+  verb.add_option("--role", words->role, "What it may do")->type_name("controller|agent|edge|admin|viewer")->required();
+  verb.add_option("--name", words->subject.name, "Name of the node or person")->type_name("NAME")->required();
+  verb.add_option("--dns", words->subject.alt_names,
+                  "A DNS name or IP address by which others dial it; may be repeated")
+      ->type_name("NAME");
+  verb.add_option("--out", words->out, "Where the three files go")->type_name("DIR")->required();
+  add_days(verb, words->days, pki::kNodeValidity);
+  verb.callback([&action, words] {
+    action = [words](const Context& context) -> Outcome {
+      auto role = rpc::parse_role(words->role);
+      if (!role) return misused(std::move(role).error());
+      words->subject.role = *role;
+      return attempt([&]() -> Result<void> {
+        UMBRA_CHECK(issue_into(words->dir, words->subject, words->out, std::chrono::days(words->days)));
+        const fs::path out(words->out);
+        show_files(context, {{"ca", out / kCa}, {"cert", out / kCertificate}, {"key", out / kKey}});
+        return {};
+      });
+    };
+  });
+}
+
+Result<boost::json::value> certificate_json(const std::string& file) {
+  UMBRA_TRY(const auto certificate, rpc::x509::read_certificate(file));
+  boost::json::object json{{"file", file},
+                           {"subject", rpc::x509::subject_of(*certificate)},
+                           {"role", nullptr},
+                           {"alt_names", boost::json::array()},
+                           {"not_before_unix_ms", rpc::x509::not_before(*certificate) * 1000},
+                           {"not_after_unix_ms", rpc::x509::not_after(*certificate) * 1000}};
+  if (const auto identity = rpc::x509::identity_of(*certificate)) {  // a CA has none
+    json["role"] = rpc::role_name(identity->role);
+    for (const auto& name : identity->alt_names) json["alt_names"].as_array().emplace_back(name);
+  }
+  return boost::json::value(std::move(json));
+}
+
+void add_show(CLI::App& parent, Action& action) {
+  auto file = std::make_shared<std::string>();
+  auto& verb = add_verb(parent, "show", "Show a certificate: whose it is, its role, how long it is valid",
+                        "umbractl pki show host1-pki/cert.pem");
+  verb.add_option("FILE", *file, "A certificate (PEM)")->type_name("")->required();
+  verb.callback([&action, file] {
+    action = [file](const Context& context) {
+      return attempt([&]() -> Result<void> {
+        if (context.json()) {
+          UMBRA_TRY(const auto json, certificate_json(*file));
+          print(serialize(json) + "\n");
+          return {};
+        }
+        UMBRA_TRY(const auto words, pki::show(*file));
+        print(words.ends_with('\n') ? words : words + "\n");
+        return {};
+      });
+    };
+  });
+}
+
+void add_renew(CLI::App& parent, Action& action) {
+  struct Words {
+    std::string dir, out;
+    std::int64_t days = 0;
+  };
+  auto words = std::make_shared<Words>();
+  auto& verb = add_verb(parent, "renew", "Extend a certificate that `pki issue` made; its key and its powers stay",
+                        "umbractl pki renew --dir ~/fleet-ca --out host1-pki --days 825");
+  verb.add_option("--dir", words->dir, "The certificate authority's directory")->type_name("DIR")->required();
+  verb.add_option("--out", words->out, "Where the node's files are")->type_name("DIR")->required();
+  add_days(verb, words->days, pki::kNodeValidity);
+  verb.callback([&action, words] {
+    action = [words](const Context& context) {
+      return attempt([&]() -> Result<void> {
+        const pki::Files files{fs::path(words->out) / kCertificate, fs::path(words->out) / kKey};
+        UMBRA_CHECK(pki::renew(words->dir, files, std::chrono::days(words->days)));
+        show_files(context, {{"cert", files.certificate}});
+        return {};
+      });
+    };
+  });
+}
+
+}  // namespace
+
+void add_pki_verbs(CLI::App& app, Action& action) {
+  auto& verb = add_verb(app, "pki", "Make and renew the certificates of the fleet; works without a controller",
+                        "umbractl pki init --dir ~/fleet-ca");
+  verb.require_subcommand(1);
+  add_init(verb, action);
+  add_issue(verb, action);
+  add_show(verb, action);
+  add_renew(verb, action);
+}
+
+}  // namespace umbra::cli

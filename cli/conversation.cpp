@@ -1,0 +1,68 @@
+#include "cli/conversation.hpp"
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+
+#include "rpc/dialer.hpp"
+
+namespace umbra::cli {
+namespace {
+
+constexpr const char* kSetUp =
+    "give --controller, --ca, --cert and --key, or set UMBRA_CONTROLLER, UMBRA_CA, UMBRA_CERT and UMBRA_KEY, or write "
+    "them "
+    "into /etc/umbra/umbractl.toml";
+
+Result<rpc::Tls> load_credentials(const Settings& settings) {
+  const std::pair<const char*, bool> needed[] = {{"controller", !settings.controller.empty()},
+                                                 {"CA certificate (ca)", !settings.tls.ca.empty()},
+                                                 {"certificate (cert)", !settings.tls.certificate.empty()},
+                                                 {"private key (key)", !settings.tls.key.empty()}};
+  for (const auto& [what, given] : needed)
+    if (!given)
+      return fail({Errc::kInvalid, fmt::format("cannot talk to the controller: no {} is configured", what), kSetUp});
+  return rpc::Tls::load(settings.tls);
+}
+
+asio::awaitable<Outcome> converse(asio::any_io_executor executor, rpc::Tls tls, Settings settings,
+                                  Conversation conversation) {
+  const rpc::Expect controller("", v1::ROLE_CONTROLLER);
+  const rpc::Services none;
+  auto session =
+      co_await rpc::connect(executor, settings.controller, std::move(tls), controller, none, settings.timeout);
+  if (!session) co_return tl::unexpected(Failure{ExitCode::kUnreachable, session.error()});
+  v1::FleetClient fleet(*session);
+  auto ended = co_await conversation(fleet);
+  // The same code also comes from the controller, about an agent that it cannot reach: then our session is still open.
+  const bool broken = !ended && ended.error().code == Errc::kUnavailable && !(*session)->is_open();
+  (*session)->close("done");
+  if (ended) co_return *ended;
+  co_return tl::unexpected(Failure{broken ? ExitCode::kUnreachable : ExitCode::kFailed, std::move(ended).error()});
+}
+
+}  // namespace
+
+Outcome talk(const Context& context, Conversation conversation) {
+  auto tls = load_credentials(context.settings);
+  if (!tls) return misused(std::move(tls).error());
+
+  std::optional<Outcome> outcome;
+  asio::io_context io(1);
+  asio::signal_set signals(io, SIGINT, SIGTERM);
+  signals.async_wait([&](const boost::system::error_code& error, int) {
+    if (error) return;
+    outcome = ExitCode::kInterrupted;
+    io.stop();
+  });
+  auto conversation_ended = [&](std::exception_ptr bug, Outcome ended) {
+    signals.cancel();
+    if (bug) std::rethrow_exception(bug);
+    outcome = std::move(ended);
+  };
+  asio::co_spawn(io, converse(io.get_executor(), std::move(*tls), context.settings, std::move(conversation)),
+                 std::move(conversation_ended));
+  io.run();
+  return *outcome;
+}
+
+}  // namespace umbra::cli
