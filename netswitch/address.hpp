@@ -1,9 +1,12 @@
 /// Addresses as values: IP and Ethernet.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <compare>
-#include <cstddef>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>

@@ -1,0 +1,53 @@
+// Network namespaces and links between them, for tests with real packets. Nothing has a name on the machine: all of it
+// is gone when the last file descriptor is closed, also after a crash.
+#pragma once
+
+#include <future>
+#include <string>
+
+namespace umbra::netswitch::test {
+
+class File {
+ public:
+  explicit File(int fd = -1) : fd_(fd) {}
+  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~File();
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// Throws std::system_error when the process lacks the right; such tests run as root.
+class Namespace {
+ public:
+  Namespace();
+  int fd() const { return file_.get(); }
+  /// Calls `work` on a thread inside, and waits.
+  template <class Work>
+  auto inside(Work work) const {
+    return std::async(std::launch::async,
+                      [this, &work] {
+                        enter();
+                        return work();
+                      })
+        .get();
+  }
+  void add_bridge(const std::string& name) const;
+  /// A cable from here to another namespace. @param bridge to plug this end into; empty for none
+  void add_veth(const std::string& name, const Namespace& other, const std::string& other_name,
+                const std::string& bridge) const;
+  void forward_packets() const;
+  /// The queue that QEMU would hold: non-blocking, one Ethernet frame a read.
+  File open_tap(const std::string& name) const;
+
+ private:
+  void enter() const;
+  File file_;
+};
+
+}  // namespace umbra::netswitch::test

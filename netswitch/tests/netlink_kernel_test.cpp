@@ -1,0 +1,134 @@
+// What only the real kernel can show.
+#include "netswitch/netlink_kernel.hpp"
+
+#include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "netswitch/switch.hpp"
+#include "netswitch/tests/addresses.hpp"
+#include "netswitch/tests/namespace.hpp"
+
+namespace umbra::netswitch {
+namespace {
+
+using test::ip;
+using test::mac;
+using test::Namespace;
+
+class RealKernel : public testing::Test {
+ protected:
+  void SetUp() override {
+    kernel_ = node_.inside([] { return NetlinkKernel::open().value(); });
+    const VmNet vm{"uuid-1", "vm1", "uvm1", mac("52:54:00:00:00:01"), {ip("10.50.0.1"), ip("fd50::1")}, {}};
+    const auto attached = node_.inside([&] { return Switch(*kernel_, {}).attach(vm); });
+    ASSERT_TRUE(attached) << attached.error().text();
+  }
+  Namespace node_;
+  std::unique_ptr<NetlinkKernel> kernel_;
+};
+
+/// Types and flags of the route changes that the kernel announces.
+class Monitor {
+ public:
+  explicit Monitor(rtnetlink_groups group) : socket_(nl_socket_alloc()) {
+    nl_socket_disable_seq_check(socket_);
+    nl_connect(socket_, NETLINK_ROUTE);
+    nl_socket_add_membership(socket_, group);
+    nl_socket_set_nonblocking(socket_);
+    nl_socket_modify_cb(
+        socket_, NL_CB_VALID, NL_CB_CUSTOM,
+        [](nl_msg* message, void* seen) {
+          const auto* header = nlmsg_hdr(message);
+          static_cast<Seen*>(seen)->emplace_back(header->nlmsg_type, header->nlmsg_flags & NLM_F_REPLACE);
+          return static_cast<int>(NL_OK);
+        },
+        &seen_);
+  }
+  ~Monitor() { nl_socket_free(socket_); }
+  Monitor(const Monitor&) = delete;
+  Monitor& operator=(const Monitor&) = delete;
+  using Seen = std::vector<std::pair<int, int>>;
+  Seen seen() {
+    while (nl_recvmsgs_default(socket_) >= 0) {
+    }
+    return std::exchange(seen_, {});
+  }
+
+ private:
+  nl_sock* socket_;
+  Seen seen_;
+};
+
+TEST_F(RealKernel, replaces_a_route_in_one_message_and_never_deletes_it) {
+  kernel_->change_link("lo", {.up = true});
+  for (const auto& [vm, group] :
+       {std::pair(ip("10.50.0.1"), RTNLGRP_IPV4_ROUTE), std::pair(ip("fd50::1"), RTNLGRP_IPV6_ROUTE)}) {
+    ASSERT_TRUE(kernel_->replace_route({vm, "uvm1", {}, 117}));
+    const auto monitor = node_.inside([group = group] { return std::make_unique<Monitor>(group); });
+    ASSERT_TRUE(kernel_->replace_route({vm, "lo", {}, 117}));
+    EXPECT_EQ(monitor->seen(), (Monitor::Seen{{RTM_NEWROUTE, NLM_F_REPLACE}})) << vm.to_string();
+  }
+}
+
+TEST_F(RealKernel, takes_away_a_tap_that_qemu_still_holds) {
+  const auto queue = node_.open_tap("uvm1");
+  ASSERT_TRUE(kernel_->replace_route({ip("10.50.0.1"), "uvm1", {}, 117}));
+  const auto detached = Switch(*kernel_, {}).detach("uuid-1");
+  ASSERT_TRUE(detached) << detached.error().text();
+  EXPECT_EQ(kernel_->link("uvm1").error().code, Errc::kNotFound);
+  EXPECT_TRUE(kernel_->routes(117)->empty());
+  char byte = 0;
+  EXPECT_EQ(read(queue.get(), &byte, 1), -1);
+  EXPECT_EQ(errno, EBADFD);
+}
+
+TEST_F(RealKernel, counts_what_the_guest_sends) {
+  const auto queue = node_.open_tap("uvm1");
+  const std::array<char, 60> frame{};
+  ASSERT_EQ(write(queue.get(), frame.data(), frame.size()), 60);
+  const auto counters = kernel_->link("uvm1")->counters;
+  EXPECT_EQ(counters.rx_packets, 1U);
+  EXPECT_EQ(counters.rx_bytes, 60U);
+}
+
+TEST_F(RealKernel, lists_thousands_of_routes_whole) {
+  for (unsigned i = 0; i < 3000; ++i) {
+    ASSERT_TRUE(kernel_->replace_route({ip(fmt::format("10.60.{}.{}", i / 250, i % 250 + 1)), "uvm1", {}, 117}));
+  }
+  EXPECT_EQ(kernel_->routes(117)->size(), 3000U);
+}
+
+TEST_F(RealKernel, names_the_missing_capability) {
+  const auto refused = node_.inside([&] {
+    // Of this thread alone: the C library's own setresuid() would change all.
+    EXPECT_EQ(syscall(SYS_setresuid, 65534, 65534, 65534), 0);
+    return std::vector{kernel_->replace_route({ip("10.50.0.2"), "uvm1", {}, 117}), kernel_->create_tap("uvm2", {})};
+  });
+  for (const auto& one : refused) {
+    ASSERT_FALSE(one);
+    EXPECT_EQ(one.error().code, Errc::kUnsupported);
+    EXPECT_NE(one.error().remedy.find("CAP_NET_ADMIN"), std::string::npos) << one.error().text();
+  }
+}
+
+TEST_F(RealKernel, explains_refusals_in_the_kernels_own_words) {
+  const auto set = kernel_->replace_route({ip("10.50.0.2"), "", ip("192.0.2.1"), 117});
+  ASSERT_FALSE(set);
+  EXPECT_NE(set.error().message.find("gateway"), std::string::npos) << set.error().text();
+}
+
+TEST_F(RealKernel, an_address_of_the_node_itself_cannot_be_a_vms) {
+  ASSERT_TRUE(kernel_->add_address("uvm1", ip("10.50.0.7"), 32));
+  const auto pointed = Switch(*kernel_, {}).point(ip("10.50.0.7"), Hop::to_tap("uvm1"), 1);
+  ASSERT_FALSE(pointed);
+  EXPECT_EQ(pointed.error().code, Errc::kConflict);
+}
+
+}  // namespace
+}  // namespace umbra::netswitch
