@@ -128,13 +128,13 @@ struct Dialer::State : std::enable_shared_from_this<State> {
 
   /// From dialling to the end of the session that came of it, if one did.
   asio::awaitable<void> one_session() {
-    auto made = co_await dial(executor, address, tls, expect, services, kDialDeadline, limits,
-                              [self = shared_from_this()](const Error& why) {
-                                self->session = nullptr;
-                                self->note(why);
-                                if (self->hooks.on_disconnected) self->hooks.on_disconnected(why);
-                                self->wake.cancel();
-                              });
+    TlsSession::OnClosed on_closed = [self = shared_from_this()](const Error& why) {
+      self->session = nullptr;
+      self->note(why);
+      if (self->hooks.on_disconnected) self->hooks.on_disconnected(why);
+      self->wake.cancel();
+    };
+    auto made = co_await dial(executor, address, tls, expect, services, kDialDeadline, limits, std::move(on_closed));
     if (!made) {
       note(made.error());
       co_return;
