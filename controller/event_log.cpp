@@ -1,0 +1,30 @@
+#include "controller/event_log.hpp"
+
+#include <spdlog/spdlog.h>
+
+namespace umbra::controller {
+
+void EventLog::add(v1::Event event) {
+  if (event.at_unix_ms() == 0) event.set_at_unix_ms(clock_.unix_ms());
+  const auto level = event.severity() == v1::SEVERITY_ALERT     ? spdlog::level::err
+                     : event.severity() == v1::SEVERITY_WARNING ? spdlog::level::warn
+                                                                : spdlog::level::info;
+  const auto about = event.vm().empty() ? event.node() : event.vm();
+  spdlog::log(level, "{}{}{} ({})", about, about.empty() ? "" : ": ", event.text(), event.actor());
+  const auto id = store_.add_event(event);
+  if (!id) spdlog::error("an event could not be stored: {}", id.error());
+  arrived_.notify();
+}
+
+void EventLog::add(v1::EventKind kind, v1::Severity severity, std::string text, About about, std::string actor) {
+  v1::Event event;
+  event.set_kind(kind);
+  event.set_severity(severity);
+  event.set_text(std::move(text));
+  event.set_node(std::move(about.node));
+  event.set_vm(std::move(about.vm));
+  event.set_actor(std::move(actor));
+  add(std::move(event));
+}
+
+}  // namespace umbra::controller

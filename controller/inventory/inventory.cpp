@@ -1,0 +1,291 @@
+#include "controller/inventory/inventory.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "controller/words.hpp"
+
+namespace umbra::controller {
+namespace {
+
+bool is_active(v1::VmState state) { return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED; }
+
+void complain(const Result<void>& stored, std::string_view what) {
+  if (!stored) spdlog::error("{} could not be stored: {}", what, stored.error());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Inventory>> Inventory::load(Store& store, EventLog& events, Clock& clock,
+                                                   asio::any_io_executor executor, HeartbeatSettings heartbeat) {
+  std::unique_ptr<Inventory> inventory(new Inventory(store, events, clock, std::move(executor), heartbeat));
+  UMBRA_TRY(auto nodes, store.fleet.nodes());
+  for (auto& stored : nodes) {
+    auto& record = inventory->nodes_[stored.node.name()];
+    record.node = std::move(stored.node);
+    record.version = std::move(stored.version);
+    record.last_seen = stored.last_seen;
+  }
+  UMBRA_TRY(auto vms, store.fleet.vms());
+  for (auto& stored : vms) {
+    auto& place = stored.host.empty() ? inventory->gone_ : inventory->vms_;
+    VmRecord record;
+    record.vm = std::move(stored.vm);
+    record.host = std::move(stored.host);
+    record.epoch = stored.epoch;
+    record.owner_epoch = stored.owner_epoch;
+    place.emplace(record.vm.uuid(), std::move(record));
+  }
+  return inventory;
+}
+
+const NodeRecord* Inventory::node(const std::string& name) const {
+  const auto found = nodes_.find(name);
+  return found == nodes_.end() ? nullptr : &found->second;
+}
+
+const VmRecord* Inventory::vm(const std::string& uuid) const {
+  const auto found = vms_.find(uuid);
+  return found == vms_.end() ? nullptr : &found->second;
+}
+
+Result<std::shared_ptr<rpc::Session>> Inventory::session(const std::string& name) const {
+  const auto* record = node(name);
+  if (record == nullptr) return fail({Errc::kNotFound, fmt::format("no host '{}'", name), "see umbractl hosts"});
+  auto session = record->session.lock();
+  if (record->up && session && session->is_open()) return session;
+  return fail({Errc::kUnavailable, fmt::format("{} is down", name), "see umbra-agentd's log there"});
+}
+
+Result<void> Inventory::registered(const v1::RegisterRequest& request, std::weak_ptr<rpc::Session> session) {
+  const auto& node = request.node();
+  if (node.zone().empty() || node.underlay_address().empty())
+    return fail({Errc::kInvalid, fmt::format("{} registers without zone or underlay address", node.name()),
+                 "set them in its agent's configuration"});
+  auto& record = nodes_[node.name()];
+  if (!record.up || record.node.SerializeAsString() != node.SerializeAsString())
+    events_.add(v1::EVENT_KIND_HOST, v1::SEVERITY_INFO,
+                fmt::format("is up: {} in zone {}, umbra-agentd {}", node.role() == v1::ROLE_EDGE ? "edge" : "host",
+                            node.zone(), request.version()),
+                {node.name()});
+  record.node = node;
+  record.version = request.version();
+  record.proof = request.proof();
+  record.up = record.heard = true;
+  record.vms_known = false;
+  record.heard_at = clock_.steady();
+  record.last_seen = clock_.unix_ms();
+  record.session = std::move(session);
+  touch();
+  return store_.fleet.save_node({record.node, record.version, record.last_seen});
+}
+
+Result<void> Inventory::reported(const std::string& name, const std::shared_ptr<rpc::Session>& session,
+                                 const v1::ReportRequest& report) {
+  const auto found = nodes_.find(name);
+  if (found == nodes_.end() || found->second.session.lock() != session)
+    return fail({Errc::kConflict, fmt::format("{} reports before it has registered", name), "register first"});
+  auto& node = found->second;
+  if (!node.up) events_.add(v1::EVENT_KIND_HOST, v1::SEVERITY_INFO, "is heard again", {name});
+  if (!node.up || node.vms_known != report.vms_known()) ++generation_;
+  node.up = true;
+  node.heard_at = clock_.steady();
+  node.last_seen = clock_.unix_ms();
+  node.hypervisor_up = report.hypervisor_up();
+  node.vms_known = report.vms_known();
+  if (report.has_capacity()) node.capacity = report.capacity();
+  if (report.has_proof()) node.proof = report.proof();
+  for (auto event : report.events()) {
+    event.clear_id();
+    event.set_node(name);
+    if (event.actor().empty()) event.set_actor("agent " + name);
+    events_.add(std::move(event));
+  }
+  if (report.vms_known()) take_vms(node, report);
+  take_shadows(node, report);
+  take_samples(report);
+  changed_.notify();
+  return {};
+}
+
+void Inventory::take_vms(NodeRecord& node, const v1::ReportRequest& report) {
+  const auto before = std::exchange(node.claims, {});
+  for (const auto& vm : report.vms()) {
+    node.claims[vm.uuid()] = vm.state();
+    auto known = vms_.find(vm.uuid());
+    if (known == vms_.end()) {
+      if (auto back = gone_.extract(vm.uuid())) {
+        known = vms_.insert(std::move(back)).position;
+      } else {
+        known = vms_.emplace(vm.uuid(), VmRecord{}).first;
+      }
+    }
+    auto& record = known->second;
+    if (record.host.empty() || record.host == node.node.name()) describe(record, vm);
+    rule_on(record);
+  }
+  for (const auto& [uuid, state] : before) {
+    const auto known = vms_.find(uuid);
+    if (known != vms_.end() && !node.claims.contains(uuid)) rule_on(known->second);
+  }
+}
+
+void Inventory::describe(VmRecord& record, const v1::Vm& vm) {
+  if (record.vm.SerializeAsString() == vm.SerializeAsString()) return;
+  if (record.vm.state() != vm.state() && record.vm.state() != v1::VM_STATE_UNKNOWN)
+    events_.add(v1::EVENT_KIND_VM, vm.state() == v1::VM_STATE_CRASHED ? v1::SEVERITY_ALERT : v1::SEVERITY_INFO,
+                fmt::format("is {}", state_name(vm.state())), {record.host, vm.name()});
+  record.vm = vm;
+  ++generation_;
+  complain(store_.fleet.save_vm(vm), vm.name());
+}
+
+void Inventory::take_shadows(const NodeRecord& node, const v1::ReportRequest& report) {
+  std::map<std::string, const v1::Shadow*> reported;
+  for (const auto& shadow : report.shadows()) reported[shadow.vm_uuid()] = &shadow;
+  for (auto& [uuid, record] : vms_) {
+    const auto found = reported.find(uuid);
+    if (found != reported.end() && record.host == node.node.name()) record.shadow = *found->second;
+    if (found == reported.end() && record.shadow && record.shadow->source() == node.node.name()) record.shadow.reset();
+  }
+}
+
+void Inventory::take_samples(const v1::ReportRequest& report) {
+  std::vector<TelemetryPoint> points;
+  for (const auto& sample : report.samples()) {
+    const auto known = vms_.find(sample.vm_uuid());
+    if (known == vms_.end() || sample.at_unix_ms() <= 0) continue;
+    known->second.last_sample = sample;
+    const auto add = [&](std::string_view metric, double value) {
+      points.push_back({sample.vm_uuid(), metric, sample.at_unix_ms(), value});
+    };
+    add("cpu", sample.cpus_used());
+    add("memory", static_cast<double>(sample.memory_used_bytes()));
+    add("net_rx", sample.net_rx_bytes_per_second());
+    add("net_tx", sample.net_tx_bytes_per_second());
+    add("disk_read", sample.disk_read_bytes_per_second());
+    add("disk_write", sample.disk_write_bytes_per_second());
+    if (sample.has_dirty_bytes_per_second()) add("dirty", sample.dirty_bytes_per_second());
+  }
+  if (points.empty()) return;
+  if (const auto added = store_.telemetry.add(points); !added) spdlog::error("telemetry is lost: {}", added.error());
+}
+
+void Inventory::watch() {
+  for (auto& [name, node] : nodes_) {
+    if (!node.up || clock_.steady() - node.heard_at <= heartbeat_.silence()) continue;
+    node.up = false;
+    node.hypervisor_up = false;
+    node.vms_known = false;
+    events_.add(v1::EVENT_KIND_HOST, v1::SEVERITY_ALERT,
+                fmt::format("is down: nothing was heard of it for {} ms", heartbeat_.silence().count()), {name});
+    complain(store_.fleet.save_node({node.node, node.version, node.last_seen}), name);
+    touch();
+  }
+  for (auto next = vms_.begin(); next != vms_.end();) {
+    auto& record = (next++)->second;  // a VM that is gone leaves the map
+    rule_on(record);
+  }
+}
+
+void Inventory::rule_on(VmRecord& record) {
+  if (record.moving()) return;
+  std::vector<Claim> claims;
+  for (const auto& [name, node] : nodes_) {
+    const auto claim = node.claims.find(record.vm.uuid());
+    if (node.up && node.vms_known && claim != node.claims.end()) claims.push_back({name, is_active(claim->second)});
+  }
+  const auto* owner = node(record.host);
+  const auto ruling = rule(record.host, owner != nullptr && owner->up && owner->vms_known, claims);
+  if (ruling.ruling == Ruling::kKeep) {
+    record.pending = {};
+    record.alerted = false;
+    return;
+  }
+  // Reports of two hosts are not of the same moment: what they say together counts once it has lasted.
+  if (record.pending.ruling != ruling.ruling || record.pending.host != ruling.host) {
+    record.pending = ruling;
+    record.pending_since = clock_.steady();
+  }
+  const bool first_seen = ruling.ruling == Ruling::kAdopt && record.host.empty();
+  if (first_seen || clock_.steady() - record.pending_since >= heartbeat_.silence()) apply(record, ruling);
+}
+
+void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
+  const auto uuid = record.vm.uuid();
+  switch (ruling.ruling) {
+    case Ruling::kKeep: return;
+    case Ruling::kAdopt: {
+      const auto before = record.host;
+      const auto epoch = take_epoch(uuid);
+      const auto settled = epoch ? settle(uuid, ruling.host, *epoch) : Result<void>(tl::unexpected(epoch.error()));
+      if (!settled) return complain(settled, record.vm.name());
+      events_.add(v1::EVENT_KIND_VM, before.empty() ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING,
+                  before.empty() ? fmt::format("found on {}, {}", ruling.host, state_name(record.vm.state()))
+                                 : fmt::format("moved from {} to {} without Umbra", before, ruling.host),
+                  {ruling.host, record.vm.name()});
+      return;
+    }
+    case Ruling::kConflict:
+      if (record.alerted) return;
+      record.alerted = true;
+      events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
+                  fmt::format("more than one host may be running it; its owner is {}. Look at it with virsh on each host, and "
+                              "end the copy that is wrong",
+                              record.host.empty() ? "not known" : record.host),
+                  {record.host, record.vm.name()});
+      return;
+    case Ruling::kGone:
+      if (!record.host.empty())
+        events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_INFO, fmt::format("is gone from {}", record.host),
+                    {record.host, record.vm.name()});
+      complain(store_.fleet.set_owner(uuid, "", record.epoch), record.vm.name());
+      record.host.clear();
+      record.owner_epoch = record.epoch;
+      record.shadow.reset();
+      record.pending = {};
+      gone_.insert(vms_.extract(uuid));
+      touch();
+  }
+}
+
+Result<void> Inventory::begin_move(const std::string& vm_uuid, const std::string& to) {
+  const auto found = vms_.find(vm_uuid);
+  if (found == vms_.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  if (found->second.moving())
+    return fail({Errc::kConflict, fmt::format("{} is moving to {} already", found->second.vm.name(), found->second.moving_to),
+                 "wait for it to end; umbractl events --follow shows it"});
+  found->second.moving_to = to;
+  return {};
+}
+
+void Inventory::end_move(const std::string& vm_uuid) {
+  const auto found = vms_.find(vm_uuid);
+  if (found == vms_.end()) return;
+  found->second.moving_to.clear();
+  found->second.pending = {};
+  changed_.notify();
+}
+
+Result<Epoch> Inventory::take_epoch(const std::string& vm_uuid) {
+  const auto found = vms_.find(vm_uuid);
+  if (found == vms_.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  UMBRA_TRY(found->second.epoch, store_.fleet.next_epoch(vm_uuid, found->second.epoch));
+  return found->second.epoch;
+}
+
+Result<void> Inventory::settle(const std::string& vm_uuid, const std::string& host, Epoch epoch) {
+  UMBRA_CHECK(store_.fleet.set_owner(vm_uuid, host, epoch));
+  const auto found = vms_.find(vm_uuid);
+  if (found == vms_.end()) return {};
+  auto& record = found->second;
+  if (record.host != host) record.shadow.reset();
+  record.host = host;
+  record.owner_epoch = epoch;
+  record.epoch = std::max(record.epoch, epoch);
+  record.pending = {};
+  record.alerted = false;
+  touch();
+  return {};
+}
+
+}  // namespace umbra::controller

@@ -1,0 +1,124 @@
+/// The live picture of the fleet: which nodes are up, which VMs they have, who owns each.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "base/signal.hpp"
+#include "controller/event_log.hpp"
+#include "controller/inventory/ownership.hpp"
+#include "controller/store/store.hpp"
+#include "rpc/session.hpp"
+
+namespace umbra::controller {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+
+struct HeartbeatSettings {
+  Milliseconds interval{1000};
+  unsigned missed = 4;  ///< that many in a row, and a node counts as down
+  Milliseconds silence() const { return interval * missed; }
+};
+
+/// A host or an edge.
+struct NodeRecord {
+  v1::Node node;
+  std::string version;
+  v1::HoldProof proof;
+  v1::HostCapacity capacity;
+  bool hypervisor_up = false;
+  bool vms_known = false;  ///< its last report listed all its VMs
+  bool up = false;
+  bool heard = false;  ///< since this controller started
+  TimePoint heard_at{};
+  UnixMillis last_seen = 0;
+  std::weak_ptr<rpc::Session> session;
+  std::map<std::string, v1::VmState> claims;  ///< its last report's VMs, by uuid
+
+  bool is_host() const { return node.role() == v1::ROLE_AGENT; }
+};
+
+struct VmRecord {
+  v1::Vm vm;
+  std::string host;
+  Epoch epoch = 0;        ///< the newest ever given out
+  Epoch owner_epoch = 0;  ///< the one in which `host` became the owner
+  std::optional<v1::VmSample> last_sample{};
+  std::optional<v1::Shadow> shadow{};
+  std::string moving_to{};  ///< a move is going on; ownership is then the mover's to settle
+
+  /// A ruling other than kKeep, and since when; it counts once reports have agreed on it for a while.
+  OwnershipRuling pending{};
+  TimePoint pending_since{};
+  bool alerted = false;
+
+  bool moving() const { return !moving_to.empty(); }
+  bool active() const { return vm.state() == v1::VM_STATE_RUNNING || vm.state() == v1::VM_STATE_PAUSED; }
+};
+
+/// Controller's thread only. References to records stay valid until the next call that changes the inventory.
+class Inventory {
+ public:
+  /// Nodes and VMs as they were stored; all nodes are down until they are heard.
+  /// @error of the store
+  static Result<std::unique_ptr<Inventory>> load(Store& store, EventLog& events, Clock& clock,
+                                                 asio::any_io_executor executor, HeartbeatSettings heartbeat);
+
+  /// @error kInvalid the node describes itself badly; of the store
+  Result<void> registered(const v1::RegisterRequest& request, std::weak_ptr<rpc::Session> session);
+  /// @error kConflict the node has not registered over this session
+  Result<void> reported(const std::string& node, const std::shared_ptr<rpc::Session>& session,
+                        const v1::ReportRequest& report);
+  /// Takes silent nodes for down and settles ownership. To be called at least every heartbeat interval.
+  void watch();
+
+  const std::map<std::string, NodeRecord>& nodes() const { return nodes_; }
+  const NodeRecord* node(const std::string& name) const;
+  /// VMs that somebody has, by uuid.
+  const std::map<std::string, VmRecord>& vms() const { return vms_; }
+  const VmRecord* vm(const std::string& uuid) const;
+  /// @error kUnavailable the node is down
+  Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
+
+  /// @error kConflict a move of this VM is going on; kNotFound
+  Result<void> begin_move(const std::string& vm_uuid, const std::string& to);
+  void end_move(const std::string& vm_uuid);
+  /// The VM's next epoch, by compare-and-swap in the store. @error kConflict, kNotFound, of the store
+  Result<Epoch> take_epoch(const std::string& vm_uuid);
+  /// Records who owns the VM since `epoch`. @error kConflict a newer epoch has an owner; of the store
+  Result<void> settle(const std::string& vm_uuid, const std::string& host, Epoch epoch);
+
+  /// Notified at every report and change.
+  Signal& changed() { return changed_; }
+  /// Grows whenever who is up, who owns what, or a VM's description changes.
+  std::uint64_t generation() const { return generation_; }
+  const HeartbeatSettings& heartbeat() const { return heartbeat_; }
+
+ private:
+  Inventory(Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor, HeartbeatSettings heartbeat)
+      : store_(store), events_(events), clock_(clock), heartbeat_(heartbeat), changed_(std::move(executor), clock) {}
+
+  void touch() {
+    ++generation_;
+    changed_.notify();
+  }
+  void take_vms(NodeRecord& node, const v1::ReportRequest& report);
+  void take_shadows(const NodeRecord& node, const v1::ReportRequest& report);
+  void take_samples(const v1::ReportRequest& report);
+  void describe(VmRecord& record, const v1::Vm& vm);
+  void rule_on(VmRecord& record);
+  void apply(VmRecord& record, const OwnershipRuling& ruling);
+
+  Store& store_;
+  EventLog& events_;
+  Clock& clock_;
+  HeartbeatSettings heartbeat_;
+  Signal changed_;
+  std::uint64_t generation_ = 1;
+  std::map<std::string, NodeRecord> nodes_;
+  std::map<std::string, VmRecord> vms_;
+  std::map<std::string, VmRecord> gone_;  ///< VMs that nobody has now: their epochs live on
+};
+
+}  // namespace umbra::controller

@@ -1,0 +1,30 @@
+#include "controller/inventory/ownership.hpp"
+
+#include <algorithm>
+
+namespace umbra::controller {
+
+OwnershipRuling rule(const std::string& owner, bool owner_known, const std::vector<Claim>& claims) {
+  std::vector<const Claim*> active, defined;
+  bool owner_active = false, owner_claims = false;
+  for (const auto& claim : claims) {
+    (claim.active ? active : defined).push_back(&claim);
+    if (claim.host != owner) continue;
+    owner_claims = true;
+    owner_active = claim.active;
+  }
+  // An owner that cannot be asked may be running it still.
+  const bool owner_may_run = owner_active || (!owner.empty() && !owner_known);
+  const auto others_active = active.size() - (owner_active ? 1 : 0);
+  if (others_active + (owner_may_run ? 1 : 0) > 1) return {Ruling::kConflict};
+  if (others_active == 1) {
+    const auto other = std::ranges::find_if(active, [&](const Claim* claim) { return claim->host != owner; });
+    return {Ruling::kAdopt, (*other)->host};
+  }
+  if (owner_may_run || owner_claims) return {};
+  if (defined.size() == 1) return {Ruling::kAdopt, defined.front()->host};
+  if (defined.size() > 1) return {};  // shut off, and defined in several places: whoever starts it will own it
+  return {Ruling::kGone};
+}
+
+}  // namespace umbra::controller

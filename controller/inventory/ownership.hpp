@@ -1,0 +1,32 @@
+/// Which host owns a VM, judged from what hosts report (DESIGN R4: unknown is not gone).
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace umbra::controller {
+
+/// What one host says about one VM.
+struct Claim {
+  std::string host;
+  bool active = false;  ///< running or paused; else only defined
+};
+
+enum class Ruling : std::uint8_t {
+  kKeep,      ///< the owner stays
+  kAdopt,     ///< exactly one other host has it, and the owner, if any, is known not to
+  kConflict,  ///< more than one host may be running it: somebody must look
+  kGone,      ///< the owner, if any, is known not to have it, and nobody else says they do
+};
+
+struct OwnershipRuling {
+  Ruling ruling = Ruling::kKeep;
+  std::string host{};  ///< to adopt
+};
+
+/// @param owner as recorded; empty for none
+/// @param owner_known the owner is up and its VMs are known, so that its silence about the VM is an answer
+/// @param claims of hosts that are up and know their VMs
+OwnershipRuling rule(const std::string& owner, bool owner_known, const std::vector<Claim>& claims);
+
+}  // namespace umbra::controller

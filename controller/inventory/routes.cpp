@@ -1,0 +1,73 @@
+#include "controller/inventory/routes.hpp"
+
+#include <algorithm>
+
+#include "umbra/v1/agent.rpc.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kPush = 5s;
+constexpr auto kRetry = 2s;
+
+}  // namespace
+
+v1::ReconcileRequest wanted_routes(const Inventory& inventory) {
+  v1::ReconcileRequest request;
+  for (const auto& [uuid, record] : inventory.vms()) {
+    const auto* host = inventory.node(record.host);
+    if (host == nullptr || !record.active()) continue;
+    for (const auto& address : record.vm.addresses()) {
+      auto* route = request.add_routes();
+      route->set_vm_uuid(uuid);
+      route->set_address(address);
+      route->set_epoch(record.owner_epoch);
+      route->set_host(record.host);
+      route->set_underlay_address(host->node.underlay_address());
+    }
+  }
+  request.set_complete(std::ranges::all_of(inventory.nodes(), [](const auto& entry) {
+    return !entry.second.is_host() || (entry.second.up && entry.second.vms_known);
+  }));
+  return request;
+}
+
+asio::awaitable<void> RoutePusher::run() {
+  while (true) {
+    for (const auto& [name, node] : inventory_.nodes()) {
+      auto session = inventory_.session(name);
+      if (!session) continue;
+      auto& told = told_[name];
+      const bool current = told.session.lock() == *session && told.generation == inventory_.generation();
+      if (current || told.busy || clock_.steady() < told.not_before) continue;
+      told.busy = true;
+      tasks_.spawn(push(name, std::move(*session)));
+    }
+    co_await inventory_.changed().wait_until(clock_.steady() + inventory_.heartbeat().interval);
+  }
+}
+
+asio::awaitable<void> RoutePusher::push(std::string node, std::shared_ptr<rpc::Session> session) {
+  const auto generation = inventory_.generation();
+  auto routes = wanted_routes(inventory_);
+  v1::NetSwitchClient client(session);
+  const auto reply = co_await client.reconcile(std::move(routes), kPush);
+  auto& told = told_[node];
+  told.busy = false;
+  told.session = session;
+  if (reply) {
+    told.generation = generation;
+    told.failure.clear();
+    co_return;
+  }
+  told.generation = 0;
+  told.not_before = clock_.steady() + kRetry;
+  if (told.failure == reply.error().message) co_return;
+  told.failure = reply.error().message;
+  events_.add(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING,
+              fmt::format("did not take its VM routes, and is asked again: {}", reply.error()), {node});
+}
+
+}  // namespace umbra::controller
