@@ -12,8 +12,9 @@ function(_umbra_protoc out generator header source)
     cmake_path(RELATIVE_PATH file BASE_DIRECTORY ${ARG_ROOT} OUTPUT_VARIABLE stem)
     string(REGEX REPLACE "\\.proto$" "" stem ${stem})
     set(base ${UMBRA_GEN}/${stem})
+    # Ninja wants the first output to be the first that protoc's dependency file names, which is sorted.
     add_custom_command(
-      OUTPUT ${base}${header} ${base}${source}
+      OUTPUT ${base}${source} ${base}${header}
       COMMAND protobuf::protoc --proto_path=${ARG_ROOT} --proto_path=${CMAKE_SOURCE_DIR}/proto ${ARG_OPTIONS}
               --${generator}_out=${UMBRA_GEN} --dependency_out=${base}${header}.d ${file}
       DEPENDS ${file} ${ARG_DEPENDS}
