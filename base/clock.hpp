@@ -21,8 +21,10 @@ class Clock {
   virtual ~Clock() = default;
   /// Monotonic; for durations and deadlines. Thread-safe.
   virtual std::chrono::steady_clock::time_point steady() const = 0;
-  /// Wall clock; for what people and other hosts read, never for durations. Thread-safe.
-  virtual UnixMillis unix_ms() const = 0;
+  /// Wall clock since the Unix epoch; for what people and other hosts read, and to compare with time stamps of this
+  /// host's other programs. Never for durations. Thread-safe.
+  virtual std::chrono::microseconds wall() const = 0;
+  UnixMillis unix_ms() const { return std::chrono::duration_cast<Milliseconds>(wall()).count(); }
   /// Does it run by itself? If not, timers must watch it.
   virtual bool runs() const { return true; }
   /// Calls `moved` whenever a clock that does not run by itself was moved.
@@ -35,8 +37,8 @@ class Clock {
 class SystemClock final : public Clock {
  public:
   std::chrono::steady_clock::time_point steady() const override { return std::chrono::steady_clock::now(); }
-  UnixMillis unix_ms() const override {
-    return std::chrono::duration_cast<Milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::chrono::microseconds wall() const override {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
   }
 };
 
@@ -44,7 +46,7 @@ class SystemClock final : public Clock {
 class FakeClock final : public Clock {
  public:
   std::chrono::steady_clock::time_point steady() const override { return std::chrono::steady_clock::time_point{} + at_; }
-  UnixMillis unix_ms() const override { return kStart + at_.count(); }
+  std::chrono::microseconds wall() const override { return kStart + at_; }
   bool runs() const override { return false; }
   Watch watch(std::function<void()> moved) override {
     const auto self = watchers_.insert(watchers_.end(), std::move(moved));
@@ -56,7 +58,7 @@ class FakeClock final : public Clock {
   }
 
  private:
-  static constexpr UnixMillis kStart = 1'700'000'000'000;
+  static constexpr Milliseconds kStart{1'700'000'000'000};
   Milliseconds at_{0};
   std::list<std::function<void()>> watchers_;
 };

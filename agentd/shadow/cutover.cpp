@@ -18,10 +18,6 @@ constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
 constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
 constexpr std::uint64_t kPassesToConverge = 2;  // the first sends what the refresh left, the second what was dirtied meanwhile
 
-std::chrono::microseconds wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
-}
-
 double milliseconds(std::chrono::duration<double, std::milli> duration) { return duration.count(); }
 
 bool unknown(const Error& error) { return error.code == Errc::kTimeout || error.code == Errc::kUnavailable; }
@@ -36,7 +32,7 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::
       request_(std::move(request)),
       progress_(std::move(progress)),
       standby_(context.peers.peer(request_.standby())),
-      asked_(std::chrono::steady_clock::now()) {
+      asked_(context.clock.steady()) {
   for (const auto& node : request_.routers()) routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
   result_.set_vm(vm_.name());
   result_.set_vm_uuid(vm_.uuid());
@@ -47,7 +43,7 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::
   result_.set_at_unix_ms(context_.clock.unix_ms());
 }
 
-double Cutover::since_asked() const { return milliseconds(std::chrono::steady_clock::now() - asked_); }
+double Cutover::since_asked() const { return milliseconds(context_.clock.steady() - asked_); }
 
 /// Closes the phase that was entered before, and tells whoever watches.
 void Cutover::enter(std::string phase) {
@@ -194,10 +190,10 @@ Task<void> Cutover::hand_over() {
   v1::ReleasedRequest released;
   released.set_vm_uuid(vm_.uuid());
   released.set_epoch(request_.epoch());
-  const auto sent = wall_clock();
+  const auto sent = context_.clock.wall();
   const auto reach = since_asked();
   auto [continued, resumed] = co_await (hold_.qmp().migrate_continue(kCall) && standby_->released(std::move(released), kResume));
-  const auto answered = wall_clock();
+  const auto answered = context_.clock.wall();
   UMBRA_CO_CHECK(std::move(resumed));  // whatever QEMU answered here, the guest runs there
   if (!continued) spdlog::warn("{}: migrate-continue: {}", vm_.name(), continued.error());
 

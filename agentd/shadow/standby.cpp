@@ -15,10 +15,6 @@ constexpr Deadline kStart = 30s;         // starting a QEMU; the first one after
 constexpr Deadline kLock = 10s;
 constexpr Deadline kLastPages = 10s;     // from released to memory complete
 
-std::chrono::microseconds wall_clock() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
-}
-
 }  // namespace
 
 struct Standby::Shadow {
@@ -159,8 +155,8 @@ Task<void> Standby::accept(v1::AcceptRequest request) {
 }
 
 Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
-  const auto arrived = wall_clock();
-  const auto arrived_steady = std::chrono::steady_clock::now();
+  const auto arrived = clock_.wall();
+  const auto arrived_steady = clock_.steady();
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow || request.epoch() != shadow->life.epoch())
     co_return fail(Errc::kConflict, "{} has not accepted epoch {} of VM {}", config_.node, request.epoch(), request.vm_uuid());
@@ -173,7 +169,7 @@ Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
     reply.set_resumed_after_us(after);
     co_await settle_in(*shadow);
   }
-  reply.set_held_us(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - arrived_steady).count());
+  reply.set_held_us(std::chrono::duration_cast<std::chrono::microseconds>(clock_.steady() - arrived_steady).count());
   co_return reply;
 }
 
@@ -200,7 +196,7 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   // The event usually came with the answer; its own time stamp is truer than ours.
   const auto seen = [&] { return shadow.watch->resumed_at().count() != 0; };
   const auto event = co_await shadow.changed.until(seen, 100ms, "RESUME");
-  co_return (event ? shadow.watch->resumed_at() : wall_clock()).count() - arrived.count();
+  co_return (event ? shadow.watch->resumed_at() : clock_.wall()).count() - arrived.count();
 }
 
 /// The shadow has become this host's own VM.

@@ -16,7 +16,8 @@ class FakeWire {
  public:
   /// Lets this much time pass for every QEMU, a millisecond at a time.
   void advance(Milliseconds by);
-  const FakeClock& clock() const { return clock_; }
+  /// Of this time; code that drives the QEMUs may read it too. Only advance() moves it.
+  FakeClock& clock() { return clock_; }
   std::int64_t now_ms() const { return clock_.steady().time_since_epoch() / Milliseconds(1); }
 
   /// The living QEMU that waits for an incoming migration at `uri`, or null. "tcp:0.0.0.0:P" and "tcp:[::]:P" listen on
