@@ -2,9 +2,11 @@
 #include "netswitch/netlink_kernel.hpp"
 
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -115,6 +117,24 @@ TEST_F(RealKernel, names_the_missing_capability) {
     EXPECT_EQ(one.error().code, Errc::kUnsupported);
     EXPECT_NE(one.error().remedy.find("CAP_NET_ADMIN"), std::string::npos) << one.error().text();
   }
+}
+
+TEST_F(RealKernel, needs_no_more_than_that_capability) {
+  const VmNet vm{"uuid-2", "vm2", "uvm2", mac("52:54:00:00:00:02"), {ip("10.50.0.2"), ip("fd50::2")}, {}};
+  const auto done = node_.inside([&]() -> Result<void> {
+    // As umbra-agentd.service starts the agent: another user, this capability alone. Again of this thread alone.
+    EXPECT_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
+    EXPECT_EQ(syscall(SYS_setresuid, 65534, 65534, 65534), 0);
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const std::array<__user_cap_data_struct, 2> alone{{{1U << CAP_NET_ADMIN, 1U << CAP_NET_ADMIN, 0}, {}}};
+    EXPECT_EQ(syscall(SYS_capset, &header, alone.data()), 0);
+    UMBRA_TRY(auto kernel, NetlinkKernel::open());
+    Switch fabric(*kernel, {});
+    UMBRA_CHECK(fabric.attach(vm));
+    UMBRA_CHECK(fabric.point(ip("10.50.0.2"), Hop::to_tap("uvm2"), 1));
+    return fabric.detach("uuid-2");
+  });
+  EXPECT_TRUE(done) << done.error().text();
 }
 
 TEST_F(RealKernel, explains_refusals_in_the_kernels_own_words) {

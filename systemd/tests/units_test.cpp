@@ -1,0 +1,92 @@
+// The unit files, as systemd itself reads them.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <string>
+
+namespace umbra::systemd {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string text_of(const fs::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+struct Run {
+  int code = -1;
+  std::string output;
+};
+
+Run run(const std::string& command) {
+  Run result;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return result;
+  for (int c = fgetc(pipe); c != EOF; c = fgetc(pipe)) result.output += static_cast<char>(c);
+  const int status = pclose(pipe);
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return result;
+}
+
+class Units : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "umbra-units-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+    // The programs need not be installed for their units to be judged.
+    copy_ = directory_ / GetParam();
+    std::ofstream(copy_) << std::regex_replace(source(), std::regex("ExecStart=\\S+"), "ExecStart=/bin/true");
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+  static std::string source() { return text_of(fs::path(UMBRA_UNITS) / GetParam()); }
+
+  fs::path directory_, copy_;
+};
+
+TEST_P(Units, are_understood_by_systemd_without_a_word) {
+  const auto verified = run("systemd-analyze verify " + copy_.string());
+  EXPECT_EQ(verified.code, 0) << verified.output;
+  EXPECT_EQ(verified.output, "");
+}
+
+TEST_P(Units, leave_little_exposed) {
+  // Tenths of systemd's exposure level, 0 to 100; a plain service has 96.
+  const auto judged = run("systemd-analyze security --offline=true --no-pager --threshold=21 " + copy_.string());
+  EXPECT_EQ(judged.code, 0) << judged.output;
+}
+
+TEST_P(Units, announce_readiness_and_are_watched) {
+  EXPECT_NE(source().find("\nType=notify\n"), std::string::npos);
+  EXPECT_TRUE(std::regex_search(source(), std::regex("\nWatchdogSec=[0-9]+s\n")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Units, testing::Values("umbra-agentd.service", "umbra-controllerd.service"),
+                         [](const auto& each) {
+                           return std::string(each.param).starts_with("umbra-agentd") ? "agentd" : "controllerd";
+                         });
+
+TEST(Sysusers, makes_the_users_that_the_units_name) {
+  std::string root = (fs::temp_directory_path() / "umbra-sysusers-XXXXXX").string();
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  const auto made = run("systemd-sysusers --root=" + root + " " UMBRA_UNITS "/umbra-sysusers.conf");
+  EXPECT_EQ(made.code, 0) << made.output;
+  const std::string users = text_of(fs::path(root) / "etc/passwd");
+  for (const char* unit : {"umbra-agentd.service", "umbra-controllerd.service"}) {
+    std::smatch user;
+    const std::string source = text_of(fs::path(UMBRA_UNITS) / unit);
+    ASSERT_TRUE(std::regex_search(source, user, std::regex("\nUser=(\\S+)\n")));
+    EXPECT_NE(("\n" + users).find("\n" + user[1].str() + ":"), std::string::npos) << users;
+  }
+  fs::remove_all(root);
+}
+
+}  // namespace
+}  // namespace umbra::systemd
