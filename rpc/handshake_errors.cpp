@@ -43,9 +43,9 @@ bool is_tls_mismatch(int reason) {
 
 void Objection::note(boost::asio::ssl::verify_context& context) {
   X509_STORE_CTX* store = context.native_handle();
-  const X509* certificate = X509_STORE_CTX_get_current_cert(store);
-  subject = certificate ? x509::subject_of(*certificate) : "the peer";
-  reason = x509::explain(X509_STORE_CTX_get_error(store), certificate);
+  const X509* shown = X509_STORE_CTX_get0_cert(store);
+  subject = shown ? x509::subject_of(*shown) : "the peer";
+  reason = x509::explain(X509_STORE_CTX_get_error(store), X509_STORE_CTX_get_current_cert(store));
 }
 
 Error explain_handshake(const boost::system::error_code& code, const Objection& objection, const std::string& address,

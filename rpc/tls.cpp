@@ -81,6 +81,7 @@ Result<Tls> Tls::load(TlsFiles files, v1::Role role) {
       X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get()) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1;
   if (!ready) return fail(Errc::kInvalid, "OpenSSL refuses {}: {}", files.certificate.string(), x509::openssl_error());
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);  // the peer has the CA, or would not believe it
   state->context.set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert);
   state->files = std::move(files);
   state->self = std::move(self);

@@ -27,7 +27,7 @@ class TestFleet {
 
   TlsFiles issue(const pki::Subject& subject, std::chrono::hours validity = pki::kNodeValidity,
                  std::chrono::system_clock::time_point from = std::chrono::system_clock::now()) const {
-    const auto files = must(pki::issue(directory_, subject, directory_ / "nodes", validity, from));
+    const auto files = must(pki::issue(directory_, subject, directory_ / role_name(subject.role), validity, from));
     return {pki::ca_files(directory_).certificate, files.certificate, files.key};
   }
   /// Credentials of a node that also answers to 127.0.0.1 and ::1.

@@ -65,7 +65,8 @@ TEST_F(CallsTest, TheServerCallsBackOverTheSameSession) {
     // The controller may not call Say at an agent: only agents and edges may.
     const auto error = co_await get_error(client.call_back(text("ping"), 5s));
     EXPECT_EQ(error.code, Errc::kDenied);
-    EXPECT_THAT(error.message, HasSubstr("controller1 has the role controller, which may not call umbra.rpc.test.Echo/Say"));
+    EXPECT_THAT(error.message,
+                HasSubstr("controller1 has the role controller, which may not call umbra.rpc.test.Echo/Say"));
   });
   // So let an edge serve in the controller's place.
   controller = fleet.node(v1::ROLE_EDGE, "edge1");
@@ -150,7 +151,8 @@ TEST_F(CallsTest, CancellingTheCallerCancelsTheHandler) {
     asio::cancellation_signal give_up;
     std::optional<Result<Text>> outcome;
     asio::co_spawn(io, client.wait_for_cancel(text(""), kNoDeadline),
-                   asio::bind_cancellation_slot(give_up.slot(), [&](std::exception_ptr, Result<Text> result) { outcome = result; }));
+                   asio::bind_cancellation_slot(give_up.slot(),
+                                                [&](std::exception_ptr, Result<Text> result) { outcome = result; }));
     co_await until([this] { return echo->waiting == 1; });
     give_up.emit(asio::cancellation_type::terminal);
     co_await until([this, &outcome] { return echo->cancelled == 1 && outcome; });
@@ -166,10 +168,11 @@ TEST_F(CallsTest, AThousandCallsAtOnceAreAllAnswered) {
     int right = 0;
     int answered = 0;
     for (int i = 0; i < 1000; ++i) {
-      asio::co_spawn(io, client.say(text(std::to_string(i)), 30s), [&right, &answered, i](std::exception_ptr, Result<Text> reply) {
-        ++answered;
-        right += reply && reply->text() == std::to_string(i) ? 1 : 0;
-      });
+      asio::co_spawn(io, client.say(text(std::to_string(i)), 30s),
+                     [&right, &answered, i](std::exception_ptr, Result<Text> reply) {
+                       ++answered;
+                       right += reply && reply->text() == std::to_string(i) ? 1 : 0;
+                     });
     }
     co_await until([&answered] { return answered == 1000; });
     EXPECT_EQ(right, 1000);
@@ -231,12 +234,14 @@ TEST_F(CallsTest, RoundTripTime) {
     for (int i = 0; i < 2000; ++i) {
       const auto start = std::chrono::steady_clock::now();
       co_await get(client.say(text("x"), 5s));
-      microseconds.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+      microseconds.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
     }
     std::sort(microseconds.begin(), microseconds.end());
     const auto median = microseconds[microseconds.size() / 2];
     const auto worst = microseconds[microseconds.size() * 99 / 100];
-    fmt::print("unary round trip over TLS on loopback, both ends in one thread: median {:.0f} µs, 99 % {:.0f} µs\n", median, worst);
+    fmt::print("unary round trip over TLS on loopback, both ends in one thread: median {:.0f} µs, 99 % {:.0f} µs\n",
+               median, worst);
     RecordProperty("median_us", static_cast<int>(median));
     EXPECT_EQ(echo->said, 2000);
   });

@@ -11,8 +11,8 @@ using testing::HasSubstr;
 
 class FramesTest : public RpcTest {
  protected:
-  /// Sends the bytes on a connection of its own, and expects that it is closed with that reason, that the log says so, and that
-  /// another connection does not notice.
+  /// Sends the bytes on a connection of its own, and expects that it is closed with that reason, that the log says so,
+  /// and that another connection does not notice.
   void expect_closed(std::string bytes, std::string reason, Limits limits = {}) {
     const LogCapture log;
     listen(limits);
@@ -41,7 +41,9 @@ class FramesTest : public RpcTest {
   static std::string framed(const wire::Frame& frame) { return framed(frame.SerializeAsString()); }
 };
 
-TEST_F(FramesTest, GarbageInAFrameClosesTheConnection) { expect_closed(framed("\xff\xff\xff garbage"), "that are not a frame"); }
+TEST_F(FramesTest, GarbageInAFrameClosesTheConnection) {
+  expect_closed(framed("\xff\xff\xff garbage"), "that are not a frame");
+}
 
 TEST_F(FramesTest, TextInsteadOfFramesIsAnOversizeFrame) {
   expect_closed("GET / HTTP/1.1\r\n\r\n", "received a frame of 1.11 GiB, the limit is 16.0 MiB");
@@ -53,7 +55,9 @@ TEST_F(FramesTest, ALengthOverTheLimitIsRefusedBeforeTheBytesCome) {
   expect_closed(std::string("\0\0\x04\x01", 4), "the limit is 1.00 KiB", limits);
 }
 
-TEST_F(FramesTest, AnEmptyFrameIsOfNoKnownKind) { expect_closed(framed(""), "a frame of no known kind"); }
+TEST_F(FramesTest, AnEmptyFrameIsOfNoKnownKind) {
+  expect_closed(framed(""), "a frame of no known kind");
+}
 
 TEST_F(FramesTest, ASecondHelloIsOutOfPlace) {
   wire::Frame frame;

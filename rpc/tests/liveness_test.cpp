@@ -18,7 +18,8 @@ class LivenessTest : public RpcTest {
       ++disconnected;
       reason = why;
     };
-    return std::make_unique<Dialer>(io.get_executor(), address, host1, Expect("controller1", v1::ROLE_CONTROLLER), Services{}, callbacks, limits);
+    return std::make_unique<Dialer>(io.get_executor(), address, host1, Expect("controller1", v1::ROLE_CONTROLLER),
+                                    Services{}, callbacks, limits);
   }
 
   int connected = 0;
@@ -31,7 +32,8 @@ TEST_F(LivenessTest, ACallInFlightWhenTheServerDiesIsUnavailable) {
   run([this]() -> asio::awaitable<void> {
     EchoClient client(co_await get(dial(host1)));
     std::optional<Result<Text>> outcome;
-    asio::co_spawn(io, client.wait_for_cancel(text(""), 30s), [&outcome](std::exception_ptr, Result<Text> result) { outcome = result; });
+    asio::co_spawn(io, client.wait_for_cancel(text(""), 30s),
+                   [&outcome](std::exception_ptr, Result<Text> result) { outcome = result; });
     co_await until([this] { return echo->waiting == 1; });
     server.reset();
     co_await until([&outcome] { return outcome.has_value(); });
@@ -141,7 +143,8 @@ TEST_F(LivenessTest, DrainingEndsAtItsGrace) {
   run([this]() -> asio::awaitable<void> {
     EchoClient client(co_await get(dial(host1)));
     std::optional<Result<Text>> outcome;
-    asio::co_spawn(io, client.wait_for_cancel(text(""), 30s), [&outcome](std::exception_ptr, Result<Text> result) { outcome = result; });
+    asio::co_spawn(io, client.wait_for_cancel(text(""), 30s),
+                   [&outcome](std::exception_ptr, Result<Text> result) { outcome = result; });
     co_await until([this] { return echo->waiting == 1; });
     co_await get(server->drain(20ms));
     co_await until([this, &outcome] { return echo->cancelled == 1 && outcome; });
@@ -187,7 +190,8 @@ TEST(BackoffTest, DoublesToItsMostAndTakesAtMostHalfOff) {
 TEST(EndpointTest, IsAnAddressAndAPort) {
   EXPECT_EQ(parse_endpoint("10.0.0.1:7443")->port(), 7443);
   EXPECT_TRUE(parse_endpoint("[::]:0")->address().is_v6());
-  for (const auto* wrong : {"", "10.0.0.1", "10.0.0.1:", "host:1", "10.0.0.1:65536", "10.0.0.1:x", "[::]", "10.0.0.1:99999999999"}) {
+  for (const auto* wrong :
+       {"", "10.0.0.1", "10.0.0.1:", "host:1", "10.0.0.1:65536", "10.0.0.1:x", "[::]", "10.0.0.1:99999999999"}) {
     EXPECT_FALSE(parse_endpoint(wrong)) << wrong;
   }
 }
