@@ -89,7 +89,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   if (made)
     return fail({Errc::kUnavailable, fmt::format("cannot make {}: {}", p.config.state_dir.string(), made.message()), "correct [agent] state_dir"});
 
-  UMBRA_TRY(p.kernel, netswitch::NetlinkKernel::open(p.config.network.route_protocol));
+  UMBRA_TRY(p.kernel, netswitch::NetlinkKernel::open());
   p.fabric = std::make_unique<netswitch::Switch>(*p.kernel, p.config.network);
   p.network = std::make_unique<Network>(*p.fabric, p.config.name);
   p.peers = std::make_unique<RpcPeers>(executor, tls);

@@ -58,10 +58,11 @@ struct Feed {
 };
 
 asio::awaitable<void> follow(Host& host, v1::CutoverRequest request, std::shared_ptr<Feed> feed) {
-  feed->end = co_await host.cutover(std::move(request), [feed](const v1::CutoverProgress& progress) {
+  shadow::Cutover::Progress tell = [feed](const v1::CutoverProgress& progress) {
     feed->news.push_back(progress);
     feed->changed.notify();
-  });
+  };
+  feed->end = co_await host.cutover(std::move(request), tell);
   feed->changed.notify();
 }
 
