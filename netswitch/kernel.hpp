@@ -94,11 +94,17 @@ class Kernel {
 
   /// Host routes of the main table that were made under this protocol number.
   virtual Result<std::vector<Route>> routes(int protocol) = 0;
-  /// The route to exactly this address, whoever made it; nothing if only a wider one covers it.
+  /// The route to exactly this address that packets take, whoever made it; nothing if only a wider one covers it, and
+  /// nothing if they are refused (blackhole, unreachable), whether by a route to this address or a wider one.
   virtual Result<std::optional<Route>> route_to(const IpAddress& destination) = 0;
-  /// Makes the route, or puts it in the place of the one to the same destination, in ONE message: at no instant is
+  /// Makes a route where there is none. One message.
+  /// @error kConflict there is a route to this destination; kNotFound no such link; kUnavailable the link is down, or
+  /// the
+  ///        gateway is on no attached network
+  virtual Result<void> add_route(const Route& route) = 0;
+  /// Puts the route in the place of the one to the same destination, or makes it, in ONE message: at no instant is
   /// there no route. It replaces foreign routes too; ask route_to() first.
-  /// @error kNotFound no such link; kUnavailable the link is down, or the gateway is on no attached network
+  /// @error kNotFound, kUnavailable as add_route()
   virtual Result<void> replace_route(const Route& route) = 0;
   /// Deletes the route of this destination and protocol. @error kNotFound
   virtual Result<void> delete_route(const IpAddress& destination, int protocol) = 0;

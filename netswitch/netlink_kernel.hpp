@@ -25,6 +25,7 @@ class NetlinkKernel final : public Kernel {
 
   Result<std::vector<Route>> routes(int protocol) override;
   Result<std::optional<Route>> route_to(const IpAddress& destination) override;
+  Result<void> add_route(const Route& route) override;
   Result<void> replace_route(const Route& route) override;
   Result<void> delete_route(const IpAddress& destination, int protocol) override;
 
@@ -33,6 +34,7 @@ class NetlinkKernel final : public Kernel {
   Result<void> delete_neighbour(const std::string& dev, const IpAddress& address) override;
 
  private:
+  Result<void> set_route(const Route& route, int flags);
   explicit NetlinkKernel(NetlinkSocket socket) : socket_(std::move(socket)) {}
   Result<int> index_of(const std::string& dev);
   /// By index; an empty name for one that does not exist (any more).

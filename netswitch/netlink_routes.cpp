@@ -111,17 +111,28 @@ Result<std::optional<Route>> NetlinkKernel::route_to(const IpAddress& destinatio
   std::optional<RouteAnswer> answer;
   auto asked = socket_.request(ask, fmt::format("look up route {}", destination),
                                [&](const nlmsghdr* found) { answer = read_route(found); });
-  // No route at all: "network unreachable".
-  if (!asked && asked.error().code != Errc::kUnavailable) return fail(std::move(asked.error()));
-  if (!asked || !answer) return std::nullopt;
+  // No route at all, or one that refuses: ENETUNREACH; EHOSTUNREACH, EINVAL, EACCES for unreachable, blackhole,
+  // prohibit.
+  const bool answered = asked || asked.error().code == Errc::kUnavailable || asked.error().code == Errc::kInvalid ||
+                        asked.error().code == Errc::kUnsupported;
+  if (!answered) return fail(std::move(asked.error()));
+  if (!answer) return std::nullopt;
   UMBRA_TRY(answer->route.dev, name_of(answer->dev_index));
   return std::move(answer->route);
 }
 
+Result<void> NetlinkKernel::add_route(const Route& route) {
+  return set_route(route, NLM_F_CREATE | NLM_F_EXCL);
+}
+
 Result<void> NetlinkKernel::replace_route(const Route& route) {
+  return set_route(route, NLM_F_CREATE | NLM_F_REPLACE);
+}
+
+Result<void> NetlinkKernel::set_route(const Route& route, int flags) {
   rtmsg header = main_table(route.destination, route.protocol);
   header.rtm_scope = route.via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
-  NetlinkMessage ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, header);
+  NetlinkMessage ask(RTM_NEWROUTE, flags, header);
   ask.add(RTA_DST, route.destination.bytes());
   if (route.via) ask.add(RTA_GATEWAY, route.via->bytes());
   if (!route.dev.empty()) {

@@ -35,7 +35,7 @@ Result<Undo> Switch::point(const IpAddress& address, const Hop& hop, std::uint64
     return refuse(fmt::format("in that epoch it leads to {}", to_string(*known.hop)));
   }
   UMBRA_TRY(const auto stands, where(address));
-  if (stands != hop) UMBRA_CHECK(set_route(address, hop));
+  if (stands != hop) UMBRA_CHECK(set_route(address, hop, stands.has_value()));
   if (!known.last || known.last->epoch != epoch) known.last = Undo{address, epoch, hop, stands, known.epoch};
   known.epoch = epoch;
   known.hop = hop;
@@ -52,7 +52,7 @@ Result<void> Switch::undo(const Undo& undo) {
   if (!stands && stands.error().code != Errc::kConflict) return fail(stands.error());
   if (stands && *stands == undo.now && undo.before != undo.now) {
     if (undo.before) {
-      UMBRA_CHECK(set_route(undo.address, *undo.before));
+      UMBRA_CHECK(set_route(undo.address, *undo.before, true));
     } else if (auto deleted = kernel_.delete_route(undo.address, config_.route_protocol);
                !deleted && !missing(deleted)) {
       return deleted;
@@ -115,7 +115,7 @@ Result<void> Switch::reconcile_one(const WantedRoute& wanted, const std::optiona
   }
   if (stands != wanted.hop) {
     UMBRA_CHECK(where(wanted.address));  // a foreign route in its place is an error, not replaced
-    UMBRA_CHECK(set_route(wanted.address, wanted.hop));
+    UMBRA_CHECK(set_route(wanted.address, wanted.hop, stands.has_value()));
     (stands ? report.changed : report.added).push_back(wanted.address);
   }
   if (known.last && (known.last->epoch != wanted.epoch || known.last->now != wanted.hop)) known.last.reset();
@@ -148,7 +148,8 @@ Result<std::optional<Hop>> Switch::where(const IpAddress& address) const {
       fmt::format("see `ip route get {}`; remove that route or address, or give the VM another one", address)});
 }
 
-Result<void> Switch::set_route(const IpAddress& address, const Hop& hop) {
+/// @param replaces whether a route of ours stands there; if not, what stands there nevertheless is foreign and is kept
+Result<void> Switch::set_route(const IpAddress& address, const Hop& hop, bool replaces) {
   Route route{address, hop.tap, std::nullopt, config_.route_protocol};
   if (!hop.local) {
     if (hop.via.is_v6() != address.is_v6()) {
@@ -159,7 +160,7 @@ Result<void> Switch::set_route(const IpAddress& address, const Hop& hop) {
   } else if (hop.tap.empty()) {
     return fail(Errc::kInvalid, "a local hop for {} without a tap", address);
   }
-  auto set = kernel_.replace_route(route);
+  auto set = replaces ? kernel_.replace_route(route) : kernel_.add_route(route);
   if (set) return set;
   // Was it refused, or was only the answer lost? The table knows.
   const auto stands = where(address);

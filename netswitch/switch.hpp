@@ -89,7 +89,7 @@ class Switch {
   /// that was attached by an earlier process is found by the tap's alias.
   Result<void> detach(const std::string& uuid);
 
-  /// Makes the VM's address lead to `hop`, in one replace message. The same epoch and hop again changes nothing and
+  /// Makes the VM's address lead to `hop`, in one message. The same epoch and hop again changes nothing and
   /// returns the first call's Undo.
   /// @error kConflict an older epoch, one that was undone, another hop for the same epoch, or a route that is not ours
   Result<Undo> point(const IpAddress& address, const Hop& hop, std::uint64_t epoch);
@@ -129,7 +129,7 @@ class Switch {
 
   Result<bool> prepare_tap(const VmNet& vm);
   Result<void> configure_tap(const VmNet& vm, bool made);
-  Result<void> set_route(const IpAddress& address, const Hop& hop);
+  Result<void> set_route(const IpAddress& address, const Hop& hop, bool replaces);
   Result<void> reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, ReconcileReport& report);
   bool is_attached(const std::string& tap) const;
 

@@ -129,10 +129,20 @@ std::optional<std::string> FakeKernel::dev_towards(const IpAddress& gateway) con
   return std::nullopt;
 }
 
+Result<void> FakeKernel::add_route(const Route& route) {
+  return set_route(route, false);
+}
+
 Result<void> FakeKernel::replace_route(const Route& route) {
+  return set_route(route, true);
+}
+
+Result<void> FakeKernel::set_route(const Route& route, bool replace) {
   Route made = route;
   int error = 0;
-  if (!made.dev.empty() && !links_.contains(made.dev)) {
+  if (!replace && routes_.contains(made.destination)) {
+    error = EEXIST;
+  } else if (!made.dev.empty() && !links_.contains(made.dev)) {
     error = ENODEV;
   } else if (!made.dev.empty() && !links_.at(made.dev).up) {
     error = ENETDOWN;

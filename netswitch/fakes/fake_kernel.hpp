@@ -34,6 +34,7 @@ class FakeKernel final : public Kernel {
 
   Result<std::vector<Route>> routes(int protocol) override;
   Result<std::optional<Route>> route_to(const IpAddress& destination) override;
+  Result<void> add_route(const Route& route) override;
   Result<void> replace_route(const Route& route) override;
   Result<void> delete_route(const IpAddress& destination, int protocol) override;
 
@@ -55,6 +56,7 @@ class FakeKernel final : public Kernel {
   /// Runs the change unless a fault is due; `error_number` is what the kernel itself would answer, 0 for success.
   template <class Apply>
   Result<void> change(std::string what, int error_number, Apply apply);
+  Result<void> set_route(const Route& route, bool replace);
   std::optional<std::string> dev_towards(const IpAddress& gateway) const;
   void forget_link_state(const std::string& dev);
 

@@ -180,6 +180,17 @@ TEST_P(KernelContract, replacing_leaves_one_route_each_way) {
   }
 }
 
+TEST_P(KernelContract, adding_replaces_nothing) {
+  make_tap("uvm1");
+  for (const IpAddress& vm : {ip("10.50.0.1"), ip("fd50::1")}) {
+    const Route first{vm, "uvm1", {}, kForeign};
+    ASSERT_TRUE(kernel_->add_route(first));
+    EXPECT_EQ(code(kernel_->add_route({vm, "uplink", {}, kOurs})), Errc::kConflict);
+    EXPECT_EQ(kernel_->route_to(vm).value(), first);
+  }
+  EXPECT_EQ(code(kernel_->add_route({ip("10.50.0.2"), "none", {}, kOurs})), Errc::kNotFound);
+}
+
 TEST_P(KernelContract, a_wider_route_is_not_an_answer) {
   EXPECT_EQ(kernel_->route_to(ip("10.77.0.9")).value(), std::nullopt) << "the uplink's own network";
   EXPECT_EQ(kernel_->route_to(ip("10.99.0.9")).value(), std::nullopt) << "unreachable";

@@ -35,6 +35,48 @@ class RealKernel : public testing::Test {
   std::unique_ptr<NetlinkKernel> kernel_;
 };
 
+/// As `ip route add blackhole` (or unreachable, prohibit) does.
+void refuse_packets(const Namespace& node, const IpAddress& to, std::uint8_t prefix, unsigned char type) {
+  const auto done = node.inside([&]() -> Result<void> {
+    rtmsg header{};
+    header.rtm_family = to.family();
+    header.rtm_dst_len = prefix;
+    header.rtm_table = RT_TABLE_MAIN;
+    header.rtm_protocol = RTPROT_STATIC;
+    header.rtm_type = type;
+    NetlinkMessage ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, header);
+    ask.add(RTA_DST, to.bytes());
+    UMBRA_TRY(auto socket, NetlinkSocket::open());
+    return socket.request(ask, "refuse packets");
+  });
+  ASSERT_TRUE(done) << done.error().text();
+}
+
+TEST_F(RealKernel, a_wide_route_that_refuses_packets_does_not_hinder_a_vms_route) {
+  // Usual on edges, so that packets for VMs that are nowhere do not follow the default route.
+  for (const unsigned char type : {RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT}) {
+    const int net = type * 4;
+    refuse_packets(node_, ip(fmt::format("10.{}.0.0", net)), 16, type);
+    refuse_packets(node_, ip(fmt::format("fd{}::", net)), 64, type);
+    Switch fabric(*kernel_, {});
+    for (const IpAddress& vm : {ip(fmt::format("10.{}.0.1", net)), ip(fmt::format("fd{}::1", net))}) {
+      const auto pointed = fabric.point(vm, Hop::to_tap("uvm1"), 1);
+      ASSERT_TRUE(pointed) << pointed.error().text();
+      EXPECT_EQ(pointed->before, std::nullopt);
+      EXPECT_EQ(fabric.where(vm).value(), Hop::to_tap("uvm1"));
+    }
+  }
+}
+
+TEST_F(RealKernel, a_foreign_route_that_refuses_packets_to_this_very_address_stays) {
+  for (const IpAddress& vm : {ip("10.50.0.9"), ip("fd50::9")}) {
+    refuse_packets(node_, vm, vm.bits(), RTN_BLACKHOLE);
+    const auto pointed = Switch(*kernel_, {}).point(vm, Hop::to_tap("uvm1"), 1);
+    ASSERT_FALSE(pointed) << vm.to_string();
+    EXPECT_EQ(pointed.error().code, Errc::kConflict);
+  }
+}
+
 /// Types and flags of the route changes that the kernel announces.
 class Monitor {
  public:
