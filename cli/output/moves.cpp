@@ -58,7 +58,7 @@ std::string move_text(const v1::CutoverResult& result, bool colour) {
   Table table({"  PHASE", {"AT", Table::Align::kRight}, {"TOOK", Table::Align::kRight}});
   for (const auto& phase : result.phases())
     table.add({"  " + phase.name(), span(phase.at_ms()), span(phase.took_ms())});
-  return text + table.render(colour);
+  return text + "\n" + table.render(colour);
 }
 
 ProgressState progress_of(const v1::MoveProgress& move) {

@@ -1,0 +1,358 @@
+#include "cli/fakes/fleet.hpp"
+
+#include <boost/asio/redirect_error.hpp>
+#include <stdexcept>
+
+namespace umbra::cli {
+namespace {
+
+constexpr std::uint64_t kMemory = std::uint64_t{256} << 20;
+constexpr std::int64_t kNow = 1'777'636'800'000;
+
+v1::Cause cause(const char* name, double probability, const char* detail) {
+  v1::Cause made;
+  made.set_name(name);
+  made.set_probability(probability);
+  made.set_detail(detail);
+  return made;
+}
+
+v1::MoveProgress progress(const std::string& vm, const char* phase, double at_ms, std::uint64_t remaining) {
+  v1::MoveProgress made;
+  made.set_vm(vm);
+  made.set_phase(phase);
+  made.set_at_ms(at_ms);
+  made.set_total_bytes(kMemory);
+  made.set_remaining_bytes(remaining);
+  made.set_rate_bytes_per_second(50 << 20);
+  made.set_dirty_bytes_per_second(8 << 20);
+  made.set_eta_ms(static_cast<double>(remaining >> 20) / 42 * 1000);
+  return made;
+}
+
+v1::ShadowPhase phase_of(v1::Tier tier) {
+  return tier == v1::TIER_STAGED ? v1::SHADOW_PHASE_STAGED
+         : tier == v1::TIER_HOT  ? v1::SHADOW_PHASE_HOT
+                                 : v1::SHADOW_PHASE_WARM;
+}
+
+}  // namespace
+
+FakeFleet::FakeFleet(asio::any_io_executor executor) : news_(executor, asio::steady_timer::time_point::max()) {
+  for (const auto& [name, zone] : {std::pair{"host1", "a"}, std::pair{"host2", "b"}}) {
+    auto& host = hosts_[name];
+    host.mutable_node()->set_name(name);
+    host.mutable_node()->set_role(v1::ROLE_AGENT);
+    host.mutable_node()->set_zone(zone);
+    host.set_up(true);
+    host.set_hypervisor_up(true);
+    host.mutable_capacity()->set_cpus(4);
+    host.mutable_capacity()->set_memory_total_bytes(std::uint64_t{8} << 30);
+    host.mutable_capacity()->set_memory_free_bytes(std::uint64_t{4} << 30);
+    host.mutable_proof()->set_proven(true);
+    zones_[zone].set_name(zone);
+    zones_[zone].set_health(1);
+    zones_[zone].set_heartbeat_health(1);
+    zones_[zone].set_set_health(1);
+    zones_[zone].set_hosts(1);
+    zones_[zone].set_hosts_up(1);
+  }
+  for (const auto* name : {"web1", "db1"}) {
+    auto& view = vms_[name];
+    view.mutable_vm()->set_name(name);
+    view.mutable_vm()->set_uuid(std::string("uuid-of-") + name);
+    view.mutable_vm()->set_state(v1::VM_STATE_RUNNING);
+    view.mutable_vm()->set_memory_bytes(kMemory);
+    view.mutable_vm()->set_vcpus(1);
+    view.set_host("host1");
+    view.set_zone("a");
+    view.set_epoch(1);
+    view.set_tier(v1::TIER_PROFILE);
+  }
+  auto& web1 = vms_["web1"];
+  *web1.add_causes() = cause("zone health", 0.5, "zone a is at 0.40");
+  *web1.add_causes() = cause("capacity", 0.2, "demand exceeds capacity in 20 of 100 paths");
+  *web1.add_causes() = cause("maintenance", 0, "");
+  web1.set_migration_probability(0.6);
+}
+
+void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text) {
+  auto& event = events_.emplace_back();
+  event.set_id(events_.size());
+  event.set_at_unix_ms(kNow);
+  event.set_kind(kind);
+  event.set_vm(std::move(vm));
+  event.set_text(std::move(text));
+  news_.cancel();
+}
+
+Result<v1::VmView*> FakeFleet::find_vm(const std::string& name_or_uuid) {
+  for (auto& [name, view] : vms_)
+    if (name == name_or_uuid || view.vm().uuid() == name_or_uuid) return &view;
+  return fail({Errc::kNotFound, fmt::format("no VM {}", name_or_uuid), "see `umbractl vms` for those there are"});
+}
+
+Result<void> FakeFleet::check_host(const std::string& name) const {
+  if (hosts_.contains(name)) return {};
+  return fail({Errc::kNotFound, fmt::format("no host {}", name), "see `umbractl hosts` for those there are"});
+}
+
+v1::CutoverResult FakeFleet::move(v1::VmView& view, const std::string& to, const std::string& reason) {
+  v1::CutoverResult result;
+  result.set_vm(view.vm().name());
+  result.set_vm_uuid(view.vm().uuid());
+  result.set_from(view.host());
+  result.set_to(to);
+  result.set_epoch(view.epoch() + 1);
+  result.set_reason(reason);
+  result.set_outcome(move_outcome);
+  auto& flip = *result.add_phases();
+  flip.set_name("flip");
+  flip.set_took_ms(1.25);
+  view.set_epoch(result.epoch());
+  if (move_outcome != v1::OUTCOME_MOVED) {
+    result.set_detail("the standby did not accept in time");
+    return result;
+  }
+  result.set_blackout_ms(11.5);
+  result.set_blackout_error_ms(0.25);
+  result.set_reach_ms(74);
+  view.set_host(to);
+  view.set_zone(hosts_[to].node().zone());
+  view.clear_shadow();
+  happen(v1::EVENT_KIND_CUTOVER, view.vm().name(), "moved to " + to);
+  return result;
+}
+
+Task<v1::ListHostsReply> FakeFleet::list_hosts(rpc::Caller, v1::ListHostsRequest) {
+  v1::ListHostsReply reply;
+  for (const auto& [name, host] : hosts_) *reply.add_hosts() = host;
+  co_return reply;
+}
+
+Task<v1::ListVmsReply> FakeFleet::list_vms(rpc::Caller, v1::ListVmsRequest request) {
+  v1::ListVmsReply reply;
+  if (!request.vm().empty()) {
+    UMBRA_CO_TRY(const auto* view, find_vm(request.vm()));
+    *reply.add_vms() = *view;
+    co_return reply;
+  }
+  for (const auto& [name, view] : vms_) *reply.add_vms() = view;
+  co_return reply;
+}
+
+Task<v1::ListZonesReply> FakeFleet::list_zones(rpc::Caller, v1::ListZonesRequest) {
+  v1::ListZonesReply reply;
+  for (const auto& [name, zone] : zones_) *reply.add_zones() = zone;
+  co_return reply;
+}
+
+Task<v1::ListShadowsReply> FakeFleet::list_shadows(rpc::Caller, v1::ListShadowsRequest) {
+  v1::ListShadowsReply reply;
+  for (const auto& [name, view] : vms_)
+    if (view.has_shadow()) *reply.add_shadows() = view.shadow();
+  co_return reply;
+}
+
+Task<void> FakeFleet::watch_events(rpc::Caller, v1::WatchEventsRequest request, rpc::Sink<v1::Event> sink) {
+  const std::size_t last = request.last() == 0 ? 100 : request.last();
+  auto next = events_.size() - std::min(last, events_.size());
+  while (true) {
+    for (; next < events_.size(); ++next) {
+      const auto event = events_[next];
+      if (request.vm().empty() || request.vm() == event.vm()) UMBRA_CO_CHECK(co_await sink.send(event));
+    }
+    if (!request.follow()) co_return Result<void>{};
+    boost::system::error_code woken;
+    auto waited = asio::redirect_error(asio::use_awaitable, woken);
+    co_await news_.async_wait(waited);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) co_return fail(Errc::kCancelled, "the reader has gone");
+  }
+}
+
+Task<v1::WhyReply> FakeFleet::why(rpc::Caller, v1::WhyRequest request) {
+  UMBRA_CO_TRY(const auto* view, find_vm(request.vm()));
+  v1::WhyReply reply;
+  *reply.mutable_vm() = *view;
+  auto& decision = *reply.add_decisions();
+  decision.set_at_unix_ms(kNow);
+  decision.set_migration_probability(view->migration_probability());
+  *decision.mutable_causes() = view->causes();
+  decision.set_action("tier warm on host2");
+  decision.set_reason("3 of 3 looks were above 0.50");
+  co_return reply;
+}
+
+Task<v1::DoctorReply> FakeFleet::doctor(rpc::Caller, v1::DoctorRequest) {
+  v1::DoctorReply reply;
+  auto& check = *reply.add_checks();
+  check.set_node("host1");
+  check.set_name("hold");
+  check.set_ok(healthy);
+  check.set_detail(healthy ? "QEMU 10.0.2 holds" : "QEMU 7.2.0 is too old");
+  check.set_remedy(healthy ? "" : "install QEMU 8.1 or newer");
+  co_return reply;
+}
+
+Task<v1::GetVersionReply> FakeFleet::get_version(rpc::Caller, v1::GetVersionRequest) {
+  v1::GetVersionReply reply;
+  reply.set_version(UMBRA_VERSION);
+  co_return reply;
+}
+
+Task<void> FakeFleet::keep_shadow(rpc::Caller, v1::PinShadowRequest request, rpc::Sink<v1::Shadow> sink) {
+  UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
+  const auto to = request.to().empty() ? "host2" : request.to();
+  UMBRA_CO_CHECK(check_host(to));
+  auto& shadow = *view->mutable_shadow();
+  shadow.set_vm_uuid(view->vm().uuid());
+  shadow.set_vm_name(view->vm().name());
+  shadow.set_source(view->host());
+  shadow.set_standby(to);
+  shadow.set_tier(request.tier());
+  shadow.set_total_bytes(kMemory);
+  shadow.set_remaining_bytes(kMemory);
+  shadow.set_refresh_interval_ms(request.refresh_interval_ms() == 0 ? 10'000 : request.refresh_interval_ms());
+  shadow.set_phase(v1::SHADOW_PHASE_STAGING);
+  const auto staging = shadow;
+  UMBRA_CO_CHECK(co_await sink.send(staging));
+  if (!request.wait()) co_return Result<void>{};
+  shadow.set_phase(v1::SHADOW_PHASE_PRECOPY);
+  shadow.set_rate_bytes_per_second(50 << 20);
+  shadow.set_remaining_bytes(kMemory / 2);
+  const auto copying = shadow;
+  UMBRA_CO_CHECK(co_await sink.send(copying));
+  shadow.set_phase(phase_of(request.tier()));
+  shadow.set_remaining_bytes(0);
+  const auto ready = shadow;
+  co_return co_await sink.send(ready);
+}
+
+Task<v1::UnpinShadowReply> FakeFleet::drop_shadow(rpc::Caller, v1::UnpinShadowRequest request) {
+  UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
+  view->clear_shadow();
+  co_return v1::UnpinShadowReply{};
+}
+
+Task<void> FakeFleet::cutover(rpc::Caller caller, v1::StartCutoverRequest request, rpc::Sink<v1::MoveProgress> sink) {
+  UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
+  if (!view->has_shadow())
+    co_return fail({Errc::kConflict, fmt::format("{} has no shadow", view->vm().name()),
+                    "use `umbractl migrate`, or `umbractl shadow keep` first"});
+  const auto refreshing = progress(view->vm().name(), "refresh", 0, kMemory / 16);
+  UMBRA_CO_CHECK(co_await sink.send(refreshing));
+  if (breaks_during_moves) {
+    if (auto session = caller.session.lock()) session->close("the controller stops");
+    co_return fail(Errc::kCancelled, "stopped");
+  }
+  const auto flipping = progress(view->vm().name(), "flip", 20, 0);
+  UMBRA_CO_CHECK(co_await sink.send(flipping));
+  const auto to = view->shadow().standby();
+  auto last = progress(view->vm().name(), "moved", 74, 0);
+  *last.mutable_result() = move(*view, to, request.reason());
+  co_return co_await sink.send(last);
+}
+
+Task<void> FakeFleet::migrate(rpc::Caller, v1::MigrateRequest request, rpc::Sink<v1::MoveProgress> sink) {
+  UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
+  UMBRA_CO_CHECK(check_host(request.to()));
+  for (const auto quarters : {4U, 2U, 1U}) {
+    const auto copying = progress(view->vm().name(), "precopy", 100, kMemory / 4 * quarters);
+    UMBRA_CO_CHECK(co_await sink.send(copying));
+  }
+  auto last = progress(view->vm().name(), "moved", 2000, 0);
+  *last.mutable_result() = move(*view, request.to(), request.reason());
+  co_return co_await sink.send(last);
+}
+
+Task<void> FakeFleet::evacuate(rpc::Caller, v1::EvacuateRequest request, rpc::Sink<v1::EvacuateProgress> sink) {
+  if (!zones_.contains(request.host_or_zone())) UMBRA_CO_CHECK(check_host(request.host_or_zone()));
+  v1::EvacuateProgress plan;
+  for (const auto& [name, view] : vms_) {
+    if (view.host() != request.host_or_zone() && view.zone() != request.host_or_zone()) continue;
+    auto& planned = *plan.add_plan();
+    planned.set_vm(name);
+    planned.set_from(view.host());
+    planned.set_to(view.host() == "host1" ? "host2" : "host1");
+    planned.set_memory_bytes(kMemory);
+    planned.set_reason("most free memory in another zone");
+  }
+  UMBRA_CO_CHECK(co_await sink.send(plan));
+  if (request.dry_run()) co_return Result<void>{};
+  v1::EvacuateProgress news;
+  for (const auto& planned : plan.plan()) {
+    *news.mutable_move() = progress(planned.vm(), "precopy", 10, kMemory / 2);
+    UMBRA_CO_CHECK(co_await sink.send(news));
+    *news.mutable_move()->mutable_result() = move(vms_[planned.vm()], planned.to(), request.reason());
+    if (move_outcome == v1::OUTCOME_MOVED)
+      news.set_moved(news.moved() + 1);
+    else
+      news.set_failed(news.failed() + 1);
+    UMBRA_CO_CHECK(co_await sink.send(news));
+  }
+  co_return Result<void>{};
+}
+
+Task<v1::Zone> FakeFleet::set_zone(rpc::Caller caller, v1::SetZoneRequest request) {
+  const auto found = zones_.find(request.zone());
+  if (found == zones_.end())
+    co_return fail({Errc::kNotFound, fmt::format("no zone {}", request.zone()), "see `umbractl zones`"});
+  auto& zone = found->second;
+  zone.set_set_health(request.health());
+  zone.set_health(std::min(zone.heartbeat_health(), request.health()));
+  zone.set_set_by(caller.name);
+  zone.set_reason(request.reason());
+  co_return zone;
+}
+
+Task<v1::Maintenance> FakeFleet::add_maintenance(rpc::Caller, v1::AddMaintenanceRequest request) {
+  UMBRA_CO_CHECK(check_host(request.window().host_or_zone()));
+  auto& window = windows_[++last_window_] = request.window();
+  window.set_id(last_window_);
+  co_return window;
+}
+
+Task<v1::ListMaintenanceReply> FakeFleet::list_maintenance(rpc::Caller, v1::ListMaintenanceRequest) {
+  v1::ListMaintenanceReply reply;
+  for (const auto& [id, window] : windows_) *reply.add_windows() = window;
+  co_return reply;
+}
+
+Task<v1::RemoveMaintenanceReply> FakeFleet::remove_maintenance(rpc::Caller, v1::RemoveMaintenanceRequest request) {
+  if (windows_.erase(request.id()) == 0)
+    co_return fail(
+        {Errc::kNotFound, fmt::format("no maintenance {}", request.id()), "see `umbractl maintenance list`"});
+  co_return v1::RemoveMaintenanceReply{};
+}
+
+Task<v1::ImportTelemetryReply> FakeFleet::import_telemetry(rpc::Caller, v1::ImportTelemetryRequest request) {
+  batches.push_back(request.samples_size());
+  v1::ImportTelemetryReply reply;
+  for (const auto& sample : request.samples()) {
+    UMBRA_CO_TRY(const auto* view, find_vm(sample.vm()));
+    const auto [at, added] =
+        telemetry.insert_or_assign({view->vm().name(), sample.metric(), sample.at_unix_ms()}, sample.value());
+    added ? reply.set_stored(reply.stored() + 1) : reply.set_replaced(reply.replaced() + 1);
+  }
+  co_return reply;
+}
+
+FakeController::FakeController(rpc::Tls tls) : fleet_(std::make_shared<FakeFleet>(io_.get_executor())) {
+  auto server = rpc::Server::listen(io_.get_executor(), {asio::ip::address_v4::loopback(), 0}, std::move(tls),
+                                    rpc::Services{fleet_});
+  if (!server) throw std::runtime_error(server.error().text());
+  server_ = std::move(*server);
+  address_ = fmt::format("127.0.0.1:{}", server_->endpoint().port());
+  thread_ = std::thread([this] { io_.run(); });
+}
+
+FakeController::~FakeController() {
+  asio::post(io_, [this] {
+    server_.reset();
+    io_.stop();
+  });
+  thread_.join();
+}
+
+}  // namespace umbra::cli
