@@ -17,6 +17,9 @@ namespace umbra::virt {
 ///   </metadata>
 inline constexpr std::string_view kMetadataNamespace = "https://umbra.invalid/vm/1";
 
+/// Why a domain whose QEMU still waits for its memory cannot have a shadow.
+inline constexpr std::string_view kIsShadow = "it is itself a shadow, waiting for its primary's memory; shadow the primary";
+
 /// Reads a domain. `state` and `persistent` are not in XML and keep their defaults; `incoming` says only that the XML
 /// carries `-incoming defer`. @error kInvalid broken XML, with line and column, or no domain
 Result<Domain> parse_domain(std::string_view xml);

@@ -15,8 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kKeepaliveSeconds = 5;
-constexpr unsigned kKeepaliveMisses = 3;
 constexpr std::chrono::milliseconds kFirstBackoff = 100ms, kLongestBackoff = 5s;
 // Opening has no deadline of its own in libvirt: a stopped libvirtd holds the attempt until it goes on or dies, and a
 // second attempt would only hang beside it.

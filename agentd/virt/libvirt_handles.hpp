@@ -27,6 +27,10 @@ inline DomainPtr own(virDomainPtr domain) {
   return {domain, [](virDomainPtr d) { if (d != nullptr) virDomainFree(d); }};
 }
 
+/// A connection whose libvirtd leaves three messages, five seconds apart, unanswered is given up, and every call on it fails.
+inline constexpr int kKeepaliveSeconds = 5;
+inline constexpr unsigned kKeepaliveMisses = 3;
+
 /// What the calling thread's last libvirt call failed with: libvirt's text, after `what`, and a code by libvirt's.
 Error last_error(std::string_view what);
 

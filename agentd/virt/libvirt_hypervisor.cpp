@@ -15,7 +15,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Deadline kShadowQuestion = 1s;  // is it still waiting? asked of each QEMU that was started with -incoming
+constexpr Deadline kShadowQuestion = 1s;       // is it still waiting? asked of each QEMU that was started with -incoming
+constexpr Deadline kDescription = 500ms;  // of one domain of many: one that is busy or hangs must not hold up the list
 
 Result<std::string> xml_of(virDomainPtr domain, unsigned flags) {
   const CText text(virDomainGetXMLDesc(domain, flags));
@@ -23,14 +24,27 @@ Result<std::string> xml_of(virDomainPtr domain, unsigned flags) {
   return std::string(text.get());
 }
 
-/// All but `incoming`, for which its QEMU must be asked. Never waits for a QEMU.
-Result<Domain> describe(virDomainPtr handle) {
+/// A domain without what is in its XML; never waits for its QEMU.
+Result<Domain> summarise(virDomainPtr handle) {
+  Domain domain;
+  char uuid[VIR_UUID_STRING_BUFLEN] = "";
+  virDomainGetUUIDString(handle, uuid);
+  domain.uuid = uuid;
+  domain.name = virDomainGetName(handle);
   int state = 0, reason = 0;
   if (virDomainGetState(handle, &state, &reason, 0) < 0) return fail(last_error("reading the domain's state"));
-  UMBRA_TRY(const auto xml, xml_of(handle, 0));
-  UMBRA_TRY(auto domain, parse_domain(xml));
   domain.state = domain_state_of(state);
   domain.persistent = virDomainIsPersistent(handle) == 1;
+  return domain;
+}
+
+/// All but `incoming`, for which its QEMU must be asked. Waits while the domain is busy with another job.
+Result<Domain> describe(virDomainPtr handle) {
+  UMBRA_TRY(const auto summary, summarise(handle));
+  UMBRA_TRY(const auto xml, xml_of(handle, 0));
+  UMBRA_TRY(auto domain, parse_domain(xml));
+  domain.state = summary.state;
+  domain.persistent = summary.persistent;
   return domain;
 }
 
@@ -43,7 +57,7 @@ Result<std::vector<Domain>> list_domains(virConnectPtr connection) {
   for (int i = 0; i < count; ++i) handles.push_back(own(raw[i]));
   std::vector<Domain> domains;
   for (const auto& handle : handles) {
-    auto domain = describe(handle.get());
+    auto domain = summarise(handle.get());
     if (domain) domains.push_back(std::move(*domain));
     else if (domain.error().code != Errc::kNotFound) return fail(std::move(domain).error());  // else it has just gone
   }
@@ -74,7 +88,7 @@ Task<void> ask_whether_it_waits(std::shared_ptr<qmp::Transport> monitor, Domain&
   } else {
     domain.incoming = false;
   }
-  if (domain.incoming) domain.refusal = "it is itself a shadow, waiting for its primary's memory; shadow the primary";
+  if (domain.incoming) domain.refusal = kIsShadow;
   co_return Result<void>{};
 }
 
@@ -115,7 +129,11 @@ void LibvirtHypervisor::State::on_connection(bool up) {
 }
 
 void LibvirtHypervisor::State::on_lifecycle(const LifecycleEvent& event) {
-  if (event.change == LifecycleChange::kStopped || event.change == LifecycleChange::kUndefined) handles.erase(event.uuid);
+  if (event.change == LifecycleChange::kStopped || event.change == LifecycleChange::kUndefined) {
+    handles.erase(event.uuid);
+    described.erase(event.uuid);
+    if (const auto lane = lanes.find(event.uuid); lane != lanes.end() && lane->second.use_count() == 1) lanes.erase(lane);
+  }
   const auto tell = listener.lifecycle;
   if (tell) tell(event);
 }
@@ -141,21 +159,52 @@ Task<HostInfo> LibvirtHypervisor::host(Deadline deadline) {
   co_return co_await State::on_host(state_, call, deadline);
 }
 
-Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
-  const std::function<Result<std::vector<Domain>>(virConnectPtr)> call = list_domains;
-  const auto state = state_;
-  UMBRA_CO_TRY(auto list, co_await State::on_host(state, call, deadline));
-  for (auto& domain : list) {
-    if (!domain.incoming) continue;
-    const auto monitor = std::make_shared<LibvirtMonitor>(state, domain.uuid);
-    UMBRA_CO_CHECK(co_await ask_whether_it_waits(monitor, domain));
+/// The domain with what is in its XML, from memory while it does not answer.
+Task<Domain> LibvirtHypervisor::State::complete(std::shared_ptr<State> self, Domain summary, Deadline deadline) {
+  const auto uuid = summary.uuid;
+  const auto known = self->described.find(uuid);
+  if (known == self->described.end() || self->lane_of(uuid)->idle()) {
+    const std::function<Result<Domain>(virDomainPtr)> call = describe;
+    auto described = co_await on_domain(self, uuid, call, std::min(deadline, kDescription));
+    if (described) {
+      if (described->incoming) {
+        const auto monitor = std::make_shared<LibvirtMonitor>(self, uuid);
+        UMBRA_CO_CHECK(co_await ask_whether_it_waits(monitor, *described));
+      }
+      self->described[uuid] = *described;
+      co_return described;
+    }
+    if (described.error().code != Errc::kTimeout) co_return described;
   }
+  const auto last = self->described.find(uuid);
+  auto domain = last != self->described.end() ? last->second : summary;
+  if (last == self->described.end()) domain.refusal = "libvirt does not answer about it; its QEMU may hang, see QEMU's log";
+  domain.state = summary.state;
+  domain.persistent = summary.persistent;
+  co_return domain;
+}
+
+Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
+  const auto state = state_;
+  const std::function<Result<std::vector<Domain>>(virConnectPtr)> call = list_domains;
+  const auto until = std::chrono::steady_clock::now() + deadline;
+  UMBRA_CO_TRY(auto summaries, co_await State::on_host(state, call, deadline));
+  std::vector<Domain> list;
+  for (const auto& summary : summaries) {
+    const auto left = std::chrono::duration_cast<Deadline>(until - std::chrono::steady_clock::now());
+    auto domain = co_await State::complete(state, summary, std::max<Deadline>(left, 1ms));
+    if (domain) list.push_back(std::move(*domain));
+    else if (domain.error().code != Errc::kNotFound) co_return fail(std::move(domain).error());
+  }
+  std::erase_if(state->described, [&](const auto& known) {
+    return std::none_of(list.begin(), list.end(), [&](const Domain& domain) { return domain.uuid == known.first; });
+  });
   co_return list;
 }
 
 Task<Domain> LibvirtHypervisor::domain(std::string uuid, Deadline deadline) {
-  const std::function<Result<Domain>(virDomainPtr)> call = describe;
   const auto state = state_;
+  const std::function<Result<Domain>(virDomainPtr)> call = describe;
   UMBRA_CO_TRY(auto found, co_await State::on_domain(state, uuid, call, deadline));
   if (found.incoming) {
     const auto monitor = std::make_shared<LibvirtMonitor>(state, uuid);

@@ -96,17 +96,19 @@ Result<HostInfo> read_host(virConnectPtr connection) {
   virNodeInfo node{};
   if (virNodeGetInfo(connection, &node) < 0) return fail(last_error("asking for the host's size"));
   info.cpus = node.cpus;
-  info.memory_total = kibibytes(node.memory);
 
   int count = 0;
   virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, nullptr, &count, 0);
   std::vector<virNodeMemoryStats> memory(static_cast<std::size_t>(std::max(count, 0)));
   if (memory.empty() || virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, memory.data(), &count, 0) < 0)
     return fail(last_error("asking for the host's memory"));
-  // Caches count as free: the kernel gives them up for guests.
-  for (const std::string_view field : {VIR_NODE_MEMORY_STATS_FREE, VIR_NODE_MEMORY_STATS_BUFFERS, VIR_NODE_MEMORY_STATS_CACHED})
-    for (const auto& entry : memory)
-      if (entry.field == field) info.memory_free = info.memory_free + kibibytes(entry.value);
+  for (const auto& entry : memory) {
+    const std::string_view field = entry.field;
+    if (field == VIR_NODE_MEMORY_STATS_TOTAL) info.memory_total = kibibytes(entry.value);
+    // Caches count as free: the kernel gives them up for guests.
+    if (field == VIR_NODE_MEMORY_STATS_FREE || field == VIR_NODE_MEMORY_STATS_BUFFERS || field == VIR_NODE_MEMORY_STATS_CACHED)
+      info.memory_free = info.memory_free + kibibytes(entry.value);
+  }
   return info;
 }
 

@@ -125,12 +125,13 @@ Domain FakeHypervisor::describe(const Guest& guest) const {
   domain.persistent = !guest.inactive_xml.empty();
   domain.state = guest.qemu ? state_of(*guest.qemu) : DomainState::kShutOff;
   domain.incoming = domain.incoming && guest.qemu && guest.qemu->run_state() == qmp::RunState::kInMigrate;
+  if (domain.incoming) domain.refusal = kIsShadow;
   return domain;
 }
 
 Task<HostInfo> FakeHypervisor::host(Deadline) {
   UMBRA_CO_CHECK(co_await enter("host"));
-  Bytes used{};
+  Bytes used = mebibytes(512);  // the host's own
   for (const auto& [uuid, guest] : guests_)
     if (guest->qemu) used = used + guest->qemu->options().memory;
   const auto [major, minor, micro] = options_.qemu.version;
@@ -251,6 +252,7 @@ Task<void> FakeHypervisor::destroy(std::string uuid, Deadline) {
   UMBRA_CO_CHECK(co_await enter("destroy"));
   UMBRA_CO_TRY(auto* guest, find_active(uuid));
   guest->end = "destroyed";
+  tell(*guest, LifecycleChange::kShutdown, "host");  // QEMU's answer to SIGTERM
   const auto qemu = guest->qemu;
   qemu->die();
   on_qemu_exit(uuid, qemu.get());

@@ -1,0 +1,288 @@
+// What the agent relies on in a hypervisor, held against FakeHypervisor and against a real libvirtd of the test's own.
+#include "agentd/virt/tests/hypervisor_world.hpp"
+
+namespace umbra::virt {
+namespace {
+
+using qmp::MigrationStatus;
+
+enum class Kind { kFake, kReal };
+
+class HypervisorContract : public testing::TestWithParam<Kind> {
+ protected:
+  using Body = Task<void> (*)(World&);
+  void check(Body body) {
+    const auto world = GetParam() == Kind::kFake ? make_fake_world() : make_real_world();
+    run_task(world->io(), [](World& opened, Body inner) -> Task<void> {
+      UMBRA_CO_CHECK(co_await opened.open());
+      co_return co_await inner(opened);
+    }(*world, body));
+  }
+};
+
+TEST_P(HypervisorContract, TellsTheHostAndItsVersions) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_TRY(const auto host, co_await world.hypervisor().host(kSoon));
+    EXPECT_GT(host.cpus, 0U);
+    EXPECT_GT(host.memory_total.count, host.memory_free.count);
+    EXPECT_GT(host.memory_free.count, 0U);
+    EXPECT_TRUE(host.hypervisor_version.starts_with("10.")) << host.hypervisor_version;
+    EXPECT_FALSE(host.libvirt_version.empty());
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, ADomainLivesFromCreationToDestruction) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    UMBRA_CO_TRY(const auto running, co_await hypervisor.domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(running.state, DomainState::kRunning);
+    EXPECT_EQ(running.name, kFirst.name);
+    EXPECT_EQ(running.memory, mebibytes(32));
+    EXPECT_FALSE(running.persistent);
+    EXPECT_FALSE(running.incoming);
+    EXPECT_EQ(running.refusal, "");
+    UMBRA_CO_CHECK(co_await hypervisor.suspend(kFirst.uuid, kSoon));
+    UMBRA_CO_TRY(const auto paused, co_await hypervisor.domains(kSoon));
+    CO_ASSERT(paused.size() == 1);
+    EXPECT_EQ(paused[0].state, DomainState::kPaused);
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, kSoon));
+    const auto gone = co_await hypervisor.domain(kFirst.uuid, kSoon);
+    CO_ASSERT(!gone);
+    EXPECT_EQ(gone.error().code, Errc::kNotFound);
+    UMBRA_CO_CHECK(co_await world.until([&world] { return world.told("stopped:destroyed"); }));
+    EXPECT_EQ(world.lifecycle, (std::vector<std::string>{"started:booted", "suspended:paused", "resumed:unpaused",
+                                                         "suspended:paused", "shutdown:host", "stopped:destroyed"}));
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, RefusesBrokenXmlAndASecondDomainOfTheSameName) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    const auto broken = co_await hypervisor.create_paused("<domain><name>x</nome></domain>", kSoon);
+    CO_ASSERT(!broken);
+    EXPECT_EQ(broken.error().code, Errc::kInvalid);
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    const auto again = co_await hypervisor.create_paused(world.xml(kFirst), kSoon);
+    CO_ASSERT(!again);
+    EXPECT_EQ(again.error().code, Errc::kConflict) << again.error().text();
+    const Vm namesake{kFirst.name, kSecond.uuid};
+    const auto same_name = co_await hypervisor.create_paused(world.xml(namesake), kSoon);
+    CO_ASSERT(!same_name);
+    EXPECT_EQ(same_name.error().code, Errc::kConflict) << same_name.error().text();
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, KnowsNothingOfADomainThatIsNotThere) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    EXPECT_EQ((co_await hypervisor.domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    EXPECT_EQ((co_await hypervisor.resume(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    EXPECT_EQ((co_await hypervisor.destroy(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    EXPECT_EQ((co_await hypervisor.undefine(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    qmp::Client monitor(hypervisor.monitor(kFirst.uuid));
+    EXPECT_EQ((co_await monitor.status(kSoon)).error().code, Errc::kUnavailable);
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, DefinitionsOutliveTheirDomains) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await hypervisor.define(world.xml(kFirst), kSoon));
+    UMBRA_CO_TRY(const auto defined, co_await hypervisor.domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(defined.state, DomainState::kShutOff);
+    EXPECT_TRUE(defined.persistent);
+    EXPECT_EQ((co_await hypervisor.resume(kFirst.uuid, kSoon)).error().code, Errc::kConflict);
+
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    UMBRA_CO_TRY(const auto running, co_await hypervisor.domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(running.state, DomainState::kRunning);
+    EXPECT_TRUE(running.persistent);
+    UMBRA_CO_TRY(const auto xml, co_await hypervisor.inactive_xml(kFirst.uuid, kSoon));
+    EXPECT_EQ(parse_domain(xml).value().uuid, kFirst.uuid);
+
+    UMBRA_CO_CHECK(co_await hypervisor.undefine(kFirst.uuid, kSoon));
+    UMBRA_CO_TRY(const auto transient, co_await hypervisor.domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(transient.state, DomainState::kRunning);
+    EXPECT_FALSE(transient.persistent);
+    EXPECT_EQ((co_await hypervisor.inactive_xml(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, kSoon));
+    EXPECT_EQ((co_await hypervisor.domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    UMBRA_CO_CHECK(co_await world.until([&world] { return world.told("stopped:destroyed"); }));
+    EXPECT_TRUE(world.told("defined:added"));
+    EXPECT_TRUE(world.told("undefined:removed"));
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, AnnotationsComeAndGoAndLeaveTheOperatorsTextAlone) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst, "<description>web server</description>"));
+    UMBRA_CO_CHECK(co_await hypervisor.annotate(kFirst.uuid, "held on host2", kSoon));
+    UMBRA_CO_TRY(const auto held, co_await hypervisor.migratable_xml(kFirst.uuid, kSoon));
+    EXPECT_NE(held.find("web server\n[umbra] held on host2"), std::string::npos);
+    UMBRA_CO_CHECK(co_await hypervisor.annotate(kFirst.uuid, "", kSoon));
+    UMBRA_CO_TRY(const auto free, co_await hypervisor.migratable_xml(kFirst.uuid, kSoon));
+    EXPECT_EQ(free.find("[umbra]"), std::string::npos);
+    EXPECT_NE(free.find("<description>web server</description>"), std::string::npos);
+
+    UMBRA_CO_CHECK(co_await world.run(kSecond));  // has no description at all
+    UMBRA_CO_CHECK(co_await hypervisor.annotate(kSecond.uuid, "", kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.annotate(kSecond.uuid, "held", kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.annotate(kSecond.uuid, "", kSoon));
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, CountsWhatDomainsUse) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    UMBRA_CO_CHECK(co_await hypervisor.measure_dirty_rate(kFirst.uuid, 1s, kSoon));
+    std::optional<DomainStats> stats;
+    for (int tries = 0; tries < 100 && !(stats && stats->dirty_rate); ++tries) {
+      UMBRA_CO_CHECK(co_await world.pass(50ms));
+      UMBRA_CO_TRY(const auto all, co_await hypervisor.stats(kSoon));
+      CO_ASSERT(all.size() == 1);
+      stats = all[0];
+    }
+    EXPECT_EQ(stats->uuid, kFirst.uuid);
+    EXPECT_EQ(stats->vcpus, 1U);
+    EXPECT_GT(stats->memory_used.count, 0U);
+    EXPECT_TRUE(stats->dirty_rate);
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, AShadowWaitsUntilItsMemoryHasCome) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    UMBRA_CO_TRY(const auto shadow_of_second, shadow_xml(world.xml(kSecond)));
+    UMBRA_CO_TRY(const auto uuid, co_await hypervisor.create_paused(shadow_of_second, kSoon));
+    EXPECT_EQ(uuid, kSecond.uuid);
+    UMBRA_CO_TRY(const auto waiting, co_await hypervisor.domain(kSecond.uuid, kSoon));
+    EXPECT_EQ(waiting.state, DomainState::kPaused);
+    EXPECT_TRUE(waiting.incoming);
+    EXPECT_NE(waiting.refusal.find("shadow"), std::string::npos);
+
+    const auto source_transport = hypervisor.monitor(kFirst.uuid), shadow_transport = hypervisor.monitor(kSecond.uuid);
+    std::vector<std::string> source_events, shadow_events;
+    record(*source_transport, source_events);
+    record(*shadow_transport, shadow_events);
+    qmp::Client source(source_transport), shadow(shadow_transport);
+    std::vector<std::string> on{"return-path", "events", "pause-before-switchover", "late-block-activate"};
+    const std::vector<std::string> off;
+    UMBRA_CO_CHECK(co_await shadow.set_capabilities(on, off, kSoon));
+    on.emplace_back("switchover-ack");
+    UMBRA_CO_CHECK(co_await source.set_capabilities(on, off, kSoon));
+    const std::string uri = "tcp:127.0.0.1:49152";
+    UMBRA_CO_CHECK(co_await shadow.migrate_incoming(uri, kSoon));
+    UMBRA_CO_CHECK(co_await source.migrate(uri, kSoon));
+    const auto synced = [&source](World& opened) -> Task<void> {
+      for (int tries = 0; tries < 1000; ++tries) {
+        UMBRA_CO_TRY(const auto info, co_await source.migration(kSoon));
+        if (info.dirty_sync_count >= 2) co_return Result<void>{};
+        UMBRA_CO_CHECK(co_await opened.pass(5ms));
+      }
+      co_return fail(Errc::kTimeout, "no second pass");
+    };
+    UMBRA_CO_CHECK(co_await synced(world));
+
+    UMBRA_CO_CHECK(co_await hypervisor.suspend(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await world.until([&] { return !source_events.empty() && source_events.back() == "pre-switchover"; }));
+    UMBRA_CO_CHECK(co_await source.migrate_continue(kSoon));
+    UMBRA_CO_CHECK(co_await world.until([&] { return !shadow_events.empty() && shadow_events.back() == "completed"; }));
+    UMBRA_CO_CHECK(co_await hypervisor.resume(kSecond.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await world.until([&] { return shadow_events.back() == "RESUME" && source_events.back() == "completed"; }));
+    EXPECT_EQ(source_events,
+              (std::vector<std::string>{"setup", "active", "STOP", "pre-switchover", "device", "completed"}));
+    EXPECT_EQ(shadow_events, (std::vector<std::string>{"setup", "active", "completed", "RESUME"}));
+
+    UMBRA_CO_TRY(const auto serving, co_await hypervisor.domain(kSecond.uuid, kSoon));
+    EXPECT_EQ(serving.state, DomainState::kRunning);
+    EXPECT_FALSE(serving.incoming);
+    EXPECT_EQ(serving.refusal, "");
+    UMBRA_CO_TRY(const auto left, co_await hypervisor.domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(left.state, DomainState::kPaused);
+    UMBRA_CO_TRY(const auto status, co_await source.status(kSoon));
+    EXPECT_EQ(status.state, qmp::RunState::kPostMigrate);
+    UMBRA_CO_CHECK(co_await hypervisor.suspend(kSecond.uuid, kSoon));  // paused by hand it is no shadow again
+    UMBRA_CO_TRY(const auto by_hand, co_await hypervisor.domain(kSecond.uuid, kSoon));
+    EXPECT_FALSE(by_hand.incoming);
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, ARefusalOfQemusIsNotLostOnTheWay) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    const auto monitor = world.hypervisor().monitor(kFirst.uuid);
+    boost::json::object none;
+    const auto unknown = co_await monitor->execute("umbra-does-not-exist", none, kSoon);
+    CO_ASSERT(!unknown);
+    EXPECT_EQ(unknown.error().code, Errc::kUnsupported);
+    qmp::Client client(monitor);
+    const auto early = co_await client.migrate_continue(kSoon);
+    CO_ASSERT(!early);
+    EXPECT_EQ(early.error().code, Errc::kConflict);
+    EXPECT_EQ(early.error().message, "migrate-continue: Migration not in expected state: none");
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, AQemuThatEndsIsToldOfAndUnavailable) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    qmp::Client client(world.hypervisor().monitor(kFirst.uuid));
+    UMBRA_CO_CHECK(co_await client.status(kSoon));
+    (void)co_await client.quit(kSoon);  // its answer may be lost with it
+    UMBRA_CO_CHECK(co_await world.until([&world] { return world.told("stopped:shutdown"); }));
+    EXPECT_EQ((co_await client.status(kSoon)).error().code, Errc::kUnavailable);
+    EXPECT_EQ((co_await world.hypervisor().domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, DomainsSurviveALibvirtdThatGoesAndComesBack) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    const auto monitor = hypervisor.monitor(kFirst.uuid);
+    std::vector<std::string> events;
+    record(*monitor, events);
+    qmp::Client client(monitor);
+    UMBRA_CO_CHECK(co_await client.status(kSoon));
+
+    world.lose_libvirtd();
+    UMBRA_CO_CHECK(co_await world.until([&world] { return world.connection == std::vector<bool>{false}; }));
+    const auto down = co_await hypervisor.domains(kSoon);
+    CO_ASSERT(!down);
+    EXPECT_EQ(down.error().code, Errc::kUnavailable);
+    EXPECT_NE(down.error().remedy.find("libvirtd"), std::string::npos);
+    EXPECT_EQ((co_await client.status(kSoon)).error().code, Errc::kUnavailable);
+
+    world.bring_libvirtd_back();
+    UMBRA_CO_CHECK(co_await world.until([&world] { return world.connection == std::vector<bool>{false, true}; }));
+    UMBRA_CO_TRY(const auto domain, co_await hypervisor.domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(domain.state, DomainState::kRunning);
+    UMBRA_CO_TRY(const auto status, co_await client.status(kSoon));
+    EXPECT_TRUE(status.running);
+    world.lifecycle.clear();
+    UMBRA_CO_CHECK(co_await hypervisor.suspend(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await world.until([&] { return world.told("suspended:paused") && !events.empty(); }));
+    EXPECT_EQ(events, std::vector<std::string>{"STOP"});
+    co_return Result<void>{};
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Hypervisor, HypervisorContract, testing::Values(Kind::kFake, Kind::kReal),
+                         [](const auto& kind) { return kind.param == Kind::kFake ? "Fake" : "Real"; });
+
+}  // namespace
+}  // namespace umbra::virt
