@@ -30,7 +30,10 @@ asio::awaitable<Outcome> converse(asio::any_io_executor executor, rpc::Tls tls, 
   const rpc::Services none;
   auto session =
       co_await rpc::connect(executor, settings.controller, std::move(tls), controller, none, settings.timeout);
-  if (!session) co_return tl::unexpected(Failure{ExitCode::kUnreachable, session.error()});
+  if (!session) {
+    const bool wrong_address = session.error().code == Errc::kInvalid;
+    co_return tl::unexpected(Failure{wrong_address ? ExitCode::kUsage : ExitCode::kUnreachable, session.error()});
+  }
   v1::FleetClient fleet(*session);
   auto ended = co_await conversation(fleet);
   // The same code also comes from the controller, about an agent that it cannot reach: then our session is still open.

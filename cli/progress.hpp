@@ -20,7 +20,7 @@ struct ProgressState {
   double eta_ms = 0;
 };
 
-/// "web1  precopy  [=====>    ] 63 %  159 MiB/256 MiB  48.2 MiB/s  dirty 12.0 MiB/s  ETA 2.0 s", at most `width`
+/// "web1  precopy  [=====>    ] 63 %  159 MiB/256 MiB  48.2 MiB/s  dirty 12.0 MiB/s  ETA 2 s", at most `width`
 /// columns wide: the bar shrinks first, then what stands last goes.
 std::string render_progress(const ProgressState& state, std::size_t width);
 

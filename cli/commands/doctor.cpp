@@ -1,10 +1,14 @@
 // doctor: is everything as it should be, here, at the controller and on every host.
+#include "base/clock.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"
 #include "cli/output/table.hpp"
+#include "rpc/x509.hpp"
 
 namespace umbra::cli {
 namespace {
+
+constexpr std::chrono::days kRenewBefore{30};
 
 v1::Check local_check(std::string name, bool ok, std::string detail, std::string remedy = {}) {
   v1::Check check;
@@ -22,12 +26,24 @@ v1::Check version_check(const std::string& controller) {
                      same ? "" : "install the same version everywhere");
 }
 
+/// Warns in time: an expired certificate shuts its owner out.
+v1::Check certificate_check(const std::filesystem::path& file) {
+  const auto certificate = rpc::x509::read_certificate(file);
+  if (!certificate) return local_check("certificate", false, certificate.error().message, certificate.error().remedy);
+  const auto ends = rpc::x509::not_after(**certificate);
+  const bool fresh = ends - SystemClock().unix_ms() / 1000 > std::chrono::seconds(kRenewBefore).count();
+  return local_check(
+      "certificate", fresh,
+      fmt::format("{}, valid until {}", rpc::x509::subject_of(**certificate), rpc::x509::time_text(ends)),
+      fresh ? "" : "renew it with `umbractl pki renew`");
+}
+
 Task<ExitCode> collect(v1::FleetClient fleet, Deadline deadline, v1::DoctorReply* found) {
   const v1::GetVersionRequest which;
   UMBRA_CO_TRY(const auto version, co_await fleet.get_version(which, deadline));
   *found->add_checks() = version_check(version.version());
   const v1::DoctorRequest whole;
-  UMBRA_CO_TRY(auto reply, co_await fleet.doctor(whole, deadline));
+  UMBRA_CO_TRY(const auto reply, co_await fleet.doctor(whole, deadline));
   found->mutable_checks()->MergeFrom(reply.checks());
   co_return ExitCode::kOk;
 }
@@ -51,11 +67,15 @@ Outcome examine(const Context& context) {
   *found.add_checks() =
       local_check("configuration", true,
                   settings.config_file.empty() ? "no file, flags and environment only" : settings.config_file.string());
-  const auto outcome = talk(context, [&](v1::FleetClient fleet) { return collect(fleet, settings.timeout, &found); });
+  if (!settings.tls.certificate.empty()) *found.add_checks() = certificate_check(settings.tls.certificate);
+
+  v1::DoctorReply remote;
+  const auto outcome = talk(context, [&](v1::FleetClient fleet) { return collect(fleet, settings.timeout, &remote); });
   if (outcome == ExitCode::kInterrupted) return outcome;
   *found.add_checks() =
       outcome ? local_check("controller", true, "reached at " + settings.controller)
               : local_check("controller", false, outcome.error().error.message, outcome.error().error.remedy);
+  found.mutable_checks()->MergeFrom(remote.checks());
 
   const bool healthy =
       std::all_of(found.checks().begin(), found.checks().end(), [](const auto& check) { return check.ok(); });

@@ -175,6 +175,15 @@ Task<v1::WhyReply> FakeFleet::why(rpc::Caller, v1::WhyRequest request) {
   UMBRA_CO_TRY(const auto* view, find_vm(request.vm()));
   v1::WhyReply reply;
   *reply.mutable_vm() = *view;
+  for (const auto& [name, zone] : zones_) {
+    auto& profile = *reply.add_profiles();
+    profile.set_zone(name);
+    if (name == view->zone())
+      profile.set_verdict("no other host here");
+    else
+      profile.set_host(name == "a" ? "host1" : "host2");
+    profile.set_memory_bytes(view->vm().memory_bytes());
+  }
   auto& decision = *reply.add_decisions();
   decision.set_at_unix_ms(kNow);
   decision.set_migration_probability(view->migration_probability());

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/units.hpp"
 #include "cli/output/json.hpp"
 #include "cli/output/table.hpp"
 #include "cli/output/words.hpp"
@@ -47,6 +48,17 @@ std::string decision_text(const v1::Decision& decision, std::int64_t now) {
   return text;
 }
 
+Table profiles_table(const v1::WhyReply& reply, std::int64_t now) {
+  constexpr auto kRight = Table::Align::kRight;
+  Table table({"  ZONE", "HOST", {"MEMORY", kRight}, {"CPU", kRight}, {"PEAK", kRight}, "LOOKED AT", "VERDICT"});
+  for (const auto& profile : reply.profiles())
+    table.add({"  " + profile.zone(), profile.host().empty() ? Cell("none", Style::kWarn) : Cell(profile.host()),
+               to_string(Bytes{profile.memory_bytes()}), fmt::format("{:.2f}", profile.cpus_used()),
+               fmt::format("{:.2f}", profile.cpus_peak()), age(profile.updated_unix_ms(), now),
+               profile.verdict().empty() ? "fits" : profile.verdict()});
+  return table;
+}
+
 }  // namespace
 
 std::vector<double> shares(const Causes& causes) {
@@ -88,6 +100,8 @@ std::string why_text(const v1::WhyReply& reply, std::int64_t now_unix_ms, bool c
   for (const auto& cause : view.causes())
     if (cause.probability() <= 0) silent += (silent.empty() ? "" : ", ") + cause.name();
   if (!silent.empty() && !causes.empty()) text += fmt::format("  Nothing comes from: {}.\n", printable(silent));
+
+  if (!reply.profiles().empty()) text += "\nWhere it could go:\n" + profiles_table(reply, now_unix_ms).render(colour);
 
   text += reply.decisions().empty() ? "\nNo decision has been made about it yet.\n" : "\nDecisions, newest first:\n";
   for (const auto& decision : reply.decisions()) text += decision_text(decision, now_unix_ms);

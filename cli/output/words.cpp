@@ -35,7 +35,7 @@ std::string age(UnixMillis then, UnixMillis now) {
 
 std::string span(double ms) {
   if (ms < 1000) return fmt::format("{:.{}f} ms", ms, ms < 100 ? 1 : 0);
-  if (ms < 10'000) return fmt::format("{:.2f} s", ms / 1000);
+  if (ms < 10'000 && std::fmod(ms, 1000) != 0) return fmt::format("{:.2f} s", ms / 1000);
   const auto seconds = static_cast<std::int64_t>(std::llround(ms / 1000));
   if (seconds < kMinute) return fmt::format("{} s", seconds);
   return in_two_units(seconds, seconds < kHour ? kMinute : seconds < kDay ? kHour : kDay);

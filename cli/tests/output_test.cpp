@@ -3,6 +3,7 @@
 #include <boost/json/parse.hpp>
 #include <limits>
 
+#include "cli/output/causes.hpp"
 #include "cli/output/json.hpp"
 #include "cli/output/table.hpp"
 #include "cli/output/words.hpp"
@@ -91,6 +92,22 @@ TEST(Json, EnumValuesOfANewerControllerShowTheirNumber) {
   EXPECT_EQ(word(v1::SHADOW_PHASE_PRECOPY), "precopy");
 }
 
+std::vector<double> shares_of(std::initializer_list<double> probabilities) {
+  v1::VmView view;
+  for (const auto probability : probabilities) view.add_causes()->set_probability(probability);
+  return shares(view.causes());
+}
+
+TEST(Causes, SharesAddUpToOneAndFollowTheNoisyOr) {
+  using testing::DoubleNear;
+  using testing::ElementsAre;
+  EXPECT_THAT(shares_of({0.5, 0.5}), ElementsAre(0.5, 0.5));
+  EXPECT_THAT(shares_of({0.75, 0.5, 0}), ElementsAre(DoubleNear(2.0 / 3, 1e-9), DoubleNear(1.0 / 3, 1e-9), 0));
+  EXPECT_THAT(shares_of({1, 0.9, 1}), ElementsAre(0.5, 0, 0.5)) << "what is certain leaves nothing to the rest";
+  EXPECT_THAT(shares_of({0, 0}), ElementsAre(0, 0));
+  EXPECT_TRUE(shares_of({}).empty());
+}
+
 TEST(Words, AgesSpansAndProbabilitiesReadAsPeopleSayThem) {
   constexpr UnixMillis kNow = 1'777'636'800'000;
   EXPECT_EQ(age(kNow - 3'400, kNow), "3 s ago");
@@ -101,6 +118,7 @@ TEST(Words, AgesSpansAndProbabilitiesReadAsPeopleSayThem) {
   EXPECT_EQ(span(11.84), "11.8 ms");
   EXPECT_EQ(span(740.4), "740 ms");
   EXPECT_EQ(span(2'400), "2.40 s");
+  EXPECT_EQ(span(5'000), "5 s");
   EXPECT_EQ(span(59'400), "59 s");
   EXPECT_EQ(span(200'000), "3 min 20 s");
   EXPECT_EQ(span(3'900'000), "1 h 5 min");

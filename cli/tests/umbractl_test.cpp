@@ -34,6 +34,8 @@ TEST_F(Umbractl, WhyExplainsCauseByCauseWithShares) {
   EXPECT_THAT(words, HasSubstr("   24 %  capacity, 20 % by itself: demand exceeds capacity"));
   EXPECT_THAT(words, HasSubstr("Nothing comes from: maintenance."));
   EXPECT_THAT(words, HasSubstr("tier warm on host2"));
+  EXPECT_THAT(words, HasSubstr("  a     none   256 MiB  0.00  0.00  never      no other host here\n"));
+  EXPECT_THAT(words, HasSubstr("  b     host2  256 MiB"));
   EXPECT_THAT(run({"why", "db1"}).out, HasSubstr("Nothing speaks for a move."));
 
   const auto json = run_json({"why", "web1"});
@@ -120,6 +122,11 @@ TEST_F(Umbractl, NothingOfABadTelemetryFileIsImported) {
 
 TEST_F(Umbractl, DoctorFailsWhenACheckFailsAndShowsTheRemedy) {
   EXPECT_EQ(run_json({"doctor"}).at("ok"), true);
+  become(fleet.issue({v1::ROLE_ADMIN, "dave", {}}, std::chrono::hours(24 * 7)));
+  const auto expiring = run({"doctor"});
+  EXPECT_EQ(expiring.status, 1);
+  EXPECT_THAT(expiring.out, HasSubstr("umbractl, certificate: renew it with `umbractl pki renew`"));
+  become(alice);
   controller.on_loop([](FakeFleet& fake) { fake.healthy = false; });
   const auto ill = run({"doctor"});
   EXPECT_EQ(ill.status, 1);
@@ -147,6 +154,8 @@ TEST_F(Umbractl, ADeadControllerIsUnreachable) {
   EXPECT_EQ(ran.out, "");
   EXPECT_THAT(ran.err, HasSubstr("127.0.0.1:1"));
   EXPECT_THAT(ran.err, HasSubstr("\n  remedy: "));
+  environment["UMBRA_CONTROLLER"] = "no address";
+  EXPECT_EQ(run({"vms"}).status, 2);
 }
 
 TEST_F(Umbractl, AViewerMayLookButNotTouch) {
