@@ -16,7 +16,6 @@ constexpr Deadline kConverge = 10s;           // two passes over what is dirty
 constexpr Deadline kRouter = 1s;               // an edge's connection
 constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
 constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
-constexpr std::uint64_t kPassesToConverge = 2;  // the first sends what the refresh left, the second what was dirtied meanwhile
 
 double milliseconds(std::chrono::duration<double, std::milli> duration) { return duration.count(); }
 
@@ -97,6 +96,8 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
     }
   } else {
     enter("settle");
+    const auto parked = co_await hold_.park(kCall);  // unparked with little to send, QEMU burns a core
+    if (!parked) spdlog::warn("{}: {}", vm_.name(), parked.error());
     result_.set_detail(step.error().text());
     result_.set_outcome(co_await settle(step.error().message));
   }
@@ -122,10 +123,9 @@ Task<void> Cutover::arm() {
 }
 
 Task<void> Cutover::converge() {
-  const auto enough = hold_.watch().passes() + kPassesToConverge;
-  const auto done = [&] { return hold_.watch().passes() >= enough || !hold_.watch().migrating(); };
   const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
-  UMBRA_CO_CHECK(co_await hold_.changed().until(done, deadline, "bringing the shadow up to date"));
+  const std::function<bool()> never = [] { return false; };
+  UMBRA_CO_CHECK(co_await hold_.catch_up(never, deadline));
   if (!hold_.watch().migrating()) co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};
 }

@@ -1,6 +1,7 @@
 /// The hold: a precopy migration kept open for as long as we like (DESIGN §2).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,7 +20,8 @@ class Hold {
  public:
   /// @param monitor speaks to the primary's QEMU
   /// @param changed fires after each event of that QEMU
-  Hold(std::shared_ptr<qmp::Transport> monitor, Signal& changed) : watch_(std::move(monitor), changed) {}
+  Hold(std::shared_ptr<qmp::Transport> monitor, Signal& changed, Clock& clock)
+      : watch_(std::move(monitor), changed), clock_(clock) {}
 
   /// What the destination needs before its `migrate-incoming`.
   static Task<void> prepare_destination(qmp::Client destination, Deadline deadline);
@@ -37,6 +39,14 @@ class Hold {
   Task<void> unpark(Deadline deadline);
   bool parked() const { return parked_; }
 
+  /// Unparked: waits for two passes over the dirty bitmap. The first sends what was known to be dirty, the second what was
+  /// dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted()` or the
+  /// migration is over.
+  /// The counter is polled. QEMU's event of each pass is of no use: unparked with little to send it comes thousands of
+  /// times a second, and libvirtd's queue of events to one client drowns in that.
+  /// @error kTimeout the guest dirties its memory faster than the link carries it
+  Task<void> catch_up(std::function<bool()> interrupted, Deadline deadline);
+
   /// Gives up the precopy and waits until QEMU has let go; the guest returns to the state it was in.
   /// Fine when there is nothing to give up. @error kConflict it completed instead
   Task<void> cancel(Deadline deadline);
@@ -47,6 +57,7 @@ class Hold {
 
  private:
   Watch watch_;
+  Clock& clock_;
   bool parked_ = false;
 };
 

@@ -15,7 +15,7 @@ constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;        // between looks at a running copy
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
-constexpr std::uint64_t kPassesOfARefresh = 2;
+constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
 
 }  // namespace
 
@@ -188,8 +188,7 @@ Task<void> Source::stage() {
 Task<void> Source::precopy() {
   UMBRA_CO_TRY(const auto domain, co_await primary());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kMigrate));
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
-  const auto base = hold_->watch().passes();
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
   UMBRA_CO_CHECK(co_await hold_->open(migration_uri_, kCall));
   const auto line = fmt::format("[umbra] a shadow of this VM is held on {}: hot-plug, save and migration are refused until "
                                 "'umbractl shadow drop {}'",
@@ -197,11 +196,12 @@ Task<void> Source::precopy() {
   const auto annotated = co_await context_.hypervisor.annotate(uuid_, line, kCall);
   if (!annotated) spdlog::warn("{}: cannot annotate the domain: {}", domain.name, annotated.error());
   const auto end = context_.clock.steady() + kFirstCopy;
-  while (hold_->watch().passes() < base + kPassesOfARefresh) {
+  for (;;) {
     if (!hold_->watch().migrating()) co_return fail(Errc::kUnavailable, "the copy of its memory broke off");
     if (!wish_ || stopping_ || !hypervisor_up_) co_return fail(Errc::kCancelled, "given up during the first copy");
     if (context_.clock.steady() >= end) co_return fail(Errc::kTimeout, "the first copy of its memory did not end within {} s", kFirstCopy.count() / 1000);
-    UMBRA_CO_CHECK(co_await observe());
+    UMBRA_CO_TRY(const auto passes, co_await observe());
+    if (passes >= kPassesOfTheFirstCopy) break;
     co_await pause(kObserve);
   }
   UMBRA_CO_CHECK(co_await hold_->park(kCall));
@@ -254,14 +254,13 @@ Task<void> Source::refresh() {
   const auto sent_before = status_.transferred_bytes();
   refresh_due_ = std::max(refresh_due_ + interval(), begun);  // keeps its beat, but never runs after lost ones
   const auto& watch = hold_->watch();
-  const auto enough = watch.passes() + kPassesOfARefresh;
   UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
-  const auto done = [&] { return watch.passes() >= enough || !watch.migrating() || pending_ || stopping_ || !hypervisor_up_; };
-  const auto refreshed = co_await changed_.until(done, kRefresh, "the refresh");
+  const std::function<bool()> interrupted = [this] { return pending_ || stopping_ || !hypervisor_up_; };
+  const auto refreshed = co_await hold_->catch_up(interrupted, kRefresh);
   if (pending_ || !watch.migrating() || !hypervisor_up_) co_return Result<void>{};  // keep() looks after it
   UMBRA_CO_CHECK(co_await hold_->park(kCall));
   if (!refreshed) {
-    status_.set_detail("the guest dirties its memory faster than the link carries it");
+    status_.set_detail(refreshed.error().text());
     co_return Result<void>{};
   }
   status_.set_detail("");
@@ -274,8 +273,8 @@ Task<void> Source::refresh() {
   co_return Result<void>{};
 }
 
-/// Takes QEMU's counters into the status.
-Task<void> Source::observe() {
+/// Takes QEMU's counters into the status; gives its passes over the dirty bitmap.
+Task<std::uint64_t> Source::observe() {
   UMBRA_CO_TRY(const auto info, co_await hold_->qmp().migration(kCall));
   status_.set_total_bytes(info.total.count);
   status_.set_transferred_bytes(info.transferred.count);
@@ -283,7 +282,7 @@ Task<void> Source::observe() {
   status_.set_rate_bytes_per_second(static_cast<double>(info.rate.count));
   if (life_.phase() == Phase::kPrecopy) status_.set_dirty_bytes_per_second(static_cast<double>(info.dirty_rate.count));
   context_.changed();
-  co_return Result<void>{};
+  co_return info.dirty_sync_count;
 }
 
 Task<void> Source::perform(std::shared_ptr<Pending> pending) {
@@ -348,7 +347,7 @@ Task<void> Source::reattach() {
   if (!domain) co_return fail(domain.error());
   if (!hold_) co_return Result<void>{};
   hold_.reset();  // the new one takes over the monitor's events
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
   UMBRA_CO_CHECK(co_await hold_->adopt(kCall));
   co_return Result<void>{};
 }
@@ -394,7 +393,7 @@ asio::awaitable<void> Source::recover() {
     case Phase::kStaged:
     case Phase::kPrecopy:
     case Phase::kArmed: {  // half made, or a cutover that promised nothing
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
       if (life_.phase() == Phase::kArmed) {
         v1::RefuseRequest refuse;
         refuse.set_vm_uuid(uuid_);
@@ -409,7 +408,7 @@ asio::awaitable<void> Source::recover() {
     }
     case Phase::kWarm:
     case Phase::kHot: {
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
       const auto adopted = co_await hold_->adopt(kCall);
       if (adopted) {
         refresh_due_ = context_.clock.steady();
@@ -437,7 +436,7 @@ asio::awaitable<void> Source::settle() {
     co_return;
   }
   hold_.reset();  // libvirt may have come back since; a fresh one hears the monitor again
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_);
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
   Cutover cutover(context_, *hold_, life_, vm_, request, [](const auto&) {});
   const auto outcome = co_await cutover.settle("the cutover broke off");
   if (outcome == v1::OUTCOME_UNDECIDED) {

@@ -56,7 +56,7 @@ class Source {
   Task<void> refresh();
   Task<void> perform(std::shared_ptr<Pending> pending);
   Task<void> reattach();
-  Task<void> observe();
+  Task<std::uint64_t> observe();
   Task<void> drop(std::string why);
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();

@@ -12,8 +12,6 @@ Watch::~Watch() { monitor_->on_event({}); }
 void Watch::on_event(const qmp::Event& event) {
   if (const auto* migration = std::get_if<qmp::MigrationEvent>(&event.what))
     status_ = migration->status;
-  else if (std::holds_alternative<qmp::MigrationPassEvent>(event.what))
-    ++passes_;
   else if (std::holds_alternative<qmp::StopEvent>(event.what))
     stopped_at_ = event.at;
   else if (std::holds_alternative<qmp::ResumeEvent>(event.what))

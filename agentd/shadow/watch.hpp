@@ -21,8 +21,6 @@ class Watch {
   /// What a query told, or what was just asked for: events that came before the watch began are lost.
   void set_status(qmp::MigrationStatus status) { status_ = status; }
   bool migrating() const { return status_ == qmp::MigrationStatus::kSetup || status_ == qmp::MigrationStatus::kActive; }
-  /// Dirty-bitmap syncs seen.
-  std::uint64_t passes() const { return passes_; }
   /// When QEMU last stopped and resumed the guest, on this host's wall clock; zero when it has not been seen.
   std::chrono::microseconds stopped_at() const { return stopped_at_; }
   std::chrono::microseconds resumed_at() const { return resumed_at_; }
@@ -37,7 +35,6 @@ class Watch {
   qmp::Client qmp_;
   Signal& changed_;
   qmp::MigrationStatus status_ = qmp::MigrationStatus::kNone;
-  std::uint64_t passes_ = 0;
   std::chrono::microseconds stopped_at_{};
   std::chrono::microseconds resumed_at_{};
 };
