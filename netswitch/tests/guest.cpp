@@ -8,7 +8,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 namespace umbra::netswitch::test {
@@ -19,12 +21,14 @@ using namespace std::chrono_literals;
 constexpr Milliseconds kPatience = 5ms;  // how long the guest looks at its tap before it looks up
 constexpr std::size_t kLargest = 2048;
 
-template <class T>
-void swap_bytes(T& left, T& right) {  // header fields may be unaligned
-  std::array<std::uint8_t, sizeof(T)> keep;
-  std::memcpy(keep.data(), &left, sizeof(T));
-  std::memcpy(&left, &right, sizeof(T));
-  std::memcpy(&right, keep.data(), sizeof(T));
+// Fields are reached by their offsets: behind an Ethernet header nothing is aligned.
+void swap_fields(std::uint8_t* left, std::uint8_t* right, std::size_t size) {
+  std::swap_ranges(left, left + size, right);
+}
+
+std::uint16_t type_of(std::span<const std::uint8_t> frame) {
+  const std::size_t at = offsetof(ether_header, ether_type);
+  return static_cast<std::uint16_t>(frame[at] << 8 | frame[at + 1]);
 }
 
 }  // namespace
@@ -83,57 +87,52 @@ bool Guest::serve(int tap, Milliseconds patience) {
 
 /// Turns a datagram round. Addresses and ports change places, so both checksums stay right.
 bool Guest::answer(std::span<std::uint8_t> frame) {
-  if (frame.size() < sizeof(ether_header)) return false;
-  auto* ethernet = reinterpret_cast<ether_header*>(frame.data());
-  if (std::memcmp(ethernet->ether_dhost, mac_.bytes().data(), ETH_ALEN) != 0) return false;
+  constexpr std::size_t kLeast = sizeof(ether_header) + sizeof(iphdr) + sizeof(udphdr) + sizeof(std::uint32_t);
+  if (frame.size() < kLeast || !std::equal(mac_.bytes().begin(), mac_.bytes().end(), frame.begin())) return false;
   std::uint8_t* packet = frame.data() + sizeof(ether_header);
-  std::size_t header = 0;
-  if (ethernet->ether_type == htons(ETHERTYPE_IP)) {
-    auto* ip = reinterpret_cast<iphdr*>(packet);
-    header = sizeof(iphdr);
-    if (frame.size() < sizeof(ether_header) + header + sizeof(udphdr) || ip->protocol != IPPROTO_UDP) return false;
-    swap_bytes(ip->saddr, ip->daddr);
-  } else if (ethernet->ether_type == htons(ETHERTYPE_IPV6)) {
-    auto* ip = reinterpret_cast<ip6_hdr*>(packet);
-    header = sizeof(ip6_hdr);
-    if (frame.size() < sizeof(ether_header) + header + sizeof(udphdr) || ip->ip6_nxt != IPPROTO_UDP) return false;
-    swap_bytes(ip->ip6_src, ip->ip6_dst);
+  std::uint8_t* udp = nullptr;
+  if (type_of(frame) == ETHERTYPE_IP && packet[offsetof(iphdr, protocol)] == IPPROTO_UDP) {
+    swap_fields(packet + offsetof(iphdr, saddr), packet + offsetof(iphdr, daddr), 4);
+    udp = packet + sizeof(iphdr);
+  } else if (type_of(frame) == ETHERTYPE_IPV6 && packet[offsetof(ip6_hdr, ip6_nxt)] == IPPROTO_UDP) {
+    swap_fields(packet + offsetof(ip6_hdr, ip6_src), packet + offsetof(ip6_hdr, ip6_dst), 16);
+    udp = packet + sizeof(ip6_hdr);
   } else {
     return false;
   }
-  auto* udp = reinterpret_cast<udphdr*>(packet + header);
-  swap_bytes(udp->source, udp->dest);
-  std::memcpy(ethernet->ether_shost, mac_.bytes().data(), ETH_ALEN);
-  std::memcpy(ethernet->ether_dhost, gateway_.bytes().data(), ETH_ALEN);
+  swap_fields(udp + offsetof(udphdr, source), udp + offsetof(udphdr, dest), 2);
+  std::copy(gateway_.bytes().begin(), gateway_.bytes().end(), frame.begin());
+  std::copy(mac_.bytes().begin(), mac_.bytes().end(), frame.begin() + ETH_ALEN);
   return true;
 }
 
 MacAddress Guest::resolve(const IpAddress& gateway) {
   const Held hold(*this);
-  std::array<std::uint8_t, sizeof(ether_header) + sizeof(ether_arp)> frame{};
-  auto* ethernet = reinterpret_cast<ether_header*>(frame.data());
-  std::memset(ethernet->ether_dhost, 0xff, ETH_ALEN);
-  std::memcpy(ethernet->ether_shost, mac_.bytes().data(), ETH_ALEN);
-  ethernet->ether_type = htons(ETHERTYPE_ARP);
-  auto* arp = reinterpret_cast<ether_arp*>(frame.data() + sizeof(ether_header));
-  arp->ea_hdr = {htons(ARPHRD_ETHER), htons(ETHERTYPE_IP), ETH_ALEN, 4, htons(ARPOP_REQUEST)};
-  std::memcpy(arp->arp_sha, mac_.bytes().data(), ETH_ALEN);
-  std::memcpy(arp->arp_spa, address_.bytes().data(), 4);
-  std::memcpy(arp->arp_tpa, gateway.bytes().data(), 4);
-  if (write(tap_, frame.data(), frame.size()) != static_cast<ssize_t>(frame.size())) return {};
+  struct [[gnu::packed]] Arp {
+    ether_header ethernet;
+    ether_arp arp;
+  };
+  Arp ask{};
+  std::memset(ask.ethernet.ether_dhost, 0xff, ETH_ALEN);
+  std::memcpy(ask.ethernet.ether_shost, mac_.bytes().data(), ETH_ALEN);
+  ask.ethernet.ether_type = htons(ETHERTYPE_ARP);
+  ask.arp.ea_hdr = {htons(ARPHRD_ETHER), htons(ETHERTYPE_IP), ETH_ALEN, 4, htons(ARPOP_REQUEST)};
+  std::memcpy(ask.arp.arp_sha, mac_.bytes().data(), ETH_ALEN);
+  std::memcpy(ask.arp.arp_spa, address_.bytes().data(), 4);
+  std::memcpy(ask.arp.arp_tpa, gateway.bytes().data(), 4);
+  if (write(tap_, &ask, sizeof ask) != static_cast<ssize_t>(sizeof ask)) return {};
 
   pollfd ready{tap_, POLLIN, 0};
   while (poll(&ready, 1, 2000) > 0) {
     std::array<std::uint8_t, kLargest> buffer{};
-    const ssize_t size = read(tap_, buffer.data(), buffer.size());
-    const auto* reply = reinterpret_cast<const ether_arp*>(buffer.data() + sizeof(ether_header));
-    const bool is_reply = size >= static_cast<ssize_t>(frame.size()) &&
-                          reinterpret_cast<const ether_header*>(buffer.data())->ether_type == htons(ETHERTYPE_ARP) &&
-                          reply->arp_op == htons(ARPOP_REPLY) &&
-                          std::memcmp(reply->arp_spa, gateway.bytes().data(), 4) == 0;
+    if (read(tap_, buffer.data(), buffer.size()) < static_cast<ssize_t>(sizeof(Arp))) continue;
+    Arp reply{};
+    std::memcpy(&reply, buffer.data(), sizeof reply);
+    const bool is_reply = type_of(buffer) == ETHERTYPE_ARP && reply.arp.arp_op == htons(ARPOP_REPLY) &&
+                          std::memcmp(reply.arp.arp_spa, gateway.bytes().data(), 4) == 0;
     if (!is_reply) continue;
-    std::array<std::uint8_t, 6> bytes{};
-    std::memcpy(bytes.data(), reply->arp_sha, bytes.size());
+    std::array<std::uint8_t, ETH_ALEN> bytes{};
+    std::memcpy(bytes.data(), reply.arp.arp_sha, bytes.size());
     return gateway_ = MacAddress(bytes);
   }
   return {};
