@@ -28,11 +28,16 @@ inline std::string_view tier_name(v1::Tier tier) {
 
 inline std::string_view state_name(v1::VmState state) {
   switch (state) {
-    case v1::VM_STATE_RUNNING: return "running";
-    case v1::VM_STATE_PAUSED: return "paused";
-    case v1::VM_STATE_SHUT_OFF: return "shut off";
-    case v1::VM_STATE_CRASHED: return "crashed";
-    default: return "in an unknown state";
+    case v1::VM_STATE_RUNNING:
+      return "running";
+    case v1::VM_STATE_PAUSED:
+      return "paused";
+    case v1::VM_STATE_SHUT_OFF:
+      return "shut off";
+    case v1::VM_STATE_CRASHED:
+      return "crashed";
+    default:
+      return "in an unknown state";
   }
 }
 

@@ -123,6 +123,7 @@ Verdict Brain::judge(Tick& tick, const VmPicture& vm, Memory& memory) {
 Brain::Words Brain::want_shadow(Tick& tick, const VmPicture& vm, Memory& memory, Level level, Assessment& assessment) {
   if (!vm.refusal.empty()) return {"hold back: it cannot have a shadow", vm.refusal};
   if (!vm.running) return {"hold back: it does not run", {}};
+  if (!vm.pin && tick.picture.steady < memory.quiet_until) return {"hold back: the operator dropped its shadow", {}};
   const auto& host = tick.picture.hosts.at(vm.host);
   if (!host.up || !host.hypervisor_up) {
     assessment.standby = memory.standby;  // unknown is not gone
@@ -150,7 +151,8 @@ Brain::Words Brain::want_shadow(Tick& tick, const VmPicture& vm, Memory& memory,
 
 Placement Brain::choose_standby(const Tick& tick, const VmPicture& vm, Memory& memory, Level level,
                                 const Assessment& assessment) {
-  if (vm.pin && !vm.pin->standby.empty()) return {vm.pin->standby, 0, "the operator chose the host"};
+  if (vm.pin && !vm.pin->standby.empty() && vm.pin->standby != vm.host)
+    return {vm.pin->standby, 0, "the operator chose the host"};
 
   PlacementQuery query{&vm};
   query.probability_here = assessment.probability;
@@ -198,12 +200,22 @@ std::string Brain::hold_back(const Tick& tick, const VmPicture& vm, const Memory
 void Brain::moved(const std::string& vm_uuid, TimePoint now) {
   const auto memory = memories_.find(vm_uuid);
   if (memory == memories_.end()) return;
-  auto& that = memory->second;
-  that.confirmation = Confirmation(settings_.confirm_k, settings_.confirm_n, Level::kProfile);
-  that.level = Level::kProfile;
-  that.standby.clear();
-  that.action = kNoShadow;
-  that.moved_at = now;
+  forget(memory->second);
+  memory->second.moved_at = now;
+}
+
+void Brain::dropped(const std::string& vm_uuid, TimePoint now) {
+  const auto memory = memories_.find(vm_uuid);
+  if (memory == memories_.end()) return;
+  forget(memory->second);
+  memory->second.quiet_until = now + settings_.cooldown;
+}
+
+void Brain::forget(Memory& memory) {
+  memory.confirmation = Confirmation(settings_.confirm_k, settings_.confirm_n, Level::kProfile);
+  memory.level = Level::kProfile;
+  memory.standby.clear();
+  memory.action = kNoShadow;
 }
 
 void Brain::failed_there(const std::string& vm_uuid, const std::string& host, TimePoint now) {

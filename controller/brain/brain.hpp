@@ -33,6 +33,8 @@ class Brain {
 
   /// The VM moved: what was wanted is forgotten, and the cooldown begins.
   void moved(const std::string& vm_uuid, std::chrono::steady_clock::time_point now);
+  /// The operator dropped its shadow: unless pinned, none is wanted for one cooldown.
+  void dropped(const std::string& vm_uuid, std::chrono::steady_clock::time_point now);
   /// `host` could not take or keep the VM's shadow; it is avoided for one cooldown.
   void failed_there(const std::string& vm_uuid, const std::string& host, std::chrono::steady_clock::time_point now);
 
@@ -48,6 +50,7 @@ class Brain {
     std::string standby;
     std::string action;
     std::optional<TimePoint> moved_at{};
+    TimePoint quiet_until{};
     std::map<std::string, TimePoint> avoid_until{};
     Assessment assessment{};
   };
@@ -61,6 +64,7 @@ class Brain {
     std::string reason;
   };
 
+  void forget(Memory& memory);
   Memory& recall(const VmPicture& vm);
   Verdict judge(Tick& tick, const VmPicture& vm, Memory& memory);
   Words want_shadow(Tick& tick, const VmPicture& vm, Memory& memory, Level level, Assessment& assessment);

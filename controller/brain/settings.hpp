@@ -31,7 +31,7 @@ struct BrainSettings {
   std::chrono::milliseconds cooldown = 5min;  ///< after a move, before the same VM is moved again
   double minimum_gain = 0.2;                  ///< probability here less probability there
   unsigned moves_per_host = 2;                ///< at once, in and out each
-  Bytes memory_reserve = mebibytes(256);      ///< stays free on every standby host
+  Bytes memory_reserve{};                     ///< stays free on every standby host, on top of what its agent keeps back
 
   // Maintenance: probability rises from 0 at `maintenance_notice` before the start to 1 at `maintenance_lead` before
   // it.

@@ -7,7 +7,9 @@
 namespace umbra::controller {
 namespace {
 
-bool is_active(v1::VmState state) { return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED; }
+bool is_active(v1::VmState state) {
+  return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED;
+}
 
 void complain(const Result<void>& stored, std::string_view what) {
   if (!stored) spdlog::error("{} could not be stored: {}", what, stored.error());
@@ -213,7 +215,8 @@ void Inventory::rule_on(VmRecord& record) {
 void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
   const auto uuid = record.vm.uuid();
   switch (ruling.ruling) {
-    case Ruling::kKeep: return;
+    case Ruling::kKeep:
+      return;
     case Ruling::kAdopt: {
       const auto before = record.host;
       const auto epoch = take_epoch(uuid);
@@ -228,11 +231,12 @@ void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
     case Ruling::kConflict:
       if (record.alerted) return;
       record.alerted = true;
-      events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
-                  fmt::format("more than one host may be running it; its owner is {}. Look at it with virsh on each host, and "
-                              "end the copy that is wrong",
-                              record.host.empty() ? "not known" : record.host),
-                  {record.host, record.vm.name()});
+      events_.add(
+          v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
+          fmt::format("more than one host may be running it; its owner is {}. Look at it with virsh on each host, and "
+                      "end the copy that is wrong",
+                      record.host.empty() ? "not known" : record.host),
+          {record.host, record.vm.name()});
       return;
     case Ruling::kGone:
       if (!record.host.empty())
@@ -252,7 +256,8 @@ Result<void> Inventory::begin_move(const std::string& vm_uuid, const std::string
   const auto found = vms_.find(vm_uuid);
   if (found == vms_.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   if (found->second.moving())
-    return fail({Errc::kConflict, fmt::format("{} is moving to {} already", found->second.vm.name(), found->second.moving_to),
+    return fail({Errc::kConflict,
+                 fmt::format("{} is moving to {} already", found->second.vm.name(), found->second.moving_to),
                  "wait for it to end; umbractl events --follow shows it"});
   found->second.moving_to = to;
   return {};

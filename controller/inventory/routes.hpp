@@ -11,7 +11,8 @@ namespace umbra::controller {
 /// `complete` (what is not wanted may be removed) only once every known host has told its VMs.
 v1::ReconcileRequest wanted_routes(const Inventory& inventory);
 
-/// Pushes wanted_routes() to each node when it registers and whenever they change; tries again until the node took them.
+/// Pushes wanted_routes() to each node when it registers and whenever they change; tries again until the node took
+/// them.
 class RoutePusher {
  public:
   RoutePusher(Inventory& inventory, EventLog& events, Clock& clock, TaskGroup& tasks)

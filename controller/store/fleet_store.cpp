@@ -52,10 +52,14 @@ Result<void> FleetStore::set_owner(const std::string& vm_uuid, const std::string
   return fail(Errc::kConflict, "VM {} has an owner of a newer epoch than {}", vm_uuid, epoch);
 }
 
-Result<void> FleetStore::save_profile(const std::string& vm_uuid, const v1::Profile& profile) {
-  const auto record = profile.SerializeAsString();
-  return database_.run("INSERT OR REPLACE INTO profiles(vm, zone, record) VALUES(?1, ?2, ?3)", vm_uuid, profile.zone(),
-                       sqlite::Blob{record});
+Result<void> FleetStore::save_profiles(const std::map<std::string, std::vector<v1::Profile>>& profiles) {
+  UMBRA_TRY(auto transaction, sqlite::Transaction::begin(database_));
+  UMBRA_CHECK(database_.exec("DELETE FROM profiles"));
+  UMBRA_TRY(auto insert, database_.prepare("INSERT INTO profiles(vm, zone, record) VALUES(?1, ?2, ?3)"));
+  for (const auto& [vm_uuid, zones] : profiles)
+    for (const auto& profile : zones)
+      UMBRA_CHECK(insert.bind(vm_uuid, profile.zone(), sqlite::Blob{profile.SerializeAsString()}).run());
+  return transaction.commit();
 }
 
 Result<std::vector<v1::Profile>> FleetStore::profiles(const std::string& vm_uuid) {

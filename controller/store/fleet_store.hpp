@@ -1,6 +1,7 @@
 /// Nodes, VMs with their epochs, and the profiles of every VM in every zone.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -41,7 +42,8 @@ class FleetStore {
   /// Records that `host` owns the VM since `epoch`. @error kConflict `epoch` is older than what is recorded
   Result<void> set_owner(const std::string& vm_uuid, const std::string& host, Epoch epoch);
 
-  Result<void> save_profile(const std::string& vm_uuid, const v1::Profile& profile);
+  /// Replaces all profiles: by VM uuid, one per zone.
+  Result<void> save_profiles(const std::map<std::string, std::vector<v1::Profile>>& profiles);
   Result<std::vector<v1::Profile>> profiles(const std::string& vm_uuid);
 
  private:

@@ -1,0 +1,26 @@
+#include "controller/api/registry_service.hpp"
+
+namespace umbra::controller {
+
+Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::RegisterRequest request) {
+  const auto& node = request.node();
+  if (node.name() != caller.name || node.role() != caller.role)
+    co_return fail({Errc::kDenied,
+                    fmt::format("a node with the certificate of {} {} registers as {} {}", rpc::role_name(caller.role),
+                                caller.name, rpc::role_name(node.role()), node.name()),
+                    "set agent.name and agent.role to what its certificate says, or issue another with umbractl pki"});
+  UMBRA_CO_CHECK(core_.inventory.registered(request, caller.session));
+  core_.pilot.nudge();
+  v1::RegisterReply reply;
+  reply.set_heartbeat_interval_ms(core_.inventory.heartbeat().interval.count());
+  co_return reply;
+}
+
+Task<v1::ReportReply> RegistryService::report(rpc::Caller caller, v1::ReportRequest request) {
+  // First how cutovers ended: it explains where the report's VMs are.
+  for (const auto& cutover : request.cutovers()) core_.mover.reported(caller.name, cutover);
+  UMBRA_CO_CHECK(core_.inventory.reported(caller.name, caller.session.lock(), request));
+  co_return v1::ReportReply{};
+}
+
+}  // namespace umbra::controller

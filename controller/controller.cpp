@@ -1,0 +1,105 @@
+#include "controller/controller.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "controller/api/fleet_service.hpp"
+#include "controller/api/registry_service.hpp"
+#include "controller/inventory/routes.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kDrain = 2s;
+
+asio::awaitable<void> watch_heartbeats(Inventory& inventory, Clock& clock, Signal& beat) {
+  while (true) {
+    inventory.watch();
+    co_await beat.wait_until(clock.steady() + inventory.heartbeat().interval);
+  }
+}
+
+}  // namespace
+
+struct Controller::Parts {
+  Parts(asio::any_io_executor on, Settings with, Clock& time, std::unique_ptr<Store> opened,
+        std::unique_ptr<EventLog> log, std::unique_ptr<Inventory> loaded)
+      : executor(on),
+        settings(std::move(with)),
+        clock(time),
+        store(std::move(opened)),
+        events(std::move(log)),
+        inventory(std::move(loaded)) {}
+
+  asio::any_io_executor executor;
+  Settings settings;
+  Clock& clock;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<EventLog> events;
+  std::unique_ptr<Inventory> inventory;
+  TaskGroup tasks{executor};
+  Signal beat{executor, clock};
+  Brain brain{settings.brain};
+  Zones zones{store->wishes, settings.brain.zone_recovery};
+  Demand demand{store->telemetry, settings.brain};
+  ShadowKeeper keeper{*inventory, *events, clock, tasks,
+                      [this](const std::string& vm, const std::string& host, const Error&) {
+                        brain.failed_there(vm, host, clock.steady());
+                      }};
+  Mover mover{*inventory, *store, *events, clock,
+              executor,   tasks,  keeper,  [this](const v1::CutoverResult& result) { pilot.ended(result); }};
+  Evacuator evacuator{*inventory, *events, mover, tasks, settings.brain.moves_per_host};
+  Pilot pilot{*inventory,
+              *store,
+              *events,
+              clock,
+              executor,
+              brain,
+              demand,
+              zones,
+              keeper,
+              mover,
+              settings.zone_feed.empty() ? std::nullopt : std::optional<ZoneFeed>(settings.zone_feed)};
+  RoutePusher routes{*inventory, *events, clock, tasks};
+  Core core{clock, *store, *events, *inventory, zones, demand, brain, keeper, mover, evacuator, pilot};
+  std::unique_ptr<rpc::Server> server;
+};
+
+Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor executor, Settings settings, Clock& clock) {
+  UMBRA_TRY(auto tls, rpc::Tls::load(settings.tls, v1::ROLE_CONTROLLER));
+  UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(settings.listen));
+  UMBRA_TRY(auto store, Store::open(settings.state_dir));
+  auto events = std::make_unique<EventLog>(store->log, clock, executor);
+  UMBRA_TRY(auto inventory, Inventory::load(*store, *events, clock, executor, settings.heartbeat));
+  auto parts = std::make_unique<Parts>(executor, std::move(settings), clock, std::move(store), std::move(events),
+                                       std::move(inventory));
+  auto& p = *parts;
+  UMBRA_CHECK(p.pilot.load());
+  rpc::Services services{std::make_shared<RegistryService>(p.core),
+                         std::make_shared<FleetService>(p.core, p.settings.state_dir)};
+  UMBRA_TRY(p.server, rpc::Server::listen(executor, endpoint, std::move(tls), std::move(services)));
+  UMBRA_CHECK(p.mover.resume());
+  p.tasks.spawn(watch_heartbeats(*p.inventory, clock, p.beat));
+  p.tasks.spawn(p.pilot.run());
+  p.tasks.spawn(p.routes.run());
+  return std::unique_ptr<Controller>(new Controller(std::move(parts)));
+}
+
+Controller::Controller(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Controller::~Controller() = default;
+
+asio::awaitable<void> Controller::stop() {
+  const auto drained = co_await parts_->server->drain(kDrain);
+  if (!drained) spdlog::debug("{}", drained.error());
+  co_await parts_->tasks.stop();
+}
+
+asio::ip::tcp::endpoint Controller::endpoint() const {
+  return parts_->server->endpoint();
+}
+Core& Controller::core() {
+  return parts_->core;
+}
+
+}  // namespace umbra::controller

@@ -1,0 +1,31 @@
+/// A running controller: all parts, wired.
+#pragma once
+
+#include "controller/core.hpp"
+#include "controller/settings.hpp"
+#include "rpc/server.hpp"
+
+namespace umbra::controller {
+
+/// Everything runs on the given executor's one thread. stop() must be awaited before destruction.
+class Controller {
+ public:
+  /// Opens the store, takes up what was open, listens.
+  /// @error configuration, certificates, store or endpoint, each with its remedy
+  static Result<std::unique_ptr<Controller>> start(asio::any_io_executor executor, Settings settings, Clock& clock);
+  ~Controller();
+
+  /// Lets calls in flight end for a moment, closes all sessions, ends all loops. Cutovers go on without us; their ends
+  /// are asked for at the next start.
+  asio::awaitable<void> stop();
+
+  asio::ip::tcp::endpoint endpoint() const;
+  Core& core();
+
+ private:
+  struct Parts;
+  explicit Controller(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace umbra::controller

@@ -1,0 +1,23 @@
+/// The parts of a running controller, for those who serve it to others.
+#pragma once
+
+#include "controller/pilot.hpp"
+#include "controller/planner/evacuation.hpp"
+
+namespace umbra::controller {
+
+struct Core {
+  Clock& clock;
+  Store& store;
+  EventLog& events;
+  Inventory& inventory;
+  Zones& zones;
+  Demand& demand;
+  Brain& brain;
+  ShadowKeeper& keeper;
+  Mover& mover;
+  Evacuator& evacuator;
+  Pilot& pilot;
+};
+
+}  // namespace umbra::controller

@@ -1,0 +1,65 @@
+// umbra-controllerd: forecasts, decides, and has the agents carry it out.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <iostream>
+
+#include "base/log.hpp"
+#include "controller/controller.hpp"
+#include "systemd/notify.hpp"
+
+namespace {
+
+namespace asio = boost::asio;
+
+int complain(const umbra::Error& error) {
+  spdlog::critical("{}", error);
+  return 1;
+}
+
+asio::awaitable<void> until_told(asio::io_context& io, umbra::controller::Controller& controller,
+                                 umbra::systemd::Notifier& notifier) {
+  asio::signal_set signals(io, SIGTERM, SIGINT);
+  co_await signals.async_wait(asio::use_awaitable);
+  spdlog::info("stopping; VMs, shadows and cutovers go on without the controller");
+  notifier.stopping();
+  co_await controller.stop();
+  io.stop();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Umbra's controller: forecasts demand, weighs dangers, and moves VMs before trouble comes."};
+  std::string file = "/etc/umbra/controllerd.toml";
+  bool check = false;
+  app.add_option("-c,--config", file, "configuration file")->capture_default_str();
+  app.add_flag("--check", check, "check the configuration and end");
+  app.set_version_flag("--version", std::string("umbra-controllerd ") + UMBRA_VERSION);
+  CLI11_PARSE(app, argc, argv);
+
+  umbra::init_log("umbra-controllerd", "info");
+  auto read = umbra::Config::load(file);
+  if (!read) return complain(read.error());
+  auto settings = umbra::controller::Settings::from(std::move(*read));
+  if (!settings) return complain(settings.error());
+  if (check) {
+    std::cout << file << " is fine\n";
+    return 0;
+  }
+  spdlog::drop_all();
+  umbra::init_log("umbra-controllerd", settings->log_level);
+
+  asio::io_context io(1);
+  umbra::SystemClock clock;
+  auto controller = umbra::controller::Controller::start(io.get_executor(), std::move(*settings), clock);
+  if (!controller) return complain(controller.error());
+  spdlog::info("umbra-controllerd {} listens on {}:{}", UMBRA_VERSION, (*controller)->endpoint().address().to_string(),
+               (*controller)->endpoint().port());
+  umbra::systemd::Notifier notifier(io.get_executor());
+  notifier.ready();
+  asio::co_spawn(io, until_told(io, **controller, notifier), asio::detached);
+  io.run();
+  return 0;
+}

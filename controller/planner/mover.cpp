@@ -1,0 +1,334 @@
+#include "controller/planner/mover.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "controller/words.hpp"
+#include "umbra/v1/agent.rpc.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kCall = 5s;
+constexpr auto kAskAgain = 500ms;
+constexpr auto kPatience = 60s;            // with a source that cannot say how a cutover ended
+constexpr unsigned kDenialsThatCount = 4;  // an agent that has just restarted may not have read its journal yet
+
+bool is_final(v1::Outcome outcome) {
+  return outcome == v1::OUTCOME_MOVED || outcome == v1::OUTCOME_ABORTED || outcome == v1::OUTCOME_REFUSED;
+}
+
+bool is_held(const VmRecord& record, const std::string& standby) {
+  return record.shadow && record.shadow->standby() == standby &&
+         (record.shadow->phase() == v1::SHADOW_PHASE_WARM || record.shadow->phase() == v1::SHADOW_PHASE_HOT);
+}
+
+double milliseconds_since(TimePoint begun, TimePoint now) {
+  return std::chrono::duration<double, std::milli>(now - begun).count();
+}
+
+v1::CutoverResult result_of(const Move& move, Epoch epoch, v1::Outcome outcome, std::string detail) {
+  v1::CutoverResult result;
+  result.set_vm(move.vm);
+  result.set_vm_uuid(move.vm_uuid);
+  result.set_from(move.from);
+  result.set_to(move.to);
+  result.set_epoch(epoch);
+  result.set_reason(move.reason);
+  result.set_outcome(outcome);
+  result.set_detail(std::move(detail));
+  return result;
+}
+
+}  // namespace
+
+Mover::Mover(Inventory& inventory, Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor,
+             TaskGroup& tasks, ShadowKeeper& keeper, Ended ended)
+    : inventory_(inventory),
+      store_(store),
+      events_(events),
+      clock_(clock),
+      tasks_(tasks),
+      keeper_(keeper),
+      ended_(std::move(ended)),
+      changed_(std::move(executor), clock) {}
+
+Result<std::shared_ptr<const Move>> Mover::cutover(const std::string& vm_uuid, const std::string& reason,
+                                                   const std::string& actor) {
+  const auto* record = inventory_.vm(vm_uuid);
+  if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  const auto standby = record->shadow ? record->shadow->standby() : std::string{};
+  if (!is_held(*record, standby))
+    return fail({Errc::kConflict,
+                 standby.empty() ? fmt::format("{} has no shadow", record->vm.name())
+                                 : fmt::format("the shadow of {} on {} is not warm but {}", record->vm.name(), standby,
+                                               phase_name(record->shadow->phase())),
+                 fmt::format("warm one first: umbractl shadow keep {0}, or umbractl migrate {0} --to HOST",
+                             record->vm.name())});
+  UMBRA_TRY(auto move, begin(*record, standby, reason, actor));
+  tasks_.spawn(run(move, false));
+  return move;
+}
+
+Result<std::shared_ptr<const Move>> Mover::migrate(const std::string& vm_uuid, const std::string& to,
+                                                   const std::string& reason, const std::string& actor) {
+  const auto* record = inventory_.vm(vm_uuid);
+  if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  if (record->host == to)
+    return fail({Errc::kConflict, fmt::format("{} is on {} already", record->vm.name(), to), "name another host"});
+  UMBRA_TRY(auto move, begin(*record, to, reason, actor));
+  tasks_.spawn(run(move, true));
+  return move;
+}
+
+Result<std::shared_ptr<Move>> Mover::begin(const VmRecord& record, const std::string& to, const std::string& reason,
+                                           const std::string& actor) {
+  UMBRA_CHECK(inventory_.begin_move(record.vm.uuid(), to));
+  auto move = std::make_shared<Move>();
+  move->vm_uuid = record.vm.uuid();
+  move->vm = record.vm.name();
+  move->from = record.host;
+  move->to = to;
+  move->reason = reason;
+  move->actor = actor;
+  move->begun = clock_.steady();
+  moves_[move->vm_uuid] = move;
+  return move;
+}
+
+asio::awaitable<void> Mover::run(std::shared_ptr<Move> move, bool warm_first) {
+  if (warm_first) {
+    const auto warmed = co_await warm(move);
+    if (!warmed) {
+      finish(move, fail(with_context(warmed.error(), fmt::format("{} stays on {}", move->vm, move->from))));
+      co_return;
+    }
+  }
+  auto end = co_await cut_over(move);
+  finish(move, std::move(end));
+}
+
+Task<void> Mover::warm(std::shared_ptr<Move> move) {
+  while (true) {
+    const auto* record = inventory_.vm(move->vm_uuid);
+    if (record == nullptr) co_return fail(Errc::kNotFound, "the VM is gone");
+    if (record->host != move->from) co_return fail(Errc::kConflict, "the VM is on {} now", record->host);
+    if (is_held(*record, move->to)) co_return Result<void>{};
+    const auto* standby = inventory_.node(move->to);
+    if (standby == nullptr || !standby->up) co_return fail(Errc::kUnavailable, "{} is down", move->to);
+    ShadowWish wish{move->to, v1::TIER_WARM};
+    keeper_.wish(move->vm_uuid, wish);
+    if (const auto failure = keeper_.last_failure(move->vm_uuid)) co_return fail(*failure);
+    if (record->shadow && record->shadow->standby() == move->to) {
+      const auto& shadow = *record->shadow;
+      v1::MoveProgress progress;
+      progress.set_phase(std::string(phase_name(shadow.phase())));
+      progress.set_total_bytes(shadow.total_bytes());
+      progress.set_transferred_bytes(shadow.transferred_bytes());
+      progress.set_remaining_bytes(shadow.remaining_bytes());
+      progress.set_rate_bytes_per_second(shadow.rate_bytes_per_second());
+      progress.set_dirty_bytes_per_second(shadow.dirty_bytes_per_second());
+      const double net = shadow.rate_bytes_per_second() - shadow.dirty_bytes_per_second();
+      if (net > 0) progress.set_eta_ms(1000 * static_cast<double>(shadow.remaining_bytes()) / net);
+      tell(*move, std::move(progress));
+    }
+    co_await inventory_.changed().wait_until(clock_.steady() + inventory_.heartbeat().interval);
+  }
+}
+
+v1::CutoverRequest Mover::request(const Move& move, Epoch epoch) const {
+  v1::CutoverRequest request;
+  request.set_vm_uuid(move.vm_uuid);
+  request.set_epoch(epoch);
+  request.set_reason(move.reason);
+  for (const auto& [name, node] : inventory_.nodes()) {
+    if (name == move.to) *request.mutable_standby() = node.node;
+    // A router that is down gets its routes when it registers again.
+    if (name != move.to && name != move.from && node.up) *request.add_routers() = node.node;
+  }
+  return request;
+}
+
+Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
+  UMBRA_CO_CHECK(inventory_.session(move->from));
+  UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(move->vm_uuid));
+  auto open = result_of(*move, epoch, v1::OUTCOME_UNSPECIFIED, "");
+  open.set_at_unix_ms(clock_.unix_ms());
+  UMBRA_CO_CHECK(store_.log.save_cutover(open));
+  reported_.erase(move->vm_uuid);
+  events_.add(v1::EVENT_KIND_CUTOVER, v1::SEVERITY_INFO,
+              fmt::format("cutover from {} to {} in epoch {}: {}", move->from, move->to, epoch, move->reason),
+              {move->from, move->vm}, move->actor);
+  auto result = co_await stream(move, epoch);
+  if (result && is_final(result->outcome())) co_return result;
+  co_return co_await ask(move, epoch, result ? result->detail() : result.error().text());
+}
+
+Task<v1::CutoverResult> Mover::stream(std::shared_ptr<Move> move, Epoch epoch) {
+  UMBRA_CO_TRY(auto session, inventory_.session(move->from));
+  v1::AgentClient agent(session);
+  auto asked = request(*move, epoch);
+  UMBRA_CO_TRY(auto updates, co_await agent.cutover(std::move(asked), rpc::kNoDeadline));
+  while (true) {
+    UMBRA_CO_TRY(const auto update, co_await updates.next());
+    if (!update) co_return fail(Errc::kUnavailable, "{} ended its account of the cutover without a result", move->from);
+    if (update->has_result()) {
+      auto result = update->result();
+      if (result.epoch() != epoch || result.vm_uuid() != move->vm_uuid)
+        co_return fail(Errc::kCorrupt, "{} told of another cutover, epoch {}", move->from, result.epoch());
+      co_return result;
+    }
+    v1::MoveProgress progress;
+    progress.set_phase(update->phase());
+    progress.set_at_ms(update->at_ms());
+    progress.set_remaining_bytes(update->remaining_bytes());
+    progress.set_rate_bytes_per_second(update->rate_bytes_per_second());
+    progress.set_dirty_bytes_per_second(update->dirty_bytes_per_second());
+    tell(*move, std::move(progress));
+  }
+}
+
+asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch epoch, std::string why) {
+  move->asking_since = clock_.steady();
+  v1::MoveProgress progress;
+  progress.set_phase(fmt::format("asking {} how it ended", move->from));
+  tell(*move, std::move(progress));
+  bool alerted = false;
+  unsigned denials = 0;
+  while (true) {
+    // A report may bring the answer too.
+    if (const auto told = reported_.find(move->vm_uuid); told != reported_.end() && told->second.epoch() == epoch)
+      co_return told->second;
+    if (const auto session = inventory_.session(move->from)) {
+      v1::AgentClient agent(*session);
+      v1::LastCutoverRequest question;
+      question.set_vm_uuid(move->vm_uuid);
+      const auto answer = co_await agent.last_cutover(std::move(question), kCall);
+      const bool this_one = answer && answer->result().epoch() == epoch;
+      if (this_one && is_final(answer->result().outcome())) co_return answer->result();
+      if (this_one && answer->result().outcome() == v1::OUTCOME_UNDECIDED) why = answer->result().detail();
+      // It never began, if the source says so steadily and either has the VM still, or nobody has it any more.
+      const bool denied = !this_one && (answer || answer.error().code == Errc::kNotFound);
+      const auto source_has = has(move->from, move->vm_uuid), standby_has = has(move->to, move->vm_uuid);
+      const bool certain = source_has == true || (source_has == false && standby_has == false);
+      denials = denied && certain ? denials + 1 : 0;
+      if (denials >= kDenialsThatCount)
+        co_return result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));
+    }
+    if (!alerted && clock_.steady() - *move->asking_since >= kPatience) {
+      alerted = true;
+      events_.add(
+          v1::EVENT_KIND_CUTOVER, v1::SEVERITY_ALERT,
+          fmt::format("nobody can say how the cutover from {} to {} in epoch {} ended: {}. It is asked on; bring {} "
+                      "back, or look at both hosts with virsh",
+                      move->from, move->to, epoch, why, move->from),
+          {move->from, move->vm});
+    }
+    co_await changed_.wait_until(clock_.steady() + kAskAgain);
+  }
+}
+
+std::optional<bool> Mover::has(const std::string& host, const std::string& vm_uuid) const {
+  const auto* node = inventory_.node(host);
+  if (node == nullptr || !node->up || !node->vms_known) return std::nullopt;
+  return node->claims.contains(vm_uuid);
+}
+
+void Mover::reported(const std::string& node, const v1::CutoverResult& result) {
+  if (result.from() != node || !is_final(result.outcome())) return;
+  if (moves_.contains(result.vm_uuid())) {
+    reported_[result.vm_uuid()] = result;
+    changed_.notify();
+    return;
+  }
+  // We took it for never begun, and it was begun after all: the newest epoch's account stands.
+  const auto* record = inventory_.vm(result.vm_uuid());
+  const bool corrects = record != nullptr && record->host == node && record->epoch == result.epoch() &&
+                        result.outcome() == v1::OUTCOME_MOVED;
+  if (corrects) settle(result);
+}
+
+Result<void> Mover::resume() {
+  UMBRA_TRY(const auto open, store_.log.open_cutovers());
+  for (const auto& cutover : open) {
+    const auto* record = inventory_.vm(cutover.vm_uuid());
+    if (record == nullptr || record->epoch != cutover.epoch()) {
+      auto closed = cutover;
+      closed.set_outcome(v1::OUTCOME_UNDECIDED);
+      closed.set_detail("the VM is gone, or was moved since");
+      UMBRA_CHECK(store_.log.save_cutover(closed));
+      continue;
+    }
+    UMBRA_TRY(auto move, begin(*record, cutover.to(), cutover.reason(), "controller"));
+    move->from = cutover.from();
+    tasks_.spawn(resume(std::move(move), cutover.epoch()));
+  }
+  return {};
+}
+
+asio::awaitable<void> Mover::resume(std::shared_ptr<Move> move, Epoch epoch) {
+  auto result = co_await ask(move, epoch, "the controller was restarted meanwhile");
+  finish(move, std::move(result));
+}
+
+void Mover::tell(Move& move, v1::MoveProgress progress) {
+  progress.set_vm(move.vm);
+  if (progress.at_ms() == 0) progress.set_at_ms(milliseconds_since(move.begun, clock_.steady()));
+  move.progress = std::move(progress);
+  ++move.news;
+  changed_.notify();
+}
+
+void Mover::finish(const std::shared_ptr<Move>& move, Result<v1::CutoverResult> end) {
+  moves_.erase(move->vm_uuid);
+  reported_.erase(move->vm_uuid);
+  inventory_.end_move(move->vm_uuid);
+  if (end) {
+    settle(*end);
+  } else {
+    events_.add(v1::EVENT_KIND_CUTOVER, v1::SEVERITY_WARNING,
+                fmt::format("did not move to {}: {}", move->to, end.error()), {move->from, move->vm}, move->actor);
+  }
+  move->end = std::move(end);
+  ++move->news;
+  changed_.notify();
+}
+
+void Mover::settle(const v1::CutoverResult& result) {
+  const bool moved = result.outcome() == v1::OUTCOME_MOVED;
+  const auto settled = inventory_.settle(result.vm_uuid(), moved ? result.to() : result.from(), result.epoch());
+  if (!settled) spdlog::error("{}: the owner could not be stored: {}", result.vm(), settled.error());
+  if (const auto saved = store_.log.save_cutover(result); !saved)
+    spdlog::error("{}: the cutover could not be stored: {}", result.vm(), saved.error());
+  events_.add(v1::EVENT_KIND_CUTOVER, moved ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING,
+              moved ? fmt::format("moved from {} to {} in epoch {}: blackout {:.1f} ms, reached after {:.1f} ms",
+                                  result.from(), result.to(), result.epoch(), result.blackout_ms(), result.reach_ms())
+                    : fmt::format("cutover to {} in epoch {} was {}, {} runs it: {}", result.to(), result.epoch(),
+                                  outcome_name(result.outcome()), result.from(), result.detail()),
+              {moved ? result.to() : result.from(), result.vm()});
+  ended_(result);
+}
+
+std::vector<std::shared_ptr<const Move>> Mover::moves() const {
+  std::vector<std::shared_ptr<const Move>> all;
+  for (const auto& [uuid, move] : moves_) all.push_back(move);
+  return all;
+}
+
+std::optional<v1::CutoverResult> Mover::undecided(const Move& move) const {
+  if (!move.asking_since || clock_.steady() - *move.asking_since < kPatience) return std::nullopt;
+  const auto* record = inventory_.vm(move.vm_uuid);
+  return result_of(move, record != nullptr ? record->epoch : 0, v1::OUTCOME_UNDECIDED,
+                   fmt::format("{} cannot say how it ended; it is asked on, see umbractl events", move.from));
+}
+
+Task<v1::CutoverResult> Mover::end_of(std::shared_ptr<const Move> move) {
+  while (!move->end) {
+    if (auto result = undecided(*move)) co_return *result;
+    co_await changed_.wait_until(clock_.steady() + kAskAgain);
+  }
+  co_return *move->end;
+}
+
+}  // namespace umbra::controller

@@ -1,0 +1,52 @@
+/// Makes the agents keep the shadows that are wanted.
+#pragma once
+
+#include "base/task_group.hpp"
+#include "controller/inventory/inventory.hpp"
+
+namespace umbra::controller {
+
+struct ShadowWish {
+  std::string standby;  ///< empty: no shadow
+  v1::Tier tier = v1::TIER_PROFILE;
+  std::int64_t refresh_interval_ms = 0;  ///< 0: the agent's own
+  bool operator==(const ShadowWish&) const = default;
+};
+
+/// Compares each wish with what the source reports and asks the source for the difference, one request per VM at a
+/// time. What an agent refuses, or loses again and again, is told through `failed`.
+class ShadowKeeper {
+ public:
+  /// `host` cannot take or keep the VM's shadow.
+  using Failed = std::function<void(const std::string& vm_uuid, const std::string& host, const Error& why)>;
+
+  ShadowKeeper(Inventory& inventory, EventLog& events, Clock& clock, TaskGroup& tasks, Failed failed)
+      : inventory_(inventory), events_(events), clock_(clock), tasks_(tasks), failed_(std::move(failed)) {}
+
+  /// The newest wish counts. To be repeated now and then: that is what tries again.
+  void wish(const std::string& vm_uuid, const ShadowWish& wish);
+  /// The newest error of keeping the VM's shadow since its wish last changed.
+  std::optional<Error> last_failure(const std::string& vm_uuid) const;
+
+ private:
+  struct State {
+    ShadowWish wish{};
+    bool busy = false;
+    TimePoint asked_at{};
+    unsigned losses = 0;  ///< times in a row that the agent took this wish and dropped the shadow again
+    std::optional<Error> failure{};
+  };
+  bool fulfilled(const VmRecord& record, const ShadowWish& wish) const;
+  asio::awaitable<void> ask(std::string vm_uuid, ShadowWish wish);
+  Task<void> call(std::string vm_uuid, ShadowWish wish);
+  void fail_there(const std::string& vm_uuid, State& state, Error why);
+
+  Inventory& inventory_;
+  EventLog& events_;
+  Clock& clock_;
+  TaskGroup& tasks_;
+  Failed failed_;
+  std::map<std::string, State> states_;
+};
+
+}  // namespace umbra::controller

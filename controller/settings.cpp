@@ -1,0 +1,78 @@
+#include "controller/settings.hpp"
+
+namespace umbra::controller {
+namespace {
+
+constexpr std::int64_t kMostHistorySteps = 10'000;  // what a forecast may be fitted to
+
+Milliseconds positive(Config& config, std::string_view key, Milliseconds fallback) {
+  const auto value = config.duration(key, fallback);
+  if (value <= Milliseconds::zero()) config.complain(key, "is not longer than 0", "write it like 5s or 10min");
+  return value;
+}
+
+double probability(Config& config, std::string_view key, double fallback) {
+  return config.number(key, fallback, 0.0, 1.0);
+}
+
+BrainSettings read_brain(Config& config) {
+  BrainSettings brain;
+  brain.tick = positive(config, "brain.tick", brain.tick);
+  brain.window = positive(config, "brain.window", brain.window);
+  brain.forecast_step = positive(config, "brain.forecast_step", brain.forecast_step);
+  brain.history =
+      positive(config, "brain.history", std::min<Milliseconds>(brain.history, brain.forecast_step * kMostHistorySteps));
+  brain.staged = probability(config, "brain.staged", brain.staged);
+  brain.warm = probability(config, "brain.warm", brain.warm);
+  brain.hot = probability(config, "brain.hot", brain.hot);
+  brain.cutover = probability(config, "brain.cutover", brain.cutover);
+  brain.hysteresis = probability(config, "brain.hysteresis", brain.hysteresis);
+  brain.confirm_n = static_cast<unsigned>(config.integer("brain.confirm_n", brain.confirm_n, 1, 100));
+  brain.confirm_k =
+      static_cast<unsigned>(config.integer("brain.confirm_k", std::min(brain.confirm_k, brain.confirm_n), 1, 100));
+  brain.automatic = config.boolean("brain.automatic", brain.automatic);
+  brain.cooldown = config.duration("brain.cooldown", brain.cooldown);
+  brain.minimum_gain = probability(config, "brain.minimum_gain", brain.minimum_gain);
+  brain.moves_per_host = static_cast<unsigned>(config.integer("brain.moves_per_host", brain.moves_per_host, 1, 100));
+  const auto reserve = parse_bytes(config.text("brain.memory_reserve", "0"));
+  if (reserve)
+    brain.memory_reserve = *reserve;
+  else
+    config.complain("brain.memory_reserve", reserve.error().message, reserve.error().remedy);
+  brain.maintenance_notice = config.duration("brain.maintenance_notice", brain.maintenance_notice);
+  brain.maintenance_lead = config.duration("brain.maintenance_lead", brain.maintenance_lead);
+  brain.zone_recovery = positive(config, "brain.zone_recovery", brain.zone_recovery);
+
+  if (!(0 < brain.staged && brain.staged <= brain.warm && brain.warm <= brain.hot && brain.hot <= brain.cutover))
+    config.complain("brain.staged", "the thresholds do not rise", "0 < staged <= warm <= hot <= cutover <= 1");
+  if (brain.confirm_k > brain.confirm_n)
+    config.complain("brain.confirm_k", "is more than confirm_n", "k of n ticks must agree");
+  if (brain.forecast_step > Milliseconds::zero() && brain.history / brain.forecast_step > kMostHistorySteps)
+    config.complain("brain.history", fmt::format("holds more than {} forecast steps", kMostHistorySteps),
+                    "shorten it, or lengthen brain.forecast_step");
+  if (brain.maintenance_lead > brain.maintenance_notice)
+    config.complain("brain.maintenance_lead", "is longer than maintenance_notice", "the notice comes first");
+  return brain;
+}
+
+}  // namespace
+
+Result<Settings> Settings::from(Config config) {
+  Settings settings;
+  settings.name = config.text("controller.name", "controller");
+  settings.state_dir = config.text("controller.state_dir", "/var/lib/umbra/controller");
+  settings.log_level = config.text("controller.log_level", "info");
+  settings.listen = config.text("listen.endpoint", "[::]:7443");
+  settings.tls.ca = config.required_text("tls.ca");
+  settings.tls.certificate = config.required_text("tls.certificate");
+  settings.tls.key = config.required_text("tls.key");
+  settings.heartbeat.interval = positive(config, "heartbeat.interval", settings.heartbeat.interval);
+  settings.heartbeat.missed =
+      static_cast<unsigned>(config.integer("heartbeat.missed", settings.heartbeat.missed, 2, 100));
+  settings.brain = read_brain(config);
+  settings.zone_feed = config.text("zones.feed", "");
+  UMBRA_CHECK(config.finish());
+  return settings;
+}
+
+}  // namespace umbra::controller

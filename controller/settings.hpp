@@ -1,0 +1,25 @@
+/// The controller's configuration file.
+#pragma once
+
+#include "base/config.hpp"
+#include "controller/brain/settings.hpp"
+#include "controller/inventory/inventory.hpp"
+#include "rpc/tls.hpp"
+
+namespace umbra::controller {
+
+struct Settings {
+  std::string name;
+  std::filesystem::path state_dir;
+  std::string log_level;
+  std::string listen;  ///< "address:port"
+  rpc::TlsFiles tls;
+  HeartbeatSettings heartbeat;
+  BrainSettings brain;
+  std::filesystem::path zone_feed;  ///< empty: none
+
+  /// @error kInvalid, naming file, line, key and remedy
+  static Result<Settings> from(Config config);
+};
+
+}  // namespace umbra::controller
