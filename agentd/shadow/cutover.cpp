@@ -185,6 +185,12 @@ Task<void> Cutover::stop() {
   co_return Result<void>{};
 }
 
+Task<v1::ReleasedReply> Cutover::release(v1::ReleasedRequest released, std::chrono::microseconds& answered) {
+  auto reply = co_await standby_->released(std::move(released), kResume);
+  answered = context_.clock.wall();
+  co_return reply;
+}
+
 /// The word goes out together with the last state: the standby waits for both.
 Task<void> Cutover::hand_over() {
   v1::ReleasedRequest released;
@@ -192,8 +198,8 @@ Task<void> Cutover::hand_over() {
   released.set_epoch(request_.epoch());
   const auto sent = context_.clock.wall();
   const auto reach = since_asked();
-  auto [continued, resumed] = co_await (hold_.qmp().migrate_continue(kCall) && standby_->released(std::move(released), kResume));
-  const auto answered = context_.clock.wall();
+  auto answered = sent;
+  auto [continued, resumed] = co_await (hold_.qmp().migrate_continue(kCall) && release(std::move(released), answered));
   UMBRA_CO_CHECK(std::move(resumed));  // whatever QEMU answered here, the guest runs there
   if (!continued) spdlog::warn("{}: migrate-continue: {}", vm_.name(), continued.error());
 

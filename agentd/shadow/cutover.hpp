@@ -54,6 +54,7 @@ class Cutover {
   Task<void> converge();
   Task<void> stop();
   Task<void> hand_over();
+  Task<v1::ReleasedReply> release(v1::ReleasedRequest released, std::chrono::microseconds& answered);
   Task<void> take_back(std::string why);
   asio::awaitable<void> give_up(Error error);
   netswitch::Flip flip();
