@@ -7,7 +7,7 @@
 #include "agentd/peers.hpp"
 #include "agentd/registry_link.hpp"
 #include "agentd/services.hpp"
-#include "agentd/virt/hold_proof.hpp"
+#include "agentd/shadow/proof.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
 #include "netswitch/netlink_kernel.hpp"
 #include "rpc/server.hpp"
@@ -16,8 +16,6 @@ namespace umbra::agent {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Deadline kProof = 30s;
 
 v1::Role role_of(NodeRole role) { return role == NodeRole::kEdge ? v1::ROLE_EDGE : v1::ROLE_AGENT; }
 
@@ -43,7 +41,6 @@ struct Agent::Parts {
 
   v1::RegisterRequest introduce() const;
   v1::ReportRequest report() const;
-  Task<v1::HoldProof> prove();
 };
 
 v1::RegisterRequest Agent::Parts::introduce() const {
@@ -65,15 +62,6 @@ v1::ReportRequest Agent::Parts::report() const {
   outbox.fill(report);
   if (host) host->fill(report);
   return report;
-}
-
-Task<v1::HoldProof> Agent::Parts::prove() {
-  UMBRA_CO_TRY(const auto report, co_await virt::prove_hold(executor, config.emulator, kProof));
-  v1::HoldProof proof;
-  proof.set_proven(report.proven);
-  proof.set_detail(report.text);
-  proof.set_qemu_version(report.qemu_version);
-  co_return proof;
 }
 
 Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentConfig config) {
@@ -100,7 +88,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
     UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", p.disk.get_executor()));
     UMBRA_TRY(p.hypervisor, virt::LibvirtHypervisor::start(executor, {.uri = p.config.libvirt_uri}));
     p.host = std::make_unique<Host>(executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
-                                    Host::Hooks{[&p] { if (p.controller) p.controller->nudge(); }, [&p] { return p.prove(); }});
+                                    Host::Hooks{[&p] { if (p.controller) p.controller->nudge(); }, [&p] { return shadow::prove_hold(p.executor, p.clock, p.config.emulator); }});
     for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host)};
     for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, executor, p.clock)};
   }
