@@ -62,7 +62,8 @@ Task<v1::DoctorReply> FleetService::doctor(rpc::Caller, v1::DoctorRequest) {
                 "look at it with virsh on each host, and end the copy that is wrong"));
   for (auto& [name, session] : hosts) {
     v1::AgentClient agent(session);
-    auto diagnosed = co_await agent.diagnose({}, kDiagnose);
+    v1::DiagnoseRequest question;
+    auto diagnosed = co_await agent.diagnose(std::move(question), kDiagnose);
     if (!diagnosed)
       add(check(name, "diagnosis", false, diagnosed.error().text(), "look at umbra-agentd's log there"));
     else

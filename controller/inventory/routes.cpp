@@ -64,7 +64,7 @@ asio::awaitable<void> RoutePusher::push(std::string node, std::shared_ptr<rpc::S
   }
   told.generation = 0;
   told.not_before = clock_.steady() + kRetry;
-  if (told.failure == reply.error().message) co_return;
+  if (!session->is_open() || told.failure == reply.error().message) co_return;
   told.failure = reply.error().message;
   events_.add(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING,
               fmt::format("did not take its VM routes, and is asked again: {}", reply.error()), {node});

@@ -162,7 +162,8 @@ Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
               {move->from, move->vm}, move->actor);
   auto result = co_await stream(move, epoch);
   if (result && is_final(result->outcome())) co_return result;
-  co_return co_await ask(move, epoch, result ? result->detail() : result.error().text());
+  auto why = result ? result->detail() : result.error().text();
+  co_return co_await ask(move, epoch, std::move(why));
 }
 
 Task<v1::CutoverResult> Mover::stream(std::shared_ptr<Move> move, Epoch epoch) {
@@ -268,7 +269,8 @@ Result<void> Mover::resume() {
 }
 
 asio::awaitable<void> Mover::resume(std::shared_ptr<Move> move, Epoch epoch) {
-  auto result = co_await ask(move, epoch, "the controller was restarted meanwhile");
+  std::string why = "the controller was restarted meanwhile";
+  auto result = co_await ask(move, epoch, std::move(why));
   finish(move, std::move(result));
 }
 

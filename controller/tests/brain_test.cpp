@@ -13,6 +13,7 @@ BrainSettings quick() {
   BrainSettings settings;
   settings.confirm_k = 1;
   settings.confirm_n = 1;
+  settings.memory_reserve = mebibytes(256);
   return settings;
 }
 

@@ -1,0 +1,77 @@
+/// An agent without a host: real sessions and services, imagined VMs.
+#pragma once
+
+#include <set>
+
+#include "base/signal.hpp"
+#include "base/task_group.hpp"
+#include "rpc/dialer.hpp"
+#include "umbra/v1/agent.rpc.hpp"
+#include "umbra/v1/controller.rpc.hpp"
+
+namespace umbra::controller {
+
+class FakeAgent;
+
+/// The hosts of one imagined fleet, so that a cutover finds its standby.
+using FakeHosts = std::map<std::string, FakeAgent*>;
+
+/// Behaves as umbra-agentd does towards the controller: registers, reports, keeps shadows, cuts over, remembers how the
+/// last cutover of each VM ended. What can go wrong is a member. One thread; destroy after stop().
+class FakeAgent {
+ public:
+  FakeAgent(asio::any_io_executor executor, Clock& clock, FakeHosts& hosts, v1::Node node, rpc::Tls tls,
+            std::string controller);
+  ~FakeAgent();
+
+  void connect();
+  void disconnect();
+  asio::awaitable<void> stop();
+  void add_vm(const std::string& name, const std::string& address);
+  const std::string& name() const { return node_.name(); }
+  bool runs(const std::string& vm_uuid) const { return vms_.contains(vm_uuid); }
+
+  // What it reports, and how it behaves; to be changed at will.
+  v1::HostCapacity capacity;
+  bool proven = true;
+  bool hypervisor_up = true;
+  std::optional<Error> keep_shadow_error;
+  v1::Outcome cutover_outcome = v1::OUTCOME_MOVED;
+  bool hang_up_in_cutover = false;  ///< the session breaks in the middle of the next cutover, which goes on
+  bool forget_cutovers = false;     ///< of the next one it knows nothing afterwards
+  bool tell_cutovers_in_reports = true;
+  bool pause_before_cutover = false;  ///< waits until this is false
+
+  // What was asked of it.
+  std::vector<v1::CutoverRequest> cutovers;
+  std::optional<v1::ReconcileRequest> routes;
+  unsigned drops = 0;
+
+  v1::Vm* vm(const std::string& uuid);
+  std::map<std::string, v1::Shadow>& shadows() { return shadows_; }
+
+ private:
+  class AgentApi;
+  class NetSwitchApi;
+  asio::awaitable<void> report();
+  asio::awaitable<void> perform(v1::CutoverRequest request);
+  v1::ReportRequest news();
+  void grow_shadows();
+
+  asio::any_io_executor executor_;
+  Clock& clock_;
+  FakeHosts& hosts_;
+  v1::Node node_;
+  rpc::Tls tls_;
+  std::string controller_;
+  Signal changed_;
+  TaskGroup tasks_;
+  std::unique_ptr<rpc::Dialer> dialer_;
+  std::map<std::string, v1::Vm> vms_;
+  std::map<std::string, v1::Shadow> shadows_;
+  std::map<std::string, v1::CutoverResult> last_cutovers_;
+  std::vector<v1::CutoverResult> untold_;
+  std::map<std::string, std::vector<v1::CutoverProgress>> told_;  ///< progress of the running cutover, by VM uuid
+};
+
+}  // namespace umbra::controller

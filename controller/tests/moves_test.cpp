@@ -1,0 +1,246 @@
+// Moves as operators ask for them, on a live fleet of fake agents.
+#include "controller/tests/live_fleet.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+class Moves : public TwoZones {
+ protected:
+  std::vector<v1::MoveProgress> migrate(const std::string& vm_name, const std::string& to,
+                                        std::optional<Error>* error = nullptr) {
+    v1::MigrateRequest request;
+    request.set_vm(vm_name);
+    request.set_to(to);
+    return all(client().migrate(std::move(request), rpc::kNoDeadline), error);
+  }
+  std::vector<v1::MoveProgress> cutover(const std::string& vm_name, std::optional<Error>* error = nullptr) {
+    v1::StartCutoverRequest request;
+    request.set_vm(vm_name);
+    return all(client().cutover(std::move(request), rpc::kNoDeadline), error);
+  }
+  void keep_shadow(const std::string& vm_name, const std::string& to) {
+    v1::PinShadowRequest request;
+    request.set_vm(vm_name);
+    request.set_to(to);
+    request.set_wait(true);
+    const auto seen = all(client().keep_shadow(std::move(request), rpc::kNoDeadline));
+    ASSERT_FALSE(seen.empty());
+    EXPECT_EQ(seen.back().phase(), v1::SHADOW_PHASE_WARM);
+    EXPECT_EQ(seen.back().standby(), to);
+  }
+};
+
+TEST_F(Moves, WarmAShadowThenCutOverToIt) {
+  const auto seen = migrate("vm1", "host3");
+  ASSERT_TRUE(seen.back().has_result());
+  const auto& result = seen.back().result();
+  EXPECT_EQ(result.outcome(), v1::OUTCOME_MOVED);
+  EXPECT_EQ(result.to(), "host3");
+  EXPECT_EQ(host_of("vm1"), "host3");
+  EXPECT_EQ(vm("vm1")->owner_epoch, result.epoch());
+  EXPECT_TRUE(host3->runs("uuid-vm1"));
+  std::vector<std::string> phases;
+  for (const auto& progress : seen) phases.push_back(progress.phase());
+  EXPECT_THAT(phases, Contains("staged"));
+  EXPECT_TRUE(has_event("moved from host1 to host3"));
+}
+
+TEST_F(Moves, AskEveryOtherNodeToFlipItsRoute) {
+  migrate("vm1", "host3");
+  ASSERT_EQ(host1->cutovers.size(), 1u);
+  std::vector<std::string> routers;
+  for (const auto& node : host1->cutovers[0].routers()) routers.push_back(node.name());
+  EXPECT_THAT(routers, UnorderedElementsAre("host2", "host4", "edge1"));
+}
+
+TEST_F(Moves, PushTheNewRouteWithItsEpochToEveryNode) {
+  migrate("vm1", "host3");
+  const auto epoch = vm("vm1")->owner_epoch;
+  for (const auto& agent : agents)
+    until([&] {
+      if (!agent->routes) return false;
+      return std::ranges::any_of(agent->routes->routes(), [&](const v1::WantedRoute& route) {
+        return route.vm_uuid() == "uuid-vm1" && route.host() == "host3" && route.epoch() == epoch &&
+               route.underlay_address() == "192.0.2.3";
+      });
+    });
+  EXPECT_TRUE(edge1->routes->complete());
+}
+
+TEST_F(Moves, GoToThePinnedShadow) {
+  keep_shadow("vm1", "host4");
+  const auto seen = cutover("vm1");
+  EXPECT_EQ(seen.back().result().outcome(), v1::OUTCOME_MOVED);
+  EXPECT_EQ(host_of("vm1"), "host4");
+  EXPECT_EQ(core().pilot.pin("uuid-vm1")->standby, "") << "the pin cannot stay where the VM is now";
+}
+
+TEST_F(Moves, SayWhatToDoWithoutAWarmShadow) {
+  std::optional<Error> error;
+  cutover("vm1", &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, Errc::kConflict);
+  EXPECT_THAT(error->text(), HasSubstr("vm1 has no shadow"));
+  EXPECT_THAT(error->remedy, HasSubstr("umbractl shadow keep vm1"));
+}
+
+TEST_F(Moves, RefuseAHostWithoutRoomAndSayWhy) {
+  host3->capacity.set_memory_free_bytes(100ULL << 20);
+  until([&] { return core().inventory.node("host3")->capacity.memory_free_bytes() == 100ULL << 20; });
+  std::optional<Error> error;
+  migrate("vm1", "host3", &error);
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->text(), HasSubstr("host3 cannot take vm1: has 100 MiB for a shadow that needs 320 MiB"));
+}
+
+TEST_F(Moves, NameWhatDoesNotExist) {
+  std::optional<Error> error;
+  migrate("vmx", "host3", &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->text(), "no VM 'vmx' (see umbractl vms)");
+  migrate("vm1", "hostx", &error);
+  EXPECT_EQ(error->text(), "no host 'hostx' (see umbractl hosts)");
+}
+
+TEST_F(Moves, AreOnePerVm) {
+  host1->pause_before_cutover = true;
+  keep_shadow("vm1", "host3");
+  ASSERT_TRUE(core().mover.cutover("uuid-vm1", "first", "test"));
+  const auto second = core().mover.cutover("uuid-vm1", "second", "test");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::kConflict);
+  EXPECT_THAT(second.error().message, HasSubstr("moving to host3 already"));
+  host1->pause_before_cutover = false;
+  until([&] { return host_of("vm1") == "host3"; });
+}
+
+TEST_F(Moves, LeaveTheOwnerWhenTheCutoverIsAborted) {
+  host1->cutover_outcome = v1::OUTCOME_ABORTED;
+  const auto seen = migrate("vm1", "host3");
+  EXPECT_EQ(seen.back().result().outcome(), v1::OUTCOME_ABORTED);
+  EXPECT_EQ(host_of("vm1"), "host1");
+  EXPECT_FALSE(vm("vm1")->moving());
+  host1->cutover_outcome = v1::OUTCOME_MOVED;
+  EXPECT_EQ(migrate("vm1", "host3").back().result().outcome(), v1::OUTCOME_MOVED);
+}
+
+TEST_F(Moves, EndWithTheAgentsErrorWhenNoShadowCanBeKept) {
+  host1->keep_shadow_error = Error{Errc::kUnsupported, "vm1 has a host device", "detach it"};
+  std::optional<Error> error;
+  migrate("vm1", "host3", &error);
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->text(), HasSubstr("vm1 has a host device"));
+  EXPECT_EQ(error->remedy, "detach it");
+  EXPECT_EQ(host_of("vm1"), "host1");
+}
+
+TEST_F(Moves, AskHowItEndedWhenTheSourceHangsUp) {
+  keep_shadow("vm1", "host3");
+  host1->tell_cutovers_in_reports = false;
+  host1->hang_up_in_cutover = true;
+  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  until([&] { return move->asking_since.has_value(); });
+  EXPECT_EQ(host_of("vm1"), "host1") << "nothing is assumed";
+  until([&] { return host3->runs("uuid-vm1"); });
+  host1->connect();
+  until([&] { return move->end.has_value(); });
+  ASSERT_TRUE(*move->end);
+  EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
+  EXPECT_EQ(host_of("vm1"), "host3");
+}
+
+TEST_F(Moves, LearnFromAReportHowItEnded) {
+  keep_shadow("vm1", "host3");
+  host1->forget_cutovers = false;
+  host1->hang_up_in_cutover = true;
+  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  until([&] { return host3->runs("uuid-vm1"); });
+  host1->connect();
+  until([&] { return move->end.has_value(); });
+  EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
+}
+
+TEST_F(Moves, AreTakenUpAfterARestartOfTheController) {
+  keep_shadow("vm1", "host3");
+  host1->pause_before_cutover = true;
+  ASSERT_TRUE(core().mover.cutover("uuid-vm1", "test", "test"));
+  until([&] { return !host1->cutovers.empty(); });
+  admin.reset();
+  restart_controller();
+  EXPECT_TRUE(vm("vm1")->moving()) << "it is not known yet how it ended";
+  EXPECT_EQ(host_of("vm1"), "host1");
+  host1->pause_before_cutover = false;
+  until([&] { return host_of("vm1") == "host3"; });
+  EXPECT_FALSE(vm("vm1")->moving());
+  EXPECT_TRUE(core().store.log.open_cutovers().value().empty());
+}
+
+TEST_F(Moves, ThatNeverBeganAreAbortedOnceTheSourceSaysSo) {
+  keep_shadow("vm1", "host3");
+  // The controller wrote the cutover down and died before the source heard of it.
+  const auto epoch = core().inventory.take_epoch("uuid-vm1").value();
+  v1::CutoverResult open;
+  open.set_vm_uuid("uuid-vm1");
+  open.set_from("host1");
+  open.set_to("host3");
+  open.set_epoch(epoch);
+  ASSERT_TRUE(core().store.log.save_cutover(open));
+  admin.reset();
+  restart_controller();
+  EXPECT_TRUE(vm("vm1")->moving());
+  until([&] { return !vm("vm1")->moving(); });
+  EXPECT_EQ(host_of("vm1"), "host1");
+  EXPECT_TRUE(has_event("host1 never began it"));
+}
+
+class Evacuations : public Moves {
+ protected:
+  std::vector<v1::EvacuateProgress> evacuate(const std::string& what, bool dry_run) {
+    v1::EvacuateRequest request;
+    request.set_host_or_zone(what);
+    request.set_dry_run(dry_run);
+    return all(client().evacuate(std::move(request), rpc::kNoDeadline));
+  }
+};
+
+TEST_F(Evacuations, DoWhatTheDryRunShowed) {
+  const auto dry = evacuate("host1", true);
+  ASSERT_EQ(dry.size(), 1u);
+  ASSERT_EQ(dry[0].plan_size(), 2);
+  EXPECT_EQ(host_of("vm1"), "host1") << "nothing has moved";
+  const auto real = evacuate("host1", false);
+  EXPECT_EQ(real.back().moved(), 2u);
+  EXPECT_EQ(real.back().failed(), 0u);
+  for (const auto& planned : dry[0].plan()) EXPECT_EQ(host_of(planned.vm()), planned.to());
+}
+
+TEST_F(Evacuations, OfAZoneLeaveTheZone) {
+  evacuate("a", false);
+  for (const auto* name : {"vm1", "vm2"}) EXPECT_THAT(host_of(name), testing::AnyOf("host3", "host4"));
+}
+
+TEST_F(Evacuations, GoOnWhenOneMoveFails) {
+  host1->vm("uuid-vm2")->set_refusal("it has a host device");
+  until([&] { return !vm("vm2")->vm.refusal().empty(); });
+  const auto seen = evacuate("host1", false);
+  EXPECT_EQ(seen.back().moved(), 1u);
+  EXPECT_EQ(seen.back().failed(), 1u);
+  EXPECT_NE(host_of("vm1"), "host1");
+  EXPECT_TRUE(has_event("was not evacuated: it cannot have a shadow: it has a host device"));
+}
+
+TEST_F(Evacuations, NameWhatDoesNotExist) {
+  v1::EvacuateRequest request;
+  request.set_host_or_zone("nowhere");
+  std::optional<Error> error;
+  all(client().evacuate(std::move(request), rpc::kNoDeadline), &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->text(), "no host or zone 'nowhere' (see umbractl hosts and umbractl zones)");
+}
+
+}  // namespace
+}  // namespace umbra::controller
