@@ -53,8 +53,10 @@ Result<void> Network::point(const v1::PointRequest& request) {
 
 Result<void> Network::unpoint(const v1::UnpointRequest& request) {
   UMBRA_TRY(const auto addresses, parse_all(request.addresses()));
-  for (const auto& address : addresses) UMBRA_CHECK(switch_.undo(address, request.epoch()));
-  return {};
+  Result<void> outcome;
+  for (const auto& address : addresses)  // one that fails does not keep the others
+    if (auto undone = switch_.undo(address, request.epoch()); !undone) outcome = std::move(undone);
+  return outcome;
 }
 
 Result<v1::ReconcileReply> Network::reconcile(const v1::ReconcileRequest& request) {
