@@ -28,6 +28,14 @@ double milliseconds_since(TimePoint begun, TimePoint now) {
   return std::chrono::duration<double, std::milli>(now - begun).count();
 }
 
+/// "arm 2.1, converge 14.0, … ms"; empty when the source told no phases.
+std::string phases_text(const v1::CutoverResult& result) {
+  std::string text;
+  for (const auto& phase : result.phases())
+    text += fmt::format("{}{} {:.1f}", text.empty() ? "" : ", ", phase.name(), phase.took_ms());
+  return text.empty() ? text : fmt::format(" ({} ms)", text);
+}
+
 v1::CutoverResult result_of(const Move& move, Epoch epoch, v1::Outcome outcome, std::string detail) {
   v1::CutoverResult result;
   result.set_vm(move.vm);
@@ -304,8 +312,9 @@ void Mover::settle(const v1::CutoverResult& result) {
   if (const auto saved = store_.log.save_cutover(result); !saved)
     spdlog::error("{}: the cutover could not be stored: {}", result.vm(), saved.error());
   events_.add(v1::EVENT_KIND_CUTOVER, moved ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING,
-              moved ? fmt::format("moved from {} to {} in epoch {}: blackout {:.1f} ms, reached after {:.1f} ms",
-                                  result.from(), result.to(), result.epoch(), result.blackout_ms(), result.reach_ms())
+              moved ? fmt::format("moved from {} to {} in epoch {}: blackout {:.1f} ms, reached after {:.1f} ms{}",
+                                  result.from(), result.to(), result.epoch(), result.blackout_ms(), result.reach_ms(),
+                                  phases_text(result))
                     : fmt::format("cutover to {} in epoch {} was {}, {} runs it: {}", result.to(), result.epoch(),
                                   outcome_name(result.outcome()), result.from(), result.detail()),
               {moved ? result.to() : result.from(), result.vm()});
