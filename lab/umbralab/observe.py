@@ -106,9 +106,9 @@ class Watch:
         time.sleep(self.SETTLE)
         return self
 
-    def ask(self) -> None:
-        """The move is asked for now."""
-        self._asked = time.time()
+    def ask(self, at: float | None = None) -> None:
+        """The move is asked for now, or was at that Unix time."""
+        self._asked = at or time.time()
 
     def done(self) -> None:
         """Whatever moved the guest says that it has."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import nodes
 from .common import LabError
-from .state import GATEWAY_ADDRESS, GATEWAY_MAC, Lab, Vm
+from .state import GATEWAY_ADDRESS, GATEWAY_MAC, ROUTE_PROTOCOL, Lab, Vm
 
 
 def add_tap(lab: Lab, vm: Vm, host: str) -> None:
@@ -28,11 +28,12 @@ def receive_on(lab: Lab, vm: Vm, host: str) -> None:
 
 
 def routes_to(lab: Lab, vm: Vm, host: str) -> dict[str, str]:
-    """By node: the `ip` command after which the node's packets for the guest go to this host."""
-    there = lab.node(host).address
+    """By node: the `ip` command after which the node's packets for the guest go to this host.
+
+    The routes carry Umbra's protocol number, so that agents started later take them for theirs."""
+    route, there = f'route replace {vm.address}/32 proto {ROUTE_PROTOCOL}', lab.node(host).address
     others = (node.name for node in lab.of_role('edge') + lab.of_role('host') if node.name != host)
-    return {host: f'route replace {vm.address}/32 dev {vm.tap}',
-            **{name: f'route replace {vm.address}/32 via {there}' for name in others}}
+    return {host: f'{route} dev {vm.tap}', **{name: f'{route} via {there}' for name in others}}
 
 
 def point(lab: Lab, vm: Vm, host: str) -> None:

@@ -18,6 +18,7 @@ GATEWAY_ADDRESS = '169.254.1.1'
 GATEWAY_MAC = 'ee:ee:ee:ee:ee:01'
 CONTROLLER_PORT = 7700
 AGENT_PORT = 7701
+ROUTE_PROTOCOL = 117
 
 
 def base_dir() -> Path:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from . import nodes, services
 from .common import ROOT, LabError, run, say, wait_until
-from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, Lab, Node
+from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, ROUTE_PROTOCOL, Lab, Node
 
 PROGRAMS = ('umbra-agentd', 'umbra-controllerd', 'umbractl')
-ROUTE_PROTOCOL = 117
 
 
 def binaries() -> Path:
