@@ -1,0 +1,231 @@
+// What people see and may do, on a live fleet of fake agents.
+#include "controller/tests/live_fleet.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using testing::HasSubstr;
+
+class Api : public TwoZones {
+ protected:
+  v1::TelemetrySample sample(const std::string& vm_name, const std::string& metric, UnixMillis at, double value) {
+    v1::TelemetrySample sample;
+    sample.set_vm(vm_name);
+    sample.set_metric(metric);
+    sample.set_at_unix_ms(at);
+    sample.set_value(value);
+    return sample;
+  }
+};
+
+TEST_F(Api, ShowsHostsVmsAndZones) {
+  const auto listed = ask(client().list_hosts({}, 5s)).value();
+  ASSERT_EQ(listed.hosts_size(), 5);
+  EXPECT_EQ(listed.hosts(1).node().name(), "host1");
+  EXPECT_EQ(listed.hosts(1).vms(), 2u);
+  EXPECT_TRUE(listed.hosts(1).up());
+  const auto vms = ask(client().list_vms({}, 5s)).value();
+  ASSERT_EQ(vms.vms_size(), 2);
+  EXPECT_EQ(vms.vms(0).host(), "host1");
+  EXPECT_EQ(vms.vms(0).zone(), "a");
+  EXPECT_EQ(vms.vms(0).epoch(), 1u);
+  const auto zones = ask(client().list_zones({}, 5s)).value();
+  ASSERT_EQ(zones.zones_size(), 2);
+  EXPECT_EQ(zones.zones(0).vms(), 2u);
+  EXPECT_EQ(zones.zones(0).health(), 1);
+}
+
+TEST_F(Api, CallsAVmOfASilentHostUnknownNotGone) {
+  host1->disconnect();
+  until([&] { return !core().inventory.node("host1")->up; });
+  const auto vms = ask(client().list_vms({}, 5s)).value();
+  ASSERT_EQ(vms.vms_size(), 2);
+  EXPECT_EQ(vms.vms(0).vm().state(), v1::VM_STATE_UNKNOWN);
+  EXPECT_EQ(vms.vms(0).host(), "host1");
+}
+
+TEST_F(Api, LetsViewersLookAndNotTouch) {
+  auto viewer = client(v1::ROLE_VIEWER, "guest");
+  EXPECT_TRUE(ask(viewer.list_vms({}, 5s)));
+  v1::SetZoneRequest request;
+  request.set_zone("a");
+  const auto denied = ask(viewer.set_zone(std::move(request), 5s));
+  ASSERT_FALSE(denied);
+  EXPECT_EQ(denied.error().code, Errc::kDenied);
+}
+
+TEST_F(Api, SaysWhichOfSeveralVmsOfOneName) {
+  host2->add_vm("vm9", "10.1.0.9");
+  host2->vm("uuid-vm9")->set_name("vm1");
+  until([&] { return core().inventory.vm("uuid-vm9") != nullptr; });
+  v1::ListVmsRequest request;
+  request.set_vm("vm1");
+  const auto found = ask(client().list_vms(request, 5s));
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.error().text(), HasSubstr("2 VMs are named 'vm1': uuid-vm1 on host1, uuid-vm9 on host2"));
+  request.set_vm("uuid-vm9");
+  EXPECT_TRUE(ask(client().list_vms(request, 5s)));
+}
+
+TEST_F(Api, SetsAZonesHealthAndWritesDownWho) {
+  v1::SetZoneRequest request;
+  request.set_zone("b");
+  request.set_health(0.95);
+  request.set_reason("a door was left open");
+  const auto zone = ask(client().set_zone(request, 5s));
+  ASSERT_TRUE(zone);
+  EXPECT_EQ(zone->health(), 0.95);
+  EXPECT_EQ(zone->set_by(), "ops");
+  const auto events = core().events.events(1000, "", 0).value();
+  const auto audit = std::ranges::find_if(events, [](const auto& event) { return event.kind() == v1::EVENT_KIND_AUDIT; });
+  ASSERT_NE(audit, events.end());
+  EXPECT_EQ(audit->actor(), "ops");
+  EXPECT_THAT(audit->text(), HasSubstr("a door was left open"));
+
+  request.set_health(1.5);
+  EXPECT_EQ(ask(client().set_zone(request, 5s)).error().code, Errc::kInvalid);
+  request.set_zone("z");
+  EXPECT_EQ(ask(client().set_zone(request, 5s)).error().text(), "no zone 'z' (see umbractl zones)");
+}
+
+TEST_F(Api, KeepsAndForgetsMaintenance) {
+  v1::AddMaintenanceRequest request;
+  auto& window = *request.mutable_window();
+  window.set_host_or_zone("b");
+  window.set_begins_unix_ms(clock.unix_ms() + 24 * 3'600'000);
+  window.set_ends_unix_ms(clock.unix_ms() + 25 * 3'600'000);
+  const auto added = ask(client().add_maintenance(request, 5s)).value();
+  EXPECT_EQ(ask(client().list_maintenance({}, 5s)).value().windows_size(), 1);
+  v1::RemoveMaintenanceRequest removal;
+  removal.set_id(added.id());
+  EXPECT_TRUE(ask(client().remove_maintenance(removal, 5s)));
+  EXPECT_EQ(ask(client().remove_maintenance(removal, 5s)).error().code, Errc::kNotFound);
+  window.set_ends_unix_ms(window.begins_unix_ms());
+  EXPECT_EQ(ask(client().add_maintenance(request, 5s)).error().code, Errc::kInvalid);
+  window.set_host_or_zone("nowhere");
+  EXPECT_EQ(ask(client().add_maintenance(request, 5s)).error().code, Errc::kNotFound);
+}
+
+TEST_F(Api, RefusesBadTelemetryWholeAndNamesTheSample) {
+  const auto now = clock.unix_ms();
+  const auto refused = [&](const v1::TelemetrySample& bad) {
+    v1::ImportTelemetryRequest request;
+    *request.add_samples() = sample("vm1", "cpu", now - 1000, 0.5);
+    *request.add_samples() = bad;
+    const auto answer = ask(client().import_telemetry(std::move(request), 5s));
+    EXPECT_FALSE(answer);
+    return answer ? std::string() : answer.error().text();
+  };
+  EXPECT_THAT(refused(sample("vmx", "cpu", now, 1)), HasSubstr("sample 2, nothing of the batch was stored: no VM 'vmx'"));
+  EXPECT_THAT(refused(sample("vm1", "cpus", now, 1)), HasSubstr("no metric 'cpus' (known are cpu, memory"));
+  EXPECT_THAT(refused(sample("vm1", "cpu", now + 3'600'000, 1)), HasSubstr("is not in the past"));
+  EXPECT_THAT(refused(sample("vm1", "cpu", now, std::nan(""))), HasSubstr("is not a number"));
+  EXPECT_THAT(refused(sample("vm1", "cpu", now, -1)), HasSubstr("value -1"));
+  v1::ImportTelemetryRequest large;
+  for (int i = 0; i < 5001; ++i) *large.add_samples() = sample("vm1", "cpu", now - i, 1);
+  EXPECT_THAT(ask(client().import_telemetry(std::move(large), 30s)).error().text(), HasSubstr("at most 5000"));
+  EXPECT_TRUE(core().store.telemetry.history("uuid-vm1", "cpu", 0, now + 1, 1s).value().empty());
+}
+
+TEST_F(Api, TellsEventsAsTheyCome) {
+  auto fleet_client = client();
+  std::vector<std::string> texts;
+  bool ended = false;
+  v1::WatchEventsRequest request;
+  request.set_follow(true);
+  request.set_vm("vm1");
+  const auto watch = [&]() -> asio::awaitable<void> {
+    auto stream = co_await fleet_client.watch_events(request, rpc::kNoDeadline);
+    while (stream && texts.size() < 2) {
+      auto next = co_await stream->next();
+      if (!next || !*next) break;
+      texts.push_back((*next)->text());
+    }
+    ended = true;
+  };
+  asio::co_spawn(io, watch(), asio::detached);
+  until([&] { return texts.size() == 1; });
+  EXPECT_THAT(texts[0], HasSubstr("found on host1"));
+  host1->vm("uuid-vm2")->set_state(v1::VM_STATE_SHUT_OFF);  // another VM's
+  host1->vm("uuid-vm1")->set_state(v1::VM_STATE_PAUSED);
+  until([&] { return ended; });
+  EXPECT_EQ(texts.at(1), "is paused");
+}
+
+TEST_F(Api, PinsOnlyWhatCanBeKept) {
+  const auto refused = [&](const std::string& to, v1::Tier tier) {
+    v1::PinShadowRequest request;
+    request.set_vm("vm1");
+    request.set_to(to);
+    request.set_tier(tier);
+    std::optional<Error> error;
+    all(client().keep_shadow(std::move(request), 5s), &error);
+    EXPECT_TRUE(error);
+    return error ? error->text() : std::string();
+  };
+  EXPECT_THAT(refused("hostx", v1::TIER_WARM), HasSubstr("no host 'hostx'"));
+  EXPECT_THAT(refused("edge1", v1::TIER_WARM), HasSubstr("no host 'edge1'"));
+  EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("host1 cannot take vm1: it is there"));
+  EXPECT_THAT(refused("host2", v1::TIER_PROFILE), HasSubstr("that tier cannot be kept"));
+  host2->proven = false;
+  until([&] { return !core().inventory.node("host2")->proof.proven(); });
+  EXPECT_THAT(refused("host2", v1::TIER_WARM), HasSubstr("the hold is not proven there"));
+}
+
+TEST_F(Api, DropsAShadowForGood) {
+  v1::UnpinShadowRequest drop;
+  drop.set_vm("vm1");
+  EXPECT_EQ(ask(client().drop_shadow(drop, 5s)).error().text(), "vm1 has no shadow (see umbractl shadows)");
+  v1::PinShadowRequest pin;
+  pin.set_vm("vm1");
+  pin.set_wait(true);
+  all(client().keep_shadow(std::move(pin), 10s));
+  ASSERT_TRUE(ask(client().drop_shadow(drop, 5s)));
+  until([&] { return !vm("vm1")->shadow; });
+  EXPECT_EQ(core().pilot.pin("uuid-vm1"), nullptr);
+}
+
+TEST_F(Api, DiagnosesAllHostsAndItself) {
+  host4->disconnect();
+  host3->proven = false;
+  until([&] { return !core().inventory.node("host4")->up; });
+  const auto doctor = ask(client().doctor({}, 10s)).value();
+  const auto find = [&](const std::string& node, const std::string& name) -> const v1::Check* {
+    for (const auto& check : doctor.checks())
+      if (check.node() == node && check.name() == name) return &check;
+    return nullptr;
+  };
+  ASSERT_NE(find("host4", "connection"), nullptr);
+  EXPECT_FALSE(find("host4", "connection")->ok());
+  EXPECT_THAT(find("host4", "connection")->remedy(), HasSubstr("umbra-agentd"));
+  EXPECT_TRUE(find("host1", "hold")->ok());
+  EXPECT_FALSE(find("host3", "hold")->ok());
+  EXPECT_TRUE(find("controller", "zones")->ok());
+}
+
+TEST_F(Api, RefusesANodeThatIsNotWhatItsCertificateSays) {
+  v1::Node liar;
+  liar.set_name("host1");
+  liar.set_role(v1::ROLE_AGENT);
+  liar.set_zone("a");
+  liar.set_underlay_address("192.0.2.66");
+  const auto tls = fleet.node(v1::ROLE_AGENT, "host66");
+  std::optional<Error> error;
+  run([&]() -> asio::awaitable<void> {
+    rpc::Services nothing;
+    rpc::Expect expect{"", v1::ROLE_CONTROLLER};
+    auto session = co_await rpc::connect(io.get_executor(), settings.listen, tls, expect, nothing, 5s);
+    v1::RegistryClient registry(*session);
+    v1::RegisterRequest request;
+    *request.mutable_node() = liar;
+    const auto reply = co_await registry.register_(request, 5s);
+    if (!reply) error = reply.error();
+  });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, Errc::kDenied);
+  EXPECT_THAT(error->text(), HasSubstr("host66"));
+  EXPECT_EQ(core().inventory.node("host1")->node.underlay_address(), "192.0.2.1");
+}
+
+}  // namespace
+}  // namespace umbra::controller

@@ -1,0 +1,93 @@
+#include "controller/settings.hpp"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "controller/brain/zone_feed.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::string_view kTls = "[tls]\nca = 'ca.crt'\ncertificate = 'c.crt'\nkey = 'c.key'\n";
+
+Result<Settings> read(const std::string& text) {
+  UMBRA_TRY(auto config, Config::parse(text + std::string(kTls), "controllerd.toml"));
+  return Settings::from(std::move(config));
+}
+
+TEST(Settings, HaveDefaultsThatWork) {
+  const auto settings = read("");
+  ASSERT_TRUE(settings) << settings.error().text();
+  EXPECT_EQ(settings->heartbeat.interval, 1000ms);
+  EXPECT_EQ(settings->brain.cutover, 0.8);
+  EXPECT_EQ(settings->listen, "[::]:7443");
+  EXPECT_TRUE(settings->zone_feed.empty());
+}
+
+TEST(Settings, ReadWhatIsWritten) {
+  const auto settings = read(
+      "[brain]\ntick = '1s'\nwindow = '2min'\nforecast_step = '10s'\nhistory = '1h'\nautomatic = false\nmemory_reserve = '1GiB'\n"
+      "[heartbeat]\ninterval = '500ms'\nmissed = 3\n[zones]\nfeed = '/run/zones.json'\n");
+  ASSERT_TRUE(settings) << settings.error().text();
+  EXPECT_EQ(settings->brain.forecast_step, 10s);
+  EXPECT_FALSE(settings->brain.automatic);
+  EXPECT_EQ(settings->brain.memory_reserve, gibibytes(1));
+  EXPECT_EQ(settings->heartbeat.silence(), 1500ms);
+  EXPECT_EQ(settings->zone_feed, "/run/zones.json");
+}
+
+TEST(Settings, ShortenTheHistoryWithTheStep) {
+  EXPECT_LE(read("[brain]\nforecast_step = '1s'\n")->brain.history, 10'000s);
+  EXPECT_THAT(read("[brain]\nforecast_step = '1s'\nhistory = '14d'\n").error().text(), HasSubstr("brain.history"));
+}
+
+TEST(Settings, RefuseNonsense) {
+  EXPECT_THAT(read("[brain]\nwarm = 0.9\nhot = 0.5\n").error().text(), HasSubstr("the thresholds do not rise"));
+  EXPECT_THAT(read("[brain]\nwarm = 3\n").error().text(), HasSubstr("brain.warm"));
+  EXPECT_THAT(read("[brain]\nconfirm_k = 4\nconfirm_n = 3\n").error().text(), HasSubstr("more than confirm_n"));
+  EXPECT_THAT(read("[brain]\ntick = '0s'\n").error().text(), HasSubstr("brain.tick"));
+  EXPECT_THAT(read("[brain]\nmemory_reserve = 'much'\n").error().text(), HasSubstr("brain.memory_reserve"));
+  EXPECT_THAT(read("[brian]\ntick = '1s'\n").error().text(), HasSubstr("unknown key brian.tick"));
+}
+
+TEST(ZoneFeed, ReadsHealthAndReason) {
+  const auto words = parse_zone_feed(R"({"zones": {"a": {"health": 0.2, "reason": "smoke"}, "b": {"health": 1}}})");
+  ASSERT_TRUE(words) << words.error().text();
+  ASSERT_EQ(words->size(), 2u);
+  EXPECT_EQ((*words)[0].health, 0.2);
+  EXPECT_EQ((*words)[0].reason, "smoke");
+  EXPECT_EQ((*words)[1].health, 1);
+}
+
+TEST(ZoneFeed, SaysWhatIsWrong) {
+  for (const auto& [text, why] : {std::pair{"", "is not JSON"}, std::pair{"[]", "has no object \"zones\""},
+                                  std::pair{R"({"zones": {"a": 0.5}})", "no health for zone a"},
+                                  std::pair{R"({"zones": {"a": {"health": 2}}})", "not within 0 and 1"},
+                                  std::pair{R"({"zones": {"a": {"health": "0.5"}}})", "no health for zone a"}}) {
+    const auto words = parse_zone_feed(text);
+    ASSERT_FALSE(words) << text;
+    EXPECT_THAT(words.error().text(), HasSubstr(why));
+  }
+}
+
+TEST(ZoneFeed, SpeaksOnlyWhenTheFileHasChanged) {
+  const auto file = std::filesystem::temp_directory_path() / fmt::format("umbra-feed-{}.json", ::getpid());
+  ZoneFeed feed(file);
+  EXPECT_FALSE(feed.poll()) << "no file says nothing";
+  std::ofstream(file) << R"({"zones": {"a": {"health": 0.5}}})";
+  EXPECT_TRUE(feed.poll());
+  EXPECT_FALSE(feed.poll());
+  std::ofstream(file) << "broken";
+  const auto broken = feed.poll();
+  std::filesystem::remove(file);
+  ASSERT_TRUE(broken);
+  EXPECT_FALSE(*broken);
+  EXPECT_FALSE(feed.poll());
+}
+
+}  // namespace
+}  // namespace umbra::controller
