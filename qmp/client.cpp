@@ -63,7 +63,9 @@ json::object capability(std::string_view name, bool state) {
   return {{"capability", json::string_view(name.data(), name.size())}, {"state", state}};
 }
 
-json::object uri_argument(const std::string& uri) { return {{"uri", uri}}; }
+json::object uri_argument(const std::string& uri) {
+  return {{"uri", uri}};
+}
 
 }  // namespace
 

@@ -55,10 +55,14 @@ auto corrupt(fmt::format_string<Args...> format, Args&&... args) {
                "the peer is not a QEMU monitor, or one of an unknown kind; check the emulator's version"});
 }
 
-std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
+std::string_view view(const json::string& text) {
+  return {text.data(), text.size()};
+}
 
 /// As much of a bad message as belongs into an error.
-std::string_view head(std::string_view text) { return text.substr(0, 120); }
+std::string_view head(std::string_view text) {
+  return text.substr(0, 120);
+}
 
 Result<json::object> parse_object(std::string_view text) {
   json::error_code error;
@@ -128,12 +132,18 @@ std::optional<std::uint64_t> to_count(const json::value* value) {
   return std::nullopt;
 }
 
-RunState parse_run_state(std::string_view text) { return value_of(kRunStates, text, RunState::kOther); }
+RunState parse_run_state(std::string_view text) {
+  return value_of(kRunStates, text, RunState::kOther);
+}
 MigrationStatus parse_migration_status(std::string_view text) {
   return value_of(kMigrationStatuses, text, MigrationStatus::kOther);
 }
-std::string_view to_string(RunState state) { return name_of(kRunStates, state); }
-std::string_view to_string(MigrationStatus status) { return name_of(kMigrationStatuses, status); }
+std::string_view to_string(RunState state) {
+  return name_of(kRunStates, state);
+}
+std::string_view to_string(MigrationStatus status) {
+  return name_of(kMigrationStatuses, status);
+}
 
 Error to_error(std::string_view qemu_class, std::string_view description) {
   // QAPI error.json, QapiErrorClass. GenericError is all that has no class of its own: most often a wrong moment.

@@ -27,10 +27,15 @@ struct FileActions {
 
 std::vector<std::string> command_line(const std::string& emulator, const std::vector<std::string>& extra) {
   // Emulation first: a proof must not depend on /dev/kvm; KVM for builds of QEMU that have nothing else.
-  std::vector<std::string> words{emulator, "-accel", "tcg", "-accel", "kvm", "-machine", "q35", "-m", "32",
-                                 "-no-user-config", "-nodefaults", "-display", "none", "-S",
-                                 "-chardev", "socket,id=monitor,fd=" + std::to_string(kMonitorFd),
-                                 "-mon", "chardev=monitor,mode=control"};
+  std::vector<std::string> words{emulator,      "-accel",
+                                 "tcg",         "-accel",
+                                 "kvm",         "-machine",
+                                 "q35",         "-m",
+                                 "32",          "-no-user-config",
+                                 "-nodefaults", "-display",
+                                 "none",        "-S",
+                                 "-chardev",    "socket,id=monitor,fd=" + std::to_string(kMonitorFd),
+                                 "-mon",        "chardev=monitor,mode=control"};
   words.insert(words.end(), extra.begin(), extra.end());
   return words;
 }
@@ -86,7 +91,9 @@ Throwaway::~Throwaway() {
   if (monitor_ >= 0) ::close(monitor_);
 }
 
-int Throwaway::take_monitor() { return std::exchange(monitor_, -1); }
+int Throwaway::take_monitor() {
+  return std::exchange(monitor_, -1);
+}
 
 void Throwaway::kill() {
   if (pid_ <= 0) return;

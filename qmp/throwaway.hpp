@@ -30,8 +30,8 @@ class TemporaryDirectory {
 /// One emulator process with a QMP monitor. Killed and reaped by pid in the destructor, which takes a few milliseconds.
 class Throwaway {
  public:
-  /// Starts `emulator` with a tiny paused machine (firmware only, no devices, 32 MiB), `extra` arguments, and a monitor.
-  /// What it prints goes to `directory`/`name`.log.
+  /// Starts `emulator` with a tiny paused machine (firmware only, no devices, 32 MiB), `extra` arguments, and a
+  /// monitor. What it prints goes to `directory`/`name`.log.
   /// @error kNotFound no such emulator; kInternal
   static Result<std::unique_ptr<Throwaway>> start(const std::string& emulator, const std::filesystem::path& directory,
                                                   const std::string& name, const std::vector<std::string>& extra);

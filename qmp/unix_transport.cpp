@@ -93,7 +93,8 @@ class UnixTransport::Session : public std::enable_shared_from_this<Session> {
   }
 
   static Error lost(boost::system::error_code error) {
-    if (error == asio::error::not_found) return {Errc::kCorrupt, "QMP: a line of more than 16 MiB", "check the emulator"};
+    if (error == asio::error::not_found)
+      return {Errc::kCorrupt, "QMP: a line of more than 16 MiB", "check the emulator"};
     return {Errc::kUnavailable, fmt::format("QEMU's monitor is gone: {}", error.message()), "see QEMU's log"};
   }
 
@@ -145,13 +146,17 @@ Task<std::shared_ptr<UnixTransport>> UnixTransport::negotiate(std::shared_ptr<Se
   co_return transport;
 }
 
-UnixTransport::~UnixTransport() { session_->close({Errc::kCancelled, "the monitor was closed by us", {}}); }
+UnixTransport::~UnixTransport() {
+  session_->close({Errc::kCancelled, "the monitor was closed by us", {}});
+}
 
 Task<json::value> UnixTransport::execute(std::string command, json::object arguments, Deadline deadline) {
   const auto session = session_;
   co_return co_await session->execute(std::move(command), std::move(arguments), deadline);
 }
 
-void UnixTransport::on_event(EventHandler handler) { session_->handler = std::move(handler); }
+void UnixTransport::on_event(EventHandler handler) {
+  session_->handler = std::move(handler);
+}
 
 }  // namespace umbra::qmp

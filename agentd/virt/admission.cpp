@@ -8,7 +8,9 @@
 namespace umbra::virt {
 namespace {
 
-std::string_view text(const pugi::xml_attribute& attribute) { return attribute.value(); }
+std::string_view text(const pugi::xml_attribute& attribute) {
+  return attribute.value();
+}
 
 /// Devices that are parts of this very host, or keep state in its files: their state cannot follow.
 std::string host_device(const pugi::xml_node& devices) {
@@ -33,8 +35,9 @@ std::string host_interface(const pugi::xml_node& devices) {
     if (type == "hostdev")
       return fmt::format("its interface {} is a device of this host (hostdev); use a tap (type='ethernet')", mac);
     if (type == "vhostuser" || type == "vdpa")
-      return fmt::format("its interface {} is served by a process or device of this host ({}); use a tap (type='ethernet')",
-                         mac, type);
+      return fmt::format(
+          "its interface {} is served by a process or device of this host ({}); use a tap (type='ethernet')", mac,
+          type);
   }
   return {};
 }
@@ -55,7 +58,8 @@ std::string local_disk(const pugi::xml_node& devices, bool shared) {
       return fmt::format("its disk {} is a device of this host ({}); use shared storage", target, type);
     if (!disk.child("source") || disk.child("readonly")) continue;  // an empty drive, or the same content everywhere
     if (disk.child("transient"))
-      return fmt::format("its disk {} keeps its changes in a file of this host (transient); make it a plain disk", target);
+      return fmt::format("its disk {} keeps its changes in a file of this host (transient); make it a plain disk",
+                         target);
     const bool unix_socket = text(disk.child("source").child("host").attribute("transport")) == "unix";
     if (type == "network" && !unix_socket) continue;
     if (shared || disk.child("shareable")) continue;
@@ -84,8 +88,7 @@ std::string bad_address(const UmbraMetadata& metadata) {
   for (const auto& address : metadata.addresses) {
     boost::system::error_code error;
     boost::asio::ip::make_address(address, error);
-    if (error)
-      return fmt::format("'{}' in its metadata is no IP address; correct it (virsh metadata)", address);
+    if (error) return fmt::format("'{}' in its metadata is no IP address; correct it (virsh metadata)", address);
   }
   return {};
 }
@@ -107,7 +110,8 @@ std::vector<std::string> warnings(const pugi::xml_node& domain) {
   std::vector<std::string> found;
   const auto mode = text(domain.child("cpu").attribute("mode"));
   if (mode == "host-passthrough" || mode == "maximum")
-    found.push_back(fmt::format("its CPU is {}: the standby host must have the same CPU; use host-model or a named model", mode));
+    found.push_back(
+        fmt::format("its CPU is {}: the standby host must have the same CPU; use host-model or a named model", mode));
   return found;
 }
 

@@ -72,9 +72,10 @@ Result<Bytes> memory_of(const pugi::xml_node& domain) {
   const auto count = memory.text().as_ullong();
   // formatdomain.html: "b", "bytes", "KB" (1000), "k"/"KiB" (1024), … libvirt itself writes KiB.
   static const std::map<std::string, std::uint64_t, std::less<>> kUnits{
-      {"b", 1},       {"bytes", 1},         {"KB", 1000},          {"k", 1024},         {"KiB", 1024},
-      {"MB", 1000000}, {"M", 1ULL << 20},   {"MiB", 1ULL << 20},   {"GB", 1000000000},  {"G", 1ULL << 30},
-      {"GiB", 1ULL << 30}, {"TB", 1000000000000}, {"T", 1ULL << 40}, {"TiB", 1ULL << 40}};
+      {"b", 1},           {"bytes", 1},       {"KB", 1000},        {"k", 1024},
+      {"KiB", 1024},      {"MB", 1000000},    {"M", 1ULL << 20},   {"MiB", 1ULL << 20},
+      {"GB", 1000000000}, {"G", 1ULL << 30},  {"GiB", 1ULL << 30}, {"TB", 1000000000000},
+      {"T", 1ULL << 40},  {"TiB", 1ULL << 40}};
   const auto found = kUnits.find(unit);
   if (count == 0 || found == kUnits.end() || count > (~0ULL) / found->second)
     return fail({Errc::kInvalid, fmt::format("domain XML: '{} {}' is no size of memory", memory.text().get(), unit),
@@ -99,8 +100,10 @@ pugi::xml_node our_incoming(const pugi::xml_node& commandline) {
 void set_description(pugi::xml_node domain, std::string_view line) {
   auto description = domain.child("description");
   const auto text = annotated(description.text().get(), line);
-  if (text.empty()) domain.remove_child(description);
-  else description.text().set(text.c_str());
+  if (text.empty())
+    domain.remove_child(description);
+  else
+    description.text().set(text.c_str());
 }
 
 void add_argument(pugi::xml_node commandline, const std::string& prefix, const char* value) {
@@ -117,8 +120,10 @@ std::string annotated(std::string_view description, std::string_view line) {
     description.remove_prefix(end == description.npos ? description.size() : end + 1);
     if (!next.starts_with(kOurLine)) text.append(next).append("\n");
   }
-  if (!line.empty()) text.append(line.starts_with(kOurLine) ? "" : kOurLine).append(line);
-  else if (!text.empty()) text.pop_back();
+  if (!line.empty())
+    text.append(line.starts_with(kOurLine) ? "" : kOurLine).append(line);
+  else if (!text.empty())
+    text.pop_back();
   return text;
 }
 

@@ -1,4 +1,5 @@
-/// libvirt's domain XML (https://libvirt.org/formatdomain.html): what Umbra reads from it and changes in it. Pure functions.
+/// libvirt's domain XML (https://libvirt.org/formatdomain.html): what Umbra reads from it and changes in it. Pure
+/// functions.
 #pragma once
 
 #include <string>
@@ -18,14 +19,15 @@ namespace umbra::virt {
 inline constexpr std::string_view kMetadataNamespace = "https://umbra.invalid/vm/1";
 
 /// Why a domain whose QEMU still waits for its memory cannot have a shadow.
-inline constexpr std::string_view kIsShadow = "it is itself a shadow, waiting for its primary's memory; shadow the primary";
+inline constexpr std::string_view kIsShadow =
+    "it is itself a shadow, waiting for its primary's memory; shadow the primary";
 
 /// Reads a domain. `state` and `persistent` are not in XML and keep their defaults; `incoming` says only that the XML
 /// carries `-incoming defer`. @error kInvalid broken XML, with line and column, or no domain
 Result<Domain> parse_domain(std::string_view xml);
 
-/// The XML that starts this domain's shadow on another host: with `-incoming defer`, without what belongs to the running
-/// instance (its id, generated security labels, lines of ours in the description). @error kInvalid
+/// The XML that starts this domain's shadow on another host: with `-incoming defer`, without what belongs to the
+/// running instance (its id, generated security labels, lines of ours in the description). @error kInvalid
 Result<std::string> shadow_xml(std::string_view xml);
 
 /// The XML fit to be made persistent: without our `-incoming` and our lines. @error kInvalid

@@ -17,11 +17,16 @@ namespace {
 /// A socket that libvirt watches. What other threads may touch is guarded; the rest belongs to the executor.
 class Handle : public std::enable_shared_from_this<Handle> {
  public:
-  Handle(const asio::any_io_executor& executor, int id, int fd, int events, virEventHandleCallback callback, void* opaque,
-         virFreeCallback free_opaque)
-      // A duplicate, since libvirt closes its own whenever it likes.
-      : socket_(executor, ::fcntl(fd, F_DUPFD_CLOEXEC, 0)),
-        id_(id), fd_(fd), events_(events), callback_(callback), opaque_(opaque), free_opaque_(free_opaque) {}
+  /// @param duplicate of `fd`, and ours, since libvirt closes its own whenever it likes
+  Handle(const asio::any_io_executor& executor, int id, int fd, int duplicate, int events,
+         virEventHandleCallback callback, void* opaque, virFreeCallback free_opaque)
+      : socket_(executor, duplicate),
+        id_(id),
+        fd_(fd),
+        events_(events),
+        callback_(callback),
+        opaque_(opaque),
+        free_opaque_(free_opaque) {}
 
   void update(int events) {
     {
@@ -102,11 +107,18 @@ class Timer : public std::enable_shared_from_this<Timer> {
  public:
   Timer(const asio::any_io_executor& executor, int id, int interval, virEventTimeoutCallback callback, void* opaque,
         virFreeCallback free_opaque)
-      : timer_(executor), id_(id), interval_(interval), callback_(callback), opaque_(opaque), free_opaque_(free_opaque) {}
+      : timer_(executor),
+        id_(id),
+        interval_(interval),
+        callback_(callback),
+        opaque_(opaque),
+        free_opaque_(free_opaque) {}
 
   void update(int interval) {
     {
       const std::lock_guard lock(mutex_);
+      // One that is due at once stays due: under a flood of events libvirt says so for each of them.
+      if (interval == 0 && interval_ == 0) return;
       interval_ = interval;
       ++version_;
     }
@@ -194,9 +206,12 @@ std::shared_ptr<T> find(std::map<int, std::shared_ptr<T>>& map, int id, bool tak
 }
 
 int add_handle(int fd, int events, virEventHandleCallback callback, void* opaque, virFreeCallback free_opaque) {
+  const int duplicate = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0) return -1;
   const std::lock_guard lock(loop().mutex);
   const int id = loop().next_id++;
-  const auto handle = std::make_shared<Handle>(loop().executor, id, fd, events, callback, opaque, free_opaque);
+  const auto handle =
+      std::make_shared<Handle>(loop().executor, id, fd, duplicate, events, callback, opaque, free_opaque);
   loop().handles.emplace(id, handle);
   handle->watch_soon();
   return id;

@@ -7,9 +7,9 @@
 
 namespace umbra::virt {
 
-/// Watches libvirt's sockets and timers on `executor`, whose strand all of libvirt's callbacks then run on. Must be called
-/// before the first connection is opened; the executor's context must outlive every connection.
-/// libvirt may add and change handles from any thread. @error kInternal it is installed already, on another executor
+/// Watches libvirt's sockets and timers on `executor`, whose strand all of libvirt's callbacks then run on. Must be
+/// called before the first connection is opened; the executor's context must outlive every connection. libvirt may add
+/// and change handles from any thread. @error kInternal it is installed already, on another executor
 Result<void> install_event_loop(asio::any_io_executor executor);
 
 }  // namespace umbra::virt

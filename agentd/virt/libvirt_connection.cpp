@@ -20,8 +20,8 @@ constexpr std::chrono::milliseconds kFirstBackoff = 100ms, kLongestBackoff = 5s;
 // second attempt would only hang beside it.
 constexpr Deadline kOpen = 24h;
 
-// libvirtd filters by this before it queues. MIGRATION_PASS must stay out: a migration with little to send makes thousands a
-// second, and libvirtd walks its queue to a client for each, until it answers nobody.
+// libvirtd filters by this before it queues. MIGRATION_PASS must stay out: a migration with little to send makes
+// thousands a second, and libvirtd walks its queue to a client for each, until it answers nobody.
 constexpr const char* kEvents = "^(MIGRATION|STOP|RESUME|SHUTDOWN|RESET|POWERDOWN|BLOCK_IO_ERROR)$";
 
 /// Whom a callback is for; libvirt owns it.
@@ -52,7 +52,9 @@ LibvirtConnection::LibvirtConnection(asio::any_io_executor executor, std::shared
       handlers_(std::move(handlers)),
       wake_(executor_) {}
 
-void LibvirtConnection::start() { asio::co_spawn(executor_, keep_up(shared_from_this()), asio::detached); }
+void LibvirtConnection::start() {
+  asio::co_spawn(executor_, keep_up(shared_from_this()), asio::detached);
+}
 
 void LibvirtConnection::stop() {
   stopped_ = true;
@@ -110,8 +112,9 @@ Result<void> LibvirtConnection::subscribe(const ConnectionPtr& connection, const
     return fail(last_error("watching libvirt's connection"));
   // Refused only by drivers without a daemon, which cannot go away.
   virConnectSetKeepAlive(c, kKeepaliveSeconds, kKeepaliveMisses);
-  if (virConnectDomainEventRegisterAny(c, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle),
-                                       Address::make(weak, number), Address::free) < 0)
+  if (virConnectDomainEventRegisterAny(c, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                       VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), Address::make(weak, number),
+                                       Address::free) < 0)
     return fail(last_error("registering for libvirt's events"));
   // For all domains and events at once: no registration stands between a shadow's start and its first event.
   if (virConnectDomainQemuMonitorEventRegister(c, nullptr, kEvents, on_qemu, Address::make(weak, number), Address::free,
@@ -143,8 +146,8 @@ void LibvirtConnection::on_lifecycle(virConnectPtr, virDomainPtr domain, int eve
   self->handlers_.lifecycle({uuid_of(domain), virDomainGetName(domain), change, std::string(word)});
 }
 
-void LibvirtConnection::on_qemu(virConnectPtr, virDomainPtr domain, const char* event, long long seconds, unsigned micros,
-                                const char* details, void* opaque) {
+void LibvirtConnection::on_qemu(virConnectPtr, virDomainPtr domain, const char* event, long long seconds,
+                                unsigned micros, const char* details, void* opaque) {
   const auto self = Address::of(opaque).connection.lock();
   if (!self || Address::of(opaque).number != self->number_ || !self->handlers_.qemu) return;
   const auto at = std::chrono::seconds(seconds) + std::chrono::microseconds(micros);

@@ -11,8 +11,8 @@
 
 namespace umbra::virt {
 
-/// Opens the connection, registers for events, and does both again, with backoff, whenever it breaks: when libvirtd ends,
-/// or leaves three keepalive messages (15 s) unanswered. Executor's strand only.
+/// Opens the connection, registers for events, and does both again, with backoff, whenever it breaks: when libvirtd
+/// ends, or leaves three keepalive messages (15 s) unanswered. Executor's strand only.
 class LibvirtConnection : public std::enable_shared_from_this<LibvirtConnection> {
  public:
   struct Handlers {
@@ -22,7 +22,8 @@ class LibvirtConnection : public std::enable_shared_from_this<LibvirtConnection>
     std::function<void(const std::string& uuid, const char* name, std::chrono::microseconds at, const char* data)> qemu;
   };
 
-  LibvirtConnection(asio::any_io_executor executor, std::shared_ptr<WorkerPool> pool, std::string uri, Handlers handlers);
+  LibvirtConnection(asio::any_io_executor executor, std::shared_ptr<WorkerPool> pool, std::string uri,
+                    Handlers handlers);
 
   void start();
   /// Closes it and tells nothing more. Handlers are not called after this.
@@ -39,8 +40,8 @@ class LibvirtConnection : public std::enable_shared_from_this<LibvirtConnection>
   static Result<void> subscribe(const ConnectionPtr& connection, const Weak& weak, std::uint64_t number);
   static void on_closed(virConnectPtr connection, int reason, void* opaque);
   static void on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void* opaque);
-  static void on_qemu(virConnectPtr connection, virDomainPtr domain, const char* event, long long seconds, unsigned micros,
-                      const char* details, void* opaque);
+  static void on_qemu(virConnectPtr connection, virDomainPtr domain, const char* event, long long seconds,
+                      unsigned micros, const char* details, void* opaque);
   void closed(std::uint64_t number, int reason);
   void drop();
 

@@ -21,13 +21,18 @@ struct CFree {
 using CText = std::unique_ptr<char, CFree>;
 
 inline ConnectionPtr own(virConnectPtr connection) {
-  return {connection, [](virConnectPtr c) { if (c != nullptr) virConnectClose(c); }};
+  return {connection, [](virConnectPtr c) {
+            if (c != nullptr) virConnectClose(c);
+          }};
 }
 inline DomainPtr own(virDomainPtr domain) {
-  return {domain, [](virDomainPtr d) { if (d != nullptr) virDomainFree(d); }};
+  return {domain, [](virDomainPtr d) {
+            if (d != nullptr) virDomainFree(d);
+          }};
 }
 
-/// A connection whose libvirtd leaves three messages, five seconds apart, unanswered is given up, and every call on it fails.
+/// A connection whose libvirtd leaves three messages, five seconds apart, unanswered is given up, and every call on it
+/// fails.
 inline constexpr int kKeepaliveSeconds = 5;
 inline constexpr unsigned kKeepaliveMisses = 3;
 

@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Deadline kShadowQuestion = 1s;       // is it still waiting? asked of each QEMU that was started with -incoming
+constexpr Deadline kShadowQuestion = 1s;  // is it still waiting? asked of each QEMU that was started with -incoming
 constexpr Deadline kDescription = 500ms;  // of one domain of many: one that is busy or hangs must not hold up the list
 
 Result<std::string> xml_of(virDomainPtr domain, unsigned flags) {
@@ -58,8 +58,10 @@ Result<std::vector<Domain>> list_domains(virConnectPtr connection) {
   std::vector<Domain> domains;
   for (const auto& handle : handles) {
     auto domain = summarise(handle.get());
-    if (domain) domains.push_back(std::move(*domain));
-    else if (domain.error().code != Errc::kNotFound) return fail(std::move(domain).error());  // else it has just gone
+    if (domain)
+      domains.push_back(std::move(*domain));
+    else if (domain.error().code != Errc::kNotFound)
+      return fail(std::move(domain).error());  // else it has just gone
   }
   return domains;
 }
@@ -73,8 +75,8 @@ Result<void> set_annotation(virDomainPtr domain, const std::string& line) {
   const CText old(virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_DESCRIPTION, nullptr, VIR_DOMAIN_AFFECT_LIVE));
   if (!old && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_METADATA) return fail(last_error("reading the description"));
   const auto text = annotated(old ? old.get() : "", line);
-  return check(virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_DESCRIPTION, text.empty() ? nullptr : text.c_str(), nullptr,
-                                    nullptr, VIR_DOMAIN_AFFECT_LIVE),
+  return check(virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_DESCRIPTION, text.empty() ? nullptr : text.c_str(),
+                                    nullptr, nullptr, VIR_DOMAIN_AFFECT_LIVE),
                "writing the description");
 }
 
@@ -110,8 +112,8 @@ Result<std::shared_ptr<LibvirtHypervisor>> LibvirtHypervisor::start(asio::any_io
   handlers.qemu = [weak](const std::string& uuid, const char* name, std::chrono::microseconds at, const char* data) {
     if (const auto self = weak.lock()) self->on_qemu(uuid, name, at, data);
   };
-  state->connection =
-      std::make_shared<LibvirtConnection>(std::move(executor), state->pool, std::move(options.uri), std::move(handlers));
+  state->connection = std::make_shared<LibvirtConnection>(std::move(executor), state->pool, std::move(options.uri),
+                                                          std::move(handlers));
   state->connection->start();
   return std::shared_ptr<LibvirtHypervisor>(new LibvirtHypervisor(state));
 }
@@ -132,7 +134,8 @@ void LibvirtHypervisor::State::on_lifecycle(const LifecycleEvent& event) {
   if (event.change == LifecycleChange::kStopped || event.change == LifecycleChange::kUndefined) {
     handles.erase(event.uuid);
     described.erase(event.uuid);
-    if (const auto lane = lanes.find(event.uuid); lane != lanes.end() && lane->second.use_count() == 1) lanes.erase(lane);
+    if (const auto lane = lanes.find(event.uuid); lane != lanes.end() && lane->second.use_count() == 1)
+      lanes.erase(lane);
   }
   const auto tell = listener.lifecycle;
   if (tell) tell(event);
@@ -178,7 +181,8 @@ Task<Domain> LibvirtHypervisor::State::complete(std::shared_ptr<State> self, Dom
   }
   const auto last = self->described.find(uuid);
   auto domain = last != self->described.end() ? last->second : summary;
-  if (last == self->described.end()) domain.refusal = "libvirt does not answer about it; its QEMU may hang, see QEMU's log";
+  if (last == self->described.end())
+    domain.refusal = "libvirt does not answer about it; its QEMU may hang, see QEMU's log";
   domain.state = summary.state;
   domain.persistent = summary.persistent;
   co_return domain;
@@ -193,8 +197,10 @@ Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
   for (const auto& summary : summaries) {
     const auto left = std::chrono::duration_cast<Deadline>(until - std::chrono::steady_clock::now());
     auto domain = co_await State::complete(state, summary, std::max<Deadline>(left, 1ms));
-    if (domain) list.push_back(std::move(*domain));
-    else if (domain.error().code != Errc::kNotFound) co_return fail(std::move(domain).error());
+    if (domain)
+      list.push_back(std::move(*domain));
+    else if (domain.error().code != Errc::kNotFound)
+      co_return fail(std::move(domain).error());
   }
   std::erase_if(state->described, [&](const auto& known) {
     return std::none_of(list.begin(), list.end(), [&](const Domain& domain) { return domain.uuid == known.first; });
@@ -235,7 +241,8 @@ Task<std::string> LibvirtHypervisor::migratable_xml(std::string uuid, Deadline d
 Task<std::string> LibvirtHypervisor::inactive_xml(std::string uuid, Deadline deadline) {
   const std::function<Result<std::string>(virDomainPtr)> call = [](virDomainPtr domain) -> Result<std::string> {
     // For a transient domain libvirt would give the live XML.
-    if (virDomainIsPersistent(domain) != 1) return fail(Errc::kNotFound, "{} is not persistent", virDomainGetName(domain));
+    if (virDomainIsPersistent(domain) != 1)
+      return fail(Errc::kNotFound, "{} is not persistent", virDomainGetName(domain));
     return xml_of(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
   };
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
@@ -243,7 +250,8 @@ Task<std::string> LibvirtHypervisor::inactive_xml(std::string uuid, Deadline dea
 
 Task<std::string> LibvirtHypervisor::create_paused(std::string xml, Deadline deadline) {
   const auto state = state_;
-  const std::function<Result<std::string>(virConnectPtr)> call = [xml = std::move(xml)](virConnectPtr link) -> Result<std::string> {
+  const std::function<Result<std::string>(virConnectPtr)> call =
+      [xml = std::move(xml)](virConnectPtr link) -> Result<std::string> {
     const auto domain = own(virDomainCreateXML(link, xml.c_str(), VIR_DOMAIN_START_PAUSED));
     if (!domain) return fail(last_error("starting the domain"));
     char uuid[VIR_UUID_STRING_BUFLEN] = "";

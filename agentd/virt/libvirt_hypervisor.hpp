@@ -10,10 +10,11 @@
 
 namespace umbra::virt {
 
-/// libvirt's calls block, so they run on a pool of eight threads ("umbra-virt-N"). A QEMU that hangs makes libvirt's calls
-/// about its domain hang; of these at most two are under way, and two for its monitor, the rest wait for their turn or
-/// deadline. So three hung QEMUs leave threads for the others. A libvirtd that hangs is given up by keepalive within 20 s,
-/// which ends every call. Events need no thread: they come on the executor's strand straight from the socket.
+/// libvirt's calls block, so they run on a pool of eight threads ("umbra-virt-N"). A QEMU that hangs makes libvirt's
+/// calls about its domain hang; of these at most two are under way, and two for its monitor, the rest wait for their
+/// turn or deadline. So three hung QEMUs leave threads for the others. A libvirtd that hangs is given up by keepalive
+/// within 20 s, which ends every call. Events need no thread: they come on the executor's strand straight from the
+/// socket.
 class LibvirtHypervisor final : public Hypervisor {
  public:
   struct Options {

@@ -64,7 +64,8 @@ LibvirtMonitor::LibvirtMonitor(std::weak_ptr<LibvirtHypervisor::State> state, st
 
 LibvirtMonitor::~LibvirtMonitor() {
   // Closing a connection may wait for libvirtd: not on the strand.
-  if (const auto state = state_.lock()) state->pool->post([channel = std::move(channel_)]() mutable { channel.reset(); });
+  if (const auto state = state_.lock())
+    state->pool->post([channel = std::move(channel_)]() mutable { channel.reset(); });
 }
 
 Task<json::value> LibvirtMonitor::execute(std::string command, json::object arguments, Deadline deadline) {

@@ -22,7 +22,7 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
   Listener listener;
   std::map<std::string, DomainPtr> handles;  ///< saves a look-up, that is a round trip, for each call
   std::map<std::string, std::shared_ptr<Lane>> lanes;
-  std::map<std::string, Domain> described;   ///< the newest description of each domain, for while it does not answer
+  std::map<std::string, Domain> described;  ///< the newest description of each domain, for while it does not answer
   std::map<std::string, std::weak_ptr<LibvirtMonitor>> monitors;  ///< to whom a domain's events go
 
   /// Runs a call that is about the whole host. @error kUnavailable libvirtd is away
@@ -53,8 +53,8 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
 
   /// Runs a call when the lane has a place, within `deadline` in all. @error kUnavailable libvirtd is away
   template <class T>
-  static Task<T> in_lane(std::shared_ptr<State> self, std::shared_ptr<Lane> lane, std::function<Result<T>(ConnectionPtr)> call,
-                         Deadline deadline) {
+  static Task<T> in_lane(std::shared_ptr<State> self, std::shared_ptr<Lane> lane,
+                         std::function<Result<T>(ConnectionPtr)> call, Deadline deadline) {
     const auto link = self->connection->get();
     if (!link) co_return fail(not_connected(self->connection->uri()));
     const auto until = std::chrono::steady_clock::now() + deadline;

@@ -17,11 +17,16 @@ class Parameters {
     for (const auto& parameter : list_) {
       if (parameter.field != name) continue;
       switch (parameter.type) {
-        case VIR_TYPED_PARAM_INT: return parameter.value.i < 0 ? 0 : static_cast<std::uint64_t>(parameter.value.i);
-        case VIR_TYPED_PARAM_UINT: return parameter.value.ui;
-        case VIR_TYPED_PARAM_LLONG: return parameter.value.l < 0 ? 0 : static_cast<std::uint64_t>(parameter.value.l);
-        case VIR_TYPED_PARAM_ULLONG: return parameter.value.ul;
-        default: return std::nullopt;
+        case VIR_TYPED_PARAM_INT:
+          return parameter.value.i < 0 ? 0 : static_cast<std::uint64_t>(parameter.value.i);
+        case VIR_TYPED_PARAM_UINT:
+          return parameter.value.ui;
+        case VIR_TYPED_PARAM_LLONG:
+          return parameter.value.l < 0 ? 0 : static_cast<std::uint64_t>(parameter.value.l);
+        case VIR_TYPED_PARAM_ULLONG:
+          return parameter.value.ul;
+        default:
+          return std::nullopt;
       }
     }
     return std::nullopt;
@@ -62,7 +67,8 @@ DomainStats read(const virDomainStatsRecord& record) {
   stats.disk_read = parameters.sum("block", "rd.bytes");
   stats.disk_written = parameters.sum("block", "wr.bytes");
   if (parameters.get("dirtyrate.calc_status") == VIR_DOMAIN_DIRTYRATE_MEASURED)
-    if (const auto rate = parameters.get("dirtyrate.megabytes_per_second")) stats.dirty_rate = BytesPerSecond{*rate << 20};
+    if (const auto rate = parameters.get("dirtyrate.megabytes_per_second"))
+      stats.dirty_rate = BytesPerSecond{*rate << 20};
   return stats;
 }
 
@@ -100,13 +106,15 @@ Result<HostInfo> read_host(virConnectPtr connection) {
   int count = 0;
   virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, nullptr, &count, 0);
   std::vector<virNodeMemoryStats> memory(static_cast<std::size_t>(std::max(count, 0)));
-  if (memory.empty() || virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, memory.data(), &count, 0) < 0)
+  if (memory.empty() ||
+      virNodeGetMemoryStats(connection, VIR_NODE_MEMORY_STATS_ALL_CELLS, memory.data(), &count, 0) < 0)
     return fail(last_error("asking for the host's memory"));
   for (const auto& entry : memory) {
     const std::string_view field = entry.field;
     if (field == VIR_NODE_MEMORY_STATS_TOTAL) info.memory_total = kibibytes(entry.value);
     // Caches count as free: the kernel gives them up for guests.
-    if (field == VIR_NODE_MEMORY_STATS_FREE || field == VIR_NODE_MEMORY_STATS_BUFFERS || field == VIR_NODE_MEMORY_STATS_CACHED)
+    if (field == VIR_NODE_MEMORY_STATS_FREE || field == VIR_NODE_MEMORY_STATS_BUFFERS ||
+        field == VIR_NODE_MEMORY_STATS_CACHED)
       info.memory_free = info.memory_free + kibibytes(entry.value);
   }
   return info;

@@ -22,8 +22,10 @@ WorkerPool::~WorkerPool() {
   while (shared_->alive > 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
   const bool hangs = shared_->alive > 0;
   for (auto& thread : threads_) {
-    if (hangs) thread.detach();
-    else thread.join();
+    if (hangs)
+      thread.detach();
+    else
+      thread.join();
   }
 }
 

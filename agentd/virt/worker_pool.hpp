@@ -14,8 +14,8 @@
 
 namespace umbra::virt {
 
-/// A fixed number of named threads. A call that hangs keeps its thread; the others go on serving, so at most as many calls
-/// as there are threads can hang before new ones wait.
+/// A fixed number of named threads. A call that hangs keeps its thread; the others go on serving, so at most as many
+/// calls as there are threads can hang before new ones wait.
 class WorkerPool {
  public:
   /// @param name of the threads as `ps -L` shows it; at most 12 characters
@@ -24,7 +24,8 @@ class WorkerPool {
   ~WorkerPool();
 
   /// Runs `work` on a thread and gives its result back on the caller's executor.
-  /// @error kTimeout the deadline passed: work that had not begun will not run, work that had goes on and is not heard of;
+  /// @error kTimeout the deadline passed: work that had not begun will not run, work that had goes on and is not heard
+  /// of;
   ///        kInternal it threw
   template <class T>
   Task<T> run(std::function<Result<T>()> work, Deadline deadline) {

@@ -12,9 +12,13 @@ constexpr std::int64_t kWindowMs = 100;  // of the rate limit: BUFFER_DELAY in Q
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kIterationOverhead = 16;  // section header and footer: a parked, idle QEMU sleeps by these
 
-auto refuse(std::string_view description) { return fail(to_error("GenericError", description)); }
+auto refuse(std::string_view description) {
+  return fail(to_error("GenericError", description));
+}
 
-std::uint64_t per_ms(BytesPerSecond rate) { return std::max<std::uint64_t>(rate.count / 1000, 1); }
+std::uint64_t per_ms(BytesPerSecond rate) {
+  return std::max<std::uint64_t>(rate.count / 1000, 1);
+}
 
 }  // namespace
 
@@ -36,7 +40,8 @@ Result<json::value> FakeQemu::migrate(const json::object& arguments) {
   if (uri == nullptr) return refuse("Parameter 'uri' is missing");
   if (migrating()) return refuse("There's a migration process in progress");
   if (run_state_ == RunState::kInMigrate) return refuse("Guest is waiting for an incoming migration");
-  if (run_state_ == RunState::kPostMigrate) return refuse("Can't migrate the vm that was paused due to previous migration");
+  if (run_state_ == RunState::kPostMigrate)
+    return refuse("Can't migrate the vm that was paused due to previous migration");
   uri_.assign(uri->data(), uri->size());
   error_.clear();
   transferred_ = {};
@@ -71,9 +76,12 @@ void FakeQemu::tick() {
   if (running())
     dirty_ = std::min(dirty_ + options_.dirty_rate.count / 1000, std::min(options_.working_set, options_.memory).count);
   if (options_.incoming && status_ != MigrationStatus::kCompleted) return;  // the source drives
-  if (status_ == MigrationStatus::kSetup) connect();
-  else if (status_ == MigrationStatus::kActive) iterate();
-  else if (status_ == MigrationStatus::kDevice && device_left_ms_-- <= 0) complete();
+  if (status_ == MigrationStatus::kSetup)
+    connect();
+  else if (status_ == MigrationStatus::kActive)
+    iterate();
+  else if (status_ == MigrationStatus::kDevice && device_left_ms_-- <= 0)
+    complete();
 }
 
 void FakeQemu::connect() {
@@ -145,7 +153,8 @@ void FakeQemu::complete() {
 }
 
 void FakeQemu::receive_all(bool source_ran) {
-  // process_incoming_migration_bh(): runs only if told to (no -S, or `cont`) and if the source ran until the switchover.
+  // process_incoming_migration_bh(): runs only if told to (no -S, or `cont`) and if the source ran until the
+  // switchover.
   run_state_ = RunState::kPaused;
   set_status(MigrationStatus::kCompleted);
   if (autostart_ && source_ran) start_guest();
@@ -156,8 +165,10 @@ void FakeQemu::give_up(MigrationStatus end, std::string error) {
   peer_.reset();
   if (end == MigrationStatus::kCancelled) set_status(MigrationStatus::kCancelling);
   if (run_state_ == RunState::kFinishMigrate) {
-    if (state_before_ == RunState::kRunning) start_guest();
-    else run_state_ = state_before_;
+    if (state_before_ == RunState::kRunning)
+      start_guest();
+    else
+      run_state_ = state_before_;
   }
   error_ = std::move(error);
   remaining_ = 0;

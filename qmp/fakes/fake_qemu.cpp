@@ -8,7 +8,9 @@ namespace umbra::qmp {
 namespace json = boost::json;
 namespace {
 
-auto refuse(std::string_view description) { return fail(to_error("GenericError", description)); }
+auto refuse(std::string_view description) {
+  return fail(to_error("GenericError", description));
+}
 
 std::string text_argument(const json::object& arguments, std::string_view name) {
   const auto* text = string_member(arguments, name);
@@ -62,7 +64,9 @@ Task<json::value> FakeQemu::execute(std::string command, json::object arguments,
   co_return answer;
 }
 
-void FakeQemu::on_event(EventHandler handler) { handler_ = std::move(handler); }
+void FakeQemu::on_event(EventHandler handler) {
+  handler_ = std::move(handler);
+}
 
 Result<json::value> FakeQemu::run(const std::string& command, const json::object& arguments) {
   const json::object done;
@@ -114,8 +118,10 @@ Result<json::value> FakeQemu::set_capabilities(const json::object& arguments) {
     const auto name = text_argument(entry.as_object(), "capability");
     if (!options_.capabilities.contains(name))
       return refuse("Parameter 'capability' does not accept value '" + name + "'");
-    if (entry.as_object().at("state").as_bool()) wanted.insert(name);
-    else wanted.erase(name);
+    if (entry.as_object().at("state").as_bool())
+      wanted.insert(name);
+    else
+      wanted.erase(name);
   }
   if (wanted.contains("switchover-ack") && !wanted.contains("return-path"))
     return refuse("Capability 'switchover-ack' requires capability 'return-path'");
@@ -127,9 +133,12 @@ Result<json::value> FakeQemu::set_parameters(const json::object& arguments) {
   for (const auto& [name, value] : arguments) {
     const auto count = to_count(&value);
     if (!count) return refuse(fmt::format("Invalid parameter type for '{}', expected: integer", std::string(name)));
-    if (name == "max-bandwidth") max_bandwidth_.count = *count;
-    else if (name == "downtime-limit") downtime_limit_ = Milliseconds(*count);
-    else return refuse(fmt::format("Parameter '{}' is unexpected", std::string(name)));
+    if (name == "max-bandwidth")
+      max_bandwidth_.count = *count;
+    else if (name == "downtime-limit")
+      downtime_limit_ = Milliseconds(*count);
+    else
+      return refuse(fmt::format("Parameter '{}' is unexpected", std::string(name)));
   }
   return json::object{};
 }
@@ -139,11 +148,15 @@ json::value FakeQemu::query_migrate() const {
   if (status_ == MigrationStatus::kNone) return answer;
   answer["status"] = json::string_view(to_string(status_));
   if (!error_.empty()) answer["error-desc"] = error_;
-  const bool counts = status_ != MigrationStatus::kFailed && status_ != MigrationStatus::kCancelled && !options_.incoming;
+  const bool counts =
+      status_ != MigrationStatus::kFailed && status_ != MigrationStatus::kCancelled && !options_.incoming;
   if (counts)
-    answer["ram"] = {{"total", options_.memory.count}, {"transferred", transferred_.count},
-                     {"remaining", remaining_},        {"dirty-sync-count", sync_count_},
-                     {"page-size", 4096},              {"dirty-pages-rate", options_.dirty_rate.count / 4096},
+    answer["ram"] = {{"total", options_.memory.count},
+                     {"transferred", transferred_.count},
+                     {"remaining", remaining_},
+                     {"dirty-sync-count", sync_count_},
+                     {"page-size", 4096},
+                     {"dirty-pages-rate", options_.dirty_rate.count / 4096},
                      {"mbps", static_cast<double>(measured_rate_) * 8 / 1e6}};
   return answer;
 }
@@ -158,7 +171,9 @@ void FakeQemu::guest_shutdown() {
   stop_guest(RunState::kShutdown);
 }
 
-void FakeQemu::guest_reset() { emit("RESET", {{"guest", true}, {"reason", "guest-reset"}}); }
+void FakeQemu::guest_reset() {
+  emit("RESET", {{"guest", true}, {"reason", "guest-reset"}});
+}
 
 void FakeQemu::die() {
   if (!alive_) return;
@@ -181,11 +196,14 @@ void FakeQemu::start_guest() {
 }
 
 Result<json::value> FakeQemu::cont() {
-  if (run_state_ == RunState::kInMigrate) autostart_ = true;
-  else if (run_state_ == RunState::kFinishMigrate) return refuse("Migration is not finalized yet");
+  if (run_state_ == RunState::kInMigrate)
+    autostart_ = true;
+  else if (run_state_ == RunState::kFinishMigrate)
+    return refuse("Migration is not finalized yet");
   else if (run_state_ == RunState::kShutdown || run_state_ == RunState::kGuestPanicked)
     return refuse("Resetting the Virtual Machine is required");
-  else start_guest();
+  else
+    start_guest();
   return json::object{};
 }
 

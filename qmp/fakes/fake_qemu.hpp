@@ -10,29 +10,30 @@
 
 namespace umbra::qmp {
 
-/// A model of QEMU 10's migration.c and runstate.c at the level of QMP, true in what Umbra relies on (DESIGN.md §2): the
-/// switchover-ack hold, the 100 ms windows of the rate limit, pause-before-switchover, what cancel restores, and that a
-/// destination that loses its stream exits. It passes the same contract tests as the real one.
-/// Time is the wire's. Events and answers are posted to the executor, so never inside a call, and in QEMU's order.
-/// One thread.
+/// A model of QEMU 10's migration.c and runstate.c at the level of QMP, true in what Umbra relies on (DESIGN.md §2):
+/// the switchover-ack hold, the 100 ms windows of the rate limit, pause-before-switchover, what cancel restores, and
+/// that a destination that loses its stream exits. It passes the same contract tests as the real one. Time is the
+/// wire's. Events and answers are posted to the executor, so never inside a call, and in QEMU's order. One thread.
 class FakeQemu final : public Transport, public std::enable_shared_from_this<FakeQemu> {
  public:
   struct Options {
     Version version{10, 0, 2};
-    std::string host;                     ///< its host's address, for migration URIs; empty: any
+    std::string host;  ///< its host's address, for migration URIs; empty: any
     Bytes memory = mebibytes(64);
-    bool incoming = false;                ///< -incoming defer
-    bool paused = true;                   ///< -S
-    std::set<std::string> capabilities{"xbzrle", "events", "return-path", "pause-before-switchover",
-                                       "late-block-activate", "switchover-ack"};  ///< those that it knows
-    BytesPerSecond dirty_rate{};          ///< of the running guest
-    Bytes working_set = mebibytes(16);    ///< never more than this is dirty
-    BytesPerSecond link{1ULL << 30};      ///< what the wire carries when no limit is set
-    Milliseconds device_time{2};          ///< to save and load device state
-    Milliseconds command_time{0};         ///< the wire's time that each command takes; for code that polls
+    bool incoming = false;  ///< -incoming defer
+    bool paused = true;     ///< -S
+    std::set<std::string> capabilities{
+        "xbzrle",        "events", "return-path", "pause-before-switchover", "late-block-activate",
+        "switchover-ack"};              ///< those that it knows
+    BytesPerSecond dirty_rate{};        ///< of the running guest
+    Bytes working_set = mebibytes(16);  ///< never more than this is dirty
+    BytesPerSecond link{1ULL << 30};    ///< what the wire carries when no limit is set
+    Milliseconds device_time{2};        ///< to save and load device state
+    Milliseconds command_time{0};       ///< the wire's time that each command takes; for code that polls
   };
 
-  static std::shared_ptr<FakeQemu> start(asio::any_io_executor executor, std::shared_ptr<FakeWire> wire, Options options);
+  static std::shared_ptr<FakeQemu> start(asio::any_io_executor executor, std::shared_ptr<FakeWire> wire,
+                                         Options options);
 
   struct Pair;
   /// A running source and a destination that waits, on one wire.
@@ -43,19 +44,22 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
 
   // The guest and its surroundings.
   void set_dirty_rate(BytesPerSecond rate) { options_.dirty_rate = rate; }
+  void set_device_time(Milliseconds time) { options_.device_time = time; }
   void io_error();        ///< a disk write failed: the guest is paused
   void guest_shutdown();  ///< the guest powered off; QEMU stays, as libvirt's -no-shutdown has it
   void guest_reset();
 
   // The process.
-  void die();                                        ///< as by SIGKILL
+  void die();  ///< as by SIGKILL
   bool alive() const { return alive_; }
   void on_exit(std::function<void()> handler) { exit_handler_ = std::move(handler); }
   /// A second listener, libvirtd's own; on_event replaces the agent's alone.
   void watch(EventHandler handler) { watcher_ = std::move(handler); }
 
   // Faults.
-  void fail(std::string command, Error error) { failures_.emplace(std::move(command), std::move(error)); }  ///< once, not run
+  void fail(std::string command, Error error) {
+    failures_.emplace(std::move(command), std::move(error));
+  }                                                                              ///< once, not run
   void drop_reply(std::string command) { dropped_.insert(std::move(command)); }  ///< once: runs, then kTimeout at once
 
   // What tests look at.

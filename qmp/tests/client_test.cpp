@@ -29,11 +29,12 @@ template <class T>
 Result<T> get(const std::shared_ptr<Scripted>& transport, Task<T> (Client::*call)(Deadline)) {
   asio::io_context io;
   Result<T> out = umbra::fail(Errc::kInternal, "did not run");
-  run_task(io, [](std::shared_ptr<Scripted> scripted, Task<T> (Client::*method)(Deadline), Result<T>& result) -> Task<void> {
-    Client client(scripted);
-    result = co_await (client.*method)(1s);
-    co_return Result<void>{};
-  }(transport, call, out));
+  run_task(
+      io, [](std::shared_ptr<Scripted> scripted, Task<T> (Client::*method)(Deadline), Result<T>& result) -> Task<void> {
+        Client client(scripted);
+        result = co_await (client.*method)(1s);
+        co_return Result<void>{};
+      }(transport, call, out));
   return out;
 }
 

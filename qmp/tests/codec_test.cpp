@@ -23,7 +23,8 @@ TEST(Codec, ReadsAReplyAndItsId) {
 
 TEST(Codec, TurnsErrorClassesIntoWhatTheCallerCanDo) {
   const auto code = [](std::string_view qemu_class) {
-    const auto reply = parse_reply(fmt::format(R"({{"id": 1, "error": {{"class": "{}", "desc": "why"}}}})", qemu_class));
+    const auto reply =
+        parse_reply(fmt::format(R"({{"id": 1, "error": {{"class": "{}", "desc": "why"}}}})", qemu_class));
     return reply.value().result.error();
   };
   EXPECT_EQ(code("CommandNotFound").code, Errc::kUnsupported);
@@ -58,8 +59,10 @@ TEST(Codec, ReadsEventsWithQemusOwnTime) {
       event(R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"})").what));
   EXPECT_TRUE(std::holds_alternative<ResumeEvent>(
       event(R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"})").what));
-  EXPECT_FALSE(std::get<ResetEvent>(
-      event(R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET", "data": {"guest": false}})").what).by_guest);
+  EXPECT_FALSE(
+      std::get<ResetEvent>(
+          event(R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET", "data": {"guest": false}})").what)
+          .by_guest);
 }
 
 TEST(Codec, KeepsUnknownEventsAndStatesAsOther) {
@@ -85,15 +88,16 @@ TEST_P(Malformed, MessageIsAnErrorThatSaysSo) {
 
 INSTANTIATE_TEST_SUITE_P(
     Codec, Malformed,
-    testing::Values("", "hello", "[]", "7", "{", R"({"return": })", R"({"id": 3})", R"({"QMP": {}})",
-                    R"({"QMP": {"version": {"qemu": {"major": "ten"}}}})", R"({"error": "text", "id": 1})",
-                    R"({"error": {"class": "GenericError"}, "id": 1})", R"({"error": {"class": 1, "desc": "x"}, "id": 1})",
-                    R"({"event": 7, "timestamp": {"seconds": 1, "microseconds": 2}})", R"({"event": "STOP"})",
-                    R"({"event": "STOP", "timestamp": {"seconds": "now", "microseconds": 2}})",
-                    R"({"event": "MIGRATION", "timestamp": {"seconds": 1, "microseconds": 2}})",
-                    R"({"event": "MIGRATION", "timestamp": {"seconds": 1, "microseconds": 2}, "data": {"status": 4}})",
-                    R"({"event": "MIGRATION_PASS", "timestamp": {"seconds": 1, "microseconds": 2}, "data": {"pass": -1}})",
-                    "{\"return\": {}, \"id\": 1} trailing", "\xff\xfe"));
+    testing::Values(
+        "", "hello", "[]", "7", "{", R"({"return": })", R"({"id": 3})", R"({"QMP": {}})",
+        R"({"QMP": {"version": {"qemu": {"major": "ten"}}}})", R"({"error": "text", "id": 1})",
+        R"({"error": {"class": "GenericError"}, "id": 1})", R"({"error": {"class": 1, "desc": "x"}, "id": 1})",
+        R"({"event": 7, "timestamp": {"seconds": 1, "microseconds": 2}})", R"({"event": "STOP"})",
+        R"({"event": "STOP", "timestamp": {"seconds": "now", "microseconds": 2}})",
+        R"({"event": "MIGRATION", "timestamp": {"seconds": 1, "microseconds": 2}})",
+        R"({"event": "MIGRATION", "timestamp": {"seconds": 1, "microseconds": 2}, "data": {"status": 4}})",
+        R"({"event": "MIGRATION_PASS", "timestamp": {"seconds": 1, "microseconds": 2}, "data": {"pass": -1}})",
+        "{\"return\": {}, \"id\": 1} trailing", "\xff\xfe"));
 
 TEST(Codec, WritesCommandsThatItCanReadBack) {
   EXPECT_EQ(encode_command("stop", {}, std::nullopt), R"({"execute":"stop"})");

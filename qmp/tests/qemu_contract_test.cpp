@@ -113,8 +113,10 @@ class QemuContract : public testing::TestWithParam<Kind> {
   void check(Body body) {
     asio::io_context io;
     std::unique_ptr<World> world;
-    if (GetParam() == Kind::kFake) world = std::make_unique<FakeWorld>(io);
-    else world = std::make_unique<RealWorld>(io);
+    if (GetParam() == Kind::kFake)
+      world = std::make_unique<FakeWorld>(io);
+    else
+      world = std::make_unique<RealWorld>(io);
     run_task(io, [](World& opened, Body inner) -> Task<void> {
       UMBRA_CO_CHECK(co_await opened.open());
       co_return co_await inner(opened);
@@ -148,8 +150,12 @@ Task<void> limit(World& world, std::uint64_t bytes_per_second) {
   parameters.max_bandwidth = BytesPerSecond{bytes_per_second};
   co_return co_await source.set_parameters(parameters, kSoon);
 }
-Task<void> park(World& world) { co_return co_await limit(world, 10); }
-Task<void> unpark(World& world) { co_return co_await limit(world, 1U << 30); }
+Task<void> park(World& world) {
+  co_return co_await limit(world, 10);
+}
+Task<void> unpark(World& world) {
+  co_return co_await limit(world, 1U << 30);
+}
 
 /// @error kTimeout the side's migration does not come to `wanted`
 Task<void> until(World& world, std::shared_ptr<Transport> side, MigrationStatus wanted) {

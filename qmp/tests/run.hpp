@@ -29,8 +29,8 @@ inline bool run_task(asio::io_context& io, Task<void> task, std::chrono::seconds
 }  // namespace umbra
 
 /// ASSERT_TRUE for coroutines.
-#define CO_ASSERT(condition)                        \
-  if (!(condition)) {                               \
-    ADD_FAILURE() << "not so: " #condition;         \
-    co_return ::umbra::Result<void>{};              \
+#define CO_ASSERT(condition)                \
+  if (!(condition)) {                       \
+    ADD_FAILURE() << "not so: " #condition; \
+    co_return ::umbra::Result<void>{};      \
   }

@@ -26,9 +26,12 @@ std::string with_description(const std::string& xml, const std::string& descript
 
 DomainState state_of(const qmp::FakeQemu& qemu) {
   switch (qemu.run_state()) {
-    case qmp::RunState::kRunning: return DomainState::kRunning;
-    case qmp::RunState::kGuestPanicked: return DomainState::kCrashed;
-    default: return DomainState::kPaused;
+    case qmp::RunState::kRunning:
+      return DomainState::kRunning;
+    case qmp::RunState::kGuestPanicked:
+      return DomainState::kCrashed;
+    default:
+      return DomainState::kPaused;
   }
 }
 
@@ -62,6 +65,7 @@ class FakeHypervisor::Monitor final : public qmp::Transport {
     const auto qemu = host ? (*host)->qemu(uuid_) : nullptr;
     if (!qemu) return;
     qemu->on_event([weak = host_, handler = std::move(handler)](const qmp::Event& event) {
+      if (std::holds_alternative<qmp::MigrationPassEvent>(event.what)) return;  // as LibvirtMonitor
       if (const auto alive = weak.lock(); alive && (*alive)->connected_ && handler) handler(event);
     });
   }
@@ -109,7 +113,8 @@ Task<void> FakeHypervisor::enter(std::string call) {
 
 Result<FakeHypervisor::Guest*> FakeHypervisor::find(const std::string& uuid) {
   const auto found = guests_.find(uuid);
-  if (found == guests_.end()) return umbra::fail(Errc::kNotFound, "Domain not found: no domain with matching uuid '{}'", uuid);
+  if (found == guests_.end())
+    return umbra::fail(Errc::kNotFound, "Domain not found: no domain with matching uuid '{}'", uuid);
   return found->second.get();
 }
 
@@ -192,7 +197,9 @@ Task<std::string> FakeHypervisor::create_paused(std::string xml, Deadline) {
   co_return start_guest(xml, true, false);
 }
 
-Result<std::string> FakeHypervisor::start(std::string xml, bool persistent) { return start_guest(xml, false, persistent); }
+Result<std::string> FakeHypervisor::start(std::string xml, bool persistent) {
+  return start_guest(xml, false, persistent);
+}
 
 Result<std::string> FakeHypervisor::start_guest(const std::string& xml, bool paused, bool persistent) {
   UMBRA_TRY(const auto domain, parse_domain(xml));
@@ -310,7 +317,8 @@ void FakeHypervisor::on_qemu_event(const std::string& uuid, const qmp::Event& ev
   } else if (const auto* shutdown = std::get_if<qmp::ShutdownEvent>(&event.what)) {
     guest.end = "shutdown";
     tell(guest, LifecycleChange::kShutdown, shutdown->by_guest ? "guest" : "host");
-    if (shutdown->by_guest) asio::post(executor_, [qemu = guest.qemu] { qemu->die(); });  // libvirtd ends a QEMU that is done
+    if (shutdown->by_guest)
+      asio::post(executor_, [qemu = guest.qemu] { qemu->die(); });  // libvirtd ends a QEMU that is done
   }
 }
 

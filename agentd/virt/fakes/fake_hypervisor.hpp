@@ -15,7 +15,7 @@ namespace umbra::virt {
 class FakeHypervisor final : public Hypervisor {
  public:
   struct Options {
-    std::string address;          ///< of this host, for migration URIs
+    std::string address;  ///< of this host, for migration URIs
     Bytes memory = gibibytes(8);
     unsigned cpus = 4;
     qmp::FakeQemu::Options qemu;  ///< for every QEMU it starts; memory, incoming and paused come from the domain

@@ -17,7 +17,8 @@ std::string xml(std::string_view devices, std::string_view more = "", std::strin
                      attributes, more, devices);
 }
 
-constexpr std::string_view kMetadata = R"(<metadata><other:x xmlns:other='urn:x'><other:address>no</other:address></other:x>
+constexpr std::string_view kMetadata =
+    R"(<metadata><other:x xmlns:other='urn:x'><other:address>no</other:address></other:x>
     <u:vm xmlns:u='https://umbra.invalid/vm/1'><u:address>10.50.0.1</u:address><u:address>fd00::1</u:address></u:vm></metadata>)";
 
 TEST(DomainXml, ReadsWhatTheAgentNeeds) {
@@ -57,7 +58,8 @@ struct Case {
 class Refused : public testing::TestWithParam<Case> {};
 
 TEST_P(Refused, ForTheReasonInWords) {
-  const auto domain = parse_domain(xml(GetParam().devices, GetParam().more, "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"));
+  const auto domain =
+      parse_domain(xml(GetParam().devices, GetParam().more, "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"));
   ASSERT_TRUE(domain) << domain.error().text();
   EXPECT_NE(domain->refusal.find(GetParam().reason), std::string::npos) << "refusal: " << domain->refusal;
 }
@@ -68,22 +70,29 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"<hostdev mode='subsystem' type='pci'/>", "", "(hostdev, pci)"},
         Case{"<interface type='hostdev'><mac address='52:54:00:00:00:09'/></interface>", "", "52:54:00:00:00:09"},
         Case{"<interface type='vhostuser'/>", "", "vhostuser"}, Case{"<interface type='vdpa'/>", "", "vdpa"},
-        Case{"<disk type='file' device='disk'><source file='/var/a.qcow2'/><target dev='vda'/></disk>", "", "vda (/var/a.qcow2)"},
+        Case{"<disk type='file' device='disk'><source file='/var/a.qcow2'/><target dev='vda'/></disk>", "",
+             "vda (/var/a.qcow2)"},
         Case{"<disk type='block' device='disk'><source dev='/dev/vg/a'/><target dev='vda'/></disk>", "", "/dev/vg/a"},
-        Case{"<disk type='volume' device='disk'><source pool='p' volume='a'/><target dev='vda'/></disk>", "", "local to this host"},
+        Case{"<disk type='volume' device='disk'><source pool='p' volume='a'/><target dev='vda'/></disk>", "",
+             "local to this host"},
         Case{"<disk type='network' device='disk'><source protocol='nbd'><host transport='unix' socket='/s'/></source>"
-             "<target dev='vda'/></disk>", "", "local to this host"},
-        Case{"<disk type='vhostuser' device='disk'><source type='unix' path='/s'/><target dev='vda'/></disk>", "", "vhostuser"},
+             "<target dev='vda'/></disk>",
+             "", "local to this host"},
+        Case{"<disk type='vhostuser' device='disk'><source type='unix' path='/s'/><target dev='vda'/></disk>", "",
+             "vhostuser"},
         Case{"<disk type='nvme' device='disk'><source/><target dev='vda'/></disk>", "", "nvme"},
-        Case{"<disk type='network' device='disk'><source protocol='rbd' name='p/a'/><transient/><target dev='vda'/></disk>", "",
-             "transient"},
+        Case{"<disk type='network' device='disk'><source protocol='rbd' name='p/a'/><transient/><target "
+             "dev='vda'/></disk>",
+             "", "transient"},
         Case{"<disk type='file' device='cdrom'><source file='/x.iso'/><target dev='sda'/></disk>", "", "/x.iso"},
         Case{"<tpm model='tpm-crb'><backend type='emulator'/></tpm>", "", "TPM"},
-        Case{"<filesystem type='mount'><driver type='virtiofs'/><target dir='share'/></filesystem>", "", "virtiofs, at share"},
-        Case{"<filesystem type='mount'><target dir='share'/></filesystem>", "", "9p"}, Case{"<shmem name='x'/>", "", "shmem"},
-        Case{"<memory model='virtio-pmem'/>", "", "virtio-pmem"},
+        Case{"<filesystem type='mount'><driver type='virtiofs'/><target dir='share'/></filesystem>", "",
+             "virtiofs, at share"},
+        Case{"<filesystem type='mount'><target dir='share'/></filesystem>", "", "9p"},
+        Case{"<shmem name='x'/>", "", "shmem"}, Case{"<memory model='virtio-pmem'/>", "", "virtio-pmem"},
         Case{"", "<launchSecurity type='sev'/>", "encrypted (sev)"},
-        Case{"", "<qemu:commandline><qemu:arg value='-incoming'/><qemu:arg value='tcp:0:1'/></qemu:commandline>", "-incoming tcp:0:1"},
+        Case{"", "<qemu:commandline><qemu:arg value='-incoming'/><qemu:arg value='tcp:0:1'/></qemu:commandline>",
+             "-incoming tcp:0:1"},
         Case{"", "<metadata><u:vm xmlns:u='https://umbra.invalid/vm/1'><u:address>10.50</u:address></u:vm></metadata>",
              "'10.50' in its metadata is no IP address"}));
 
@@ -107,8 +116,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Admission, AnOperatorsWordMakesLocalDisksShared) {
   const std::string disk = "<disk type='file' device='disk'><source file='/nfs/a'/><target dev='vda'/></disk>";
-  const auto domain =
-      parse_domain(xml(disk, "<metadata><u:vm xmlns:u='https://umbra.invalid/vm/1'><u:shared-disks/></u:vm></metadata>"));
+  const auto domain = parse_domain(
+      xml(disk, "<metadata><u:vm xmlns:u='https://umbra.invalid/vm/1'><u:shared-disks/></u:vm></metadata>"));
   ASSERT_TRUE(domain);
   EXPECT_EQ(domain->refusal, "");
 }
@@ -128,11 +137,12 @@ std::size_t count(std::string_view text, std::string_view part) {
 }
 
 TEST(ShadowXml, WaitsForAMigrationAndKeepsTheRest) {
-  const auto shadow = shadow_xml(xml("<serial type='file'><source path='/run/vm1.log'/></serial>",
-                                     "<on_reboot>destroy</on_reboot><description>mine\n[umbra] held\nstill mine</description>"
-                                     "<seclabel type='dynamic' model='apparmor'><label>x</label></seclabel>"
-                                     "<seclabel type='none' model='dac'/>",
-                                     "id='7'"));
+  const auto shadow =
+      shadow_xml(xml("<serial type='file'><source path='/run/vm1.log'/></serial>",
+                     "<on_reboot>destroy</on_reboot><description>mine\n[umbra] held\nstill mine</description>"
+                     "<seclabel type='dynamic' model='apparmor'><label>x</label></seclabel>"
+                     "<seclabel type='none' model='dac'/>",
+                     "id='7'"));
   ASSERT_TRUE(shadow) << shadow.error().text();
   const auto domain = parse_domain(*shadow);
   ASSERT_TRUE(domain);
@@ -175,9 +185,11 @@ TEST(CleanXml, TakesBackWhatAShadowAdded) {
 }
 
 TEST(CleanXml, KeepsWhatIsNotOurs) {
-  const auto original = xml("", "<description>[umbra] held</description><qemu:commandline><qemu:arg value='-snapshot'/></qemu:commandline>"
-                                "<qemu:override/>",
-                            "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'");
+  const auto original =
+      xml("",
+          "<description>[umbra] held</description><qemu:commandline><qemu:arg value='-snapshot'/></qemu:commandline>"
+          "<qemu:override/>",
+          "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'");
   const auto clean = clean_xml(shadow_xml(original).value());
   ASSERT_TRUE(clean);
   EXPECT_EQ(count(*clean, "<qemu:arg"), 1U);

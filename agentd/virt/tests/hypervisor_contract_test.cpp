@@ -159,6 +159,16 @@ TEST_P(HypervisorContract, CountsWhatDomainsUse) {
   });
 }
 
+/// @error kTimeout the migration does not come to what is wanted
+Task<void> until_migration(World& world, qmp::Client& client, bool (*wanted)(const qmp::MigrationInfo&)) {
+  for (int tries = 0; tries < 2000; ++tries) {
+    UMBRA_CO_TRY(const auto info, co_await client.migration(kSoon));
+    if (wanted(info)) co_return Result<void>{};
+    UMBRA_CO_CHECK(co_await world.pass(5ms));
+  }
+  co_return fail(Errc::kTimeout, "the migration does not get there");
+}
+
 TEST_P(HypervisorContract, AShadowWaitsUntilItsMemoryHasCome) {
   check([](World& world) -> Task<void> {
     auto& hypervisor = world.hypervisor();
@@ -176,33 +186,30 @@ TEST_P(HypervisorContract, AShadowWaitsUntilItsMemoryHasCome) {
     record(*source_transport, source_events);
     record(*shadow_transport, shadow_events);
     qmp::Client source(source_transport), shadow(shadow_transport);
-    std::vector<std::string> on{"return-path", "events", "pause-before-switchover", "late-block-activate"};
-    const std::vector<std::string> off;
+    std::vector<std::string> on{"return-path", "pause-before-switchover", "late-block-activate", "events"}, off;
     UMBRA_CO_CHECK(co_await shadow.set_capabilities(on, off, kSoon));
-    on.emplace_back("switchover-ack");
+    // Without parking, a source that tells its events tells of more passes than libvirtd can take (DESIGN.md, the
+    // traps).
+    on.back() = "switchover-ack";
+    off.emplace_back("events");
     UMBRA_CO_CHECK(co_await source.set_capabilities(on, off, kSoon));
     const std::string uri = "tcp:127.0.0.1:49152";
     UMBRA_CO_CHECK(co_await shadow.migrate_incoming(uri, kSoon));
     UMBRA_CO_CHECK(co_await source.migrate(uri, kSoon));
-    const auto synced = [&source](World& opened) -> Task<void> {
-      for (int tries = 0; tries < 1000; ++tries) {
-        UMBRA_CO_TRY(const auto info, co_await source.migration(kSoon));
-        if (info.dirty_sync_count >= 2) co_return Result<void>{};
-        UMBRA_CO_CHECK(co_await opened.pass(5ms));
-      }
-      co_return fail(Errc::kTimeout, "no second pass");
-    };
-    UMBRA_CO_CHECK(co_await synced(world));
+    UMBRA_CO_CHECK(co_await until_migration(world, source,
+                                            [](const qmp::MigrationInfo& info) { return info.dirty_sync_count >= 2; }));
 
     UMBRA_CO_CHECK(co_await hypervisor.suspend(kFirst.uuid, kSoon));
-    UMBRA_CO_CHECK(co_await world.until([&] { return !source_events.empty() && source_events.back() == "pre-switchover"; }));
+    UMBRA_CO_CHECK(co_await until_migration(
+        world, source, [](const qmp::MigrationInfo& info) { return info.status == MigrationStatus::kPreSwitchover; }));
     UMBRA_CO_CHECK(co_await source.migrate_continue(kSoon));
     UMBRA_CO_CHECK(co_await world.until([&] { return !shadow_events.empty() && shadow_events.back() == "completed"; }));
     UMBRA_CO_CHECK(co_await hypervisor.resume(kSecond.uuid, kSoon));
-    UMBRA_CO_CHECK(co_await world.until([&] { return shadow_events.back() == "RESUME" && source_events.back() == "completed"; }));
-    EXPECT_EQ(source_events,
-              (std::vector<std::string>{"setup", "active", "STOP", "pre-switchover", "device", "completed"}));
+    UMBRA_CO_CHECK(co_await world.until([&] { return shadow_events.back() == "RESUME"; }));
+    EXPECT_EQ(source_events, std::vector<std::string>{"STOP"});
     EXPECT_EQ(shadow_events, (std::vector<std::string>{"setup", "active", "completed", "RESUME"}));
+    UMBRA_CO_CHECK(co_await until_migration(
+        world, source, [](const qmp::MigrationInfo& info) { return info.status == MigrationStatus::kCompleted; }));
 
     UMBRA_CO_TRY(const auto serving, co_await hypervisor.domain(kSecond.uuid, kSoon));
     EXPECT_EQ(serving.state, DomainState::kRunning);

@@ -11,7 +11,7 @@ namespace umbra::virt {
 namespace {
 
 std::string_view word(LifecycleChange change) {
-  static constexpr std::array<std::string_view, 9> kWords{"defined",  "undefined", "started", "suspended", "resumed",
+  static constexpr std::array<std::string_view, 9> kWords{"defined", "undefined", "started", "suspended", "resumed",
                                                           "stopped", "shutdown",  "crashed", "other"};
   return kWords.at(static_cast<std::size_t>(change));
 }
@@ -113,13 +113,21 @@ bool World::told(const std::string& change) const {
 }
 
 Hypervisor::Listener World::listener() {
-  return {[this](const LifecycleEvent& event) { lifecycle.push_back(fmt::format("{}:{}", word(event.change), event.detail)); },
+  return {[this](const LifecycleEvent& event) {
+            lifecycle.push_back(fmt::format("{}:{}", word(event.change), event.detail));
+          },
           [this](bool up) { connection.push_back(up); }};
 }
 
-std::unique_ptr<World> make_fake_world() { return std::make_unique<FakeWorld>(); }
-std::unique_ptr<World> make_real_world() { return std::make_unique<RealWorld>(); }
-PrivateLibvirtd& libvirtd_of(World& world) { return dynamic_cast<RealWorld&>(world).libvirtd; }
+std::unique_ptr<World> make_fake_world() {
+  return std::make_unique<FakeWorld>();
+}
+std::unique_ptr<World> make_real_world() {
+  return std::make_unique<RealWorld>();
+}
+PrivateLibvirtd& libvirtd_of(World& world) {
+  return dynamic_cast<RealWorld&>(world).libvirtd;
+}
 
 void record(qmp::Transport& monitor, std::vector<std::string>& into) {
   monitor.on_event([&into](const qmp::Event& event) {

@@ -44,7 +44,7 @@ class World {
   bool told(const std::string& change) const;
 
   std::vector<std::string> lifecycle;  ///< "started:booted", …
-  std::vector<bool> connection;  ///< since open()
+  std::vector<bool> connection;        ///< since open()
 
  protected:
   Hypervisor::Listener listener();

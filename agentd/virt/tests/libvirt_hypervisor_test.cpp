@@ -12,10 +12,13 @@ using Body = Task<void> (*)(World&);
 
 void check(Body body) {
   const auto world = make_real_world();
-  run_task(world->io(), [](World& opened, Body inner) -> Task<void> {
-    UMBRA_CO_CHECK(co_await opened.open());
-    co_return co_await inner(opened);
-  }(*world, body), 60s);
+  run_task(
+      world->io(),
+      [](World& opened, Body inner) -> Task<void> {
+        UMBRA_CO_CHECK(co_await opened.open());
+        co_return co_await inner(opened);
+      }(*world, body),
+      60s);
 }
 
 TEST(LibvirtHypervisor, AFrozenQemuHoldsUpItsOwnCallsAlone) {
@@ -100,8 +103,8 @@ TEST(LibvirtHypervisor, ACommandAndAnEventEachTakeAFewMilliseconds) {
     }
     UMBRA_CO_CHECK(co_await world.until([&events] { return events.size() >= 100; }));
     const auto command = median_ms(commands), event = median_ms(events);
-    fmt::print("passthrough query-status {:.2f} ms, event delivery {:.2f} ms (medians; 90 %: {:.2f}, {:.2f})\n", command, event,
-               commands.at(commands.size() * 9 / 10), events.at(events.size() * 9 / 10));
+    fmt::print("passthrough query-status {:.2f} ms, event delivery {:.2f} ms (medians; 90 %: {:.2f}, {:.2f})\n",
+               command, event, commands.at(commands.size() * 9 / 10), events.at(events.size() * 9 / 10));
     EXPECT_LT(command, 20);
     EXPECT_LT(event, 20);
     co_return Result<void>{};

@@ -15,8 +15,16 @@ namespace umbra::virt {
 PrivateLibvirtd::PrivateLibvirtd() : directory_(qmp::TemporaryDirectory::make("umbra-lv-").value()) {
   int in[2], out[2];
   if (::pipe2(in, O_CLOEXEC) != 0 || ::pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
-  std::vector<std::string> words{"unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--mount-proc",
-                                 UMBRA_PRIVATE_LIBVIRTD, directory_.path().string(), UMBRA_LIBVIRT_CACHE};
+  std::vector<std::string> words{"unshare",
+                                 "--mount",
+                                 "--net",
+                                 "--uts",
+                                 "--pid",
+                                 "--fork",
+                                 "--mount-proc",
+                                 UMBRA_PRIVATE_LIBVIRTD,
+                                 directory_.path().string(),
+                                 UMBRA_LIBVIRT_CACHE};
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -47,7 +55,8 @@ std::string PrivateLibvirtd::uri() const {
 void PrivateLibvirtd::tell(const std::string& command) {
   const auto line = command + "\n";
   char answer = 0;
-  if (::write(commands_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) throw std::runtime_error(command);
+  if (::write(commands_, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+    throw std::runtime_error(command);
   do {
     if (::read(answers_, &answer, 1) != 1) throw std::runtime_error("private libvirtd has ended at '" + command + "'");
   } while (answer != '\n');
