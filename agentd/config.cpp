@@ -55,7 +55,7 @@ Result<AgentConfig> AgentConfig::from(Config config) {
     config.complain("migration.port_last", "is below port_first", "the range must hold at least one port");
   out.source.node = out.name;
   out.source.refresh_interval = config.duration("shadow.refresh_interval", 5s);
-  out.source.hot_interval = config.duration("shadow.hot_interval", 250ms);
+  out.source.hot_interval = config.duration("shadow.hot_interval", 100ms);
   out.sample_interval = config.duration("telemetry.interval", 5s);
   UMBRA_CHECK(config.finish());
   return out;

@@ -15,7 +15,7 @@ namespace umbra::shadow {
 struct SourceConfig {
   std::string node;                                   ///< this node's name
   std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier
-  std::chrono::milliseconds hot_interval{250};        ///< hot tier
+  std::chrono::milliseconds hot_interval{100};        ///< hot tier
 };
 
 /// References outlive the shadows. Agent strand only.

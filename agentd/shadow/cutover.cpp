@@ -13,6 +13,7 @@ using qmp::MigrationStatus;
 
 constexpr Deadline kCall = 3s;                // one QMP or peer call
 constexpr Deadline kConverge = 10s;           // two passes over what is dirty
+constexpr std::chrono::milliseconds kPoll = 3ms;
 constexpr Deadline kRouter = 1s;               // an edge's connection
 constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
 constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
@@ -125,7 +126,7 @@ Task<void> Cutover::arm() {
 Task<void> Cutover::converge() {
   const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
   const std::function<bool()> never = [] { return false; };
-  UMBRA_CO_CHECK(co_await hold_.catch_up(never, deadline));
+  UMBRA_CO_CHECK(co_await hold_.catch_up(never, kPoll, deadline));
   if (!hold_.watch().migrating()) co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};
 }

@@ -12,7 +12,6 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
-constexpr std::chrono::milliseconds kPoll{4};
 // Only decides when QEMU stops estimating and looks exactly; the missing acknowledgement is what holds.
 constexpr std::chrono::milliseconds kDowntimeLimit{300};
 
@@ -74,19 +73,18 @@ Task<void> Hold::unpark(Deadline deadline) {
   co_return Result<void>{};
 }
 
-Task<void> Hold::catch_up(std::function<bool()> interrupted, Deadline deadline) {
+Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, std::chrono::milliseconds poll, Deadline deadline) {
   const auto end = clock_.steady() + deadline;
-  std::optional<std::uint64_t> enough;
-  while (watch_.migrating() && !interrupted()) {
-    UMBRA_CO_TRY(const auto info, co_await qmp().migration(deadline));
-    if (!enough) enough = info.dirty_sync_count + kPasses;
-    if (info.dirty_sync_count >= *enough) break;
+  UMBRA_CO_TRY(auto info, co_await qmp().migration(deadline));
+  const auto enough = info.dirty_sync_count + kPasses;
+  while (info.dirty_sync_count < enough && watch_.migrating() && !interrupted()) {
     if (clock_.steady() >= end)
       co_return fail(Errc::kTimeout, "the guest dirties its memory faster than the link carries it: {} are left after {} ms",
                      to_string(info.remaining), deadline.count());
-    co_await changed().wait_until(clock_.steady() + kPoll);
+    co_await changed().wait_until(clock_.steady() + poll);
+    UMBRA_CO_TRY(info, co_await qmp().migration(deadline));
   }
-  co_return Result<void>{};
+  co_return info;
 }
 
 Task<void> Hold::cancel(Deadline deadline) {

@@ -13,6 +13,7 @@ constexpr Deadline kStage = 40s;        // the standby starts a QEMU
 constexpr Deadline kFirstCopy = 30min;  // a big guest over a slow link
 constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;        // between looks at a running copy
+constexpr auto kRefreshPoll = 8ms;
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
 constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
@@ -94,8 +95,10 @@ asio::awaitable<void> Source::run() {
       continue;
     }
     const auto stepped = co_await step();
-    if (!stepped) co_await failed(stepped.error());
-    context_.changed();
+    if (!stepped) {
+      co_await failed(stepped.error());
+      context_.changed();
+    }
   }
   if (pending_) {
     pending_->answer = fail(Errc::kCancelled, "the agent stops");
@@ -256,7 +259,7 @@ Task<void> Source::refresh() {
   const auto& watch = hold_->watch();
   UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
   const std::function<bool()> interrupted = [this] { return pending_ || stopping_ || !hypervisor_up_; };
-  const auto refreshed = co_await hold_->catch_up(interrupted, kRefresh);
+  const auto refreshed = co_await hold_->catch_up(interrupted, kRefreshPoll, kRefresh);
   if (pending_ || !watch.migrating() || !hypervisor_up_) co_return Result<void>{};  // keep() looks after it
   UMBRA_CO_CHECK(co_await hold_->park(kCall));
   if (!refreshed) {
@@ -267,7 +270,7 @@ Task<void> Source::refresh() {
   status_.set_refreshed_at_unix_ms(context_.clock.unix_ms());
   status_.set_last_refresh_ms(std::chrono::duration_cast<std::chrono::milliseconds>(context_.clock.steady() - begun).count());
   status_.set_refreshes(status_.refreshes() + 1);
-  UMBRA_CO_CHECK(co_await observe());
+  take(*refreshed);
   if (since_last > 0 && status_.transferred_bytes() >= sent_before)
     status_.set_dirty_bytes_per_second(static_cast<double>(status_.transferred_bytes() - sent_before) * 1000.0 / static_cast<double>(since_last));
   co_return Result<void>{};
@@ -276,13 +279,17 @@ Task<void> Source::refresh() {
 /// Takes QEMU's counters into the status; gives its passes over the dirty bitmap.
 Task<std::uint64_t> Source::observe() {
   UMBRA_CO_TRY(const auto info, co_await hold_->qmp().migration(kCall));
+  take(info);
+  context_.changed();
+  co_return info.dirty_sync_count;
+}
+
+void Source::take(const qmp::MigrationInfo& info) {
   status_.set_total_bytes(info.total.count);
   status_.set_transferred_bytes(info.transferred.count);
   status_.set_remaining_bytes(info.remaining.count);
   status_.set_rate_bytes_per_second(static_cast<double>(info.rate.count));
   if (life_.phase() == Phase::kPrecopy) status_.set_dirty_bytes_per_second(static_cast<double>(info.dirty_rate.count));
-  context_.changed();
-  co_return info.dirty_sync_count;
 }
 
 Task<void> Source::perform(std::shared_ptr<Pending> pending) {

@@ -57,6 +57,7 @@ class Source {
   Task<void> perform(std::shared_ptr<Pending> pending);
   Task<void> reattach();
   Task<std::uint64_t> observe();
+  void take(const qmp::MigrationInfo& info);
   Task<void> drop(std::string why);
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();
