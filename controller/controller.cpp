@@ -68,6 +68,10 @@ struct Controller::Parts {
 
 Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor executor, Settings settings, Clock& clock) {
   UMBRA_TRY(auto tls, rpc::Tls::load(settings.tls, v1::ROLE_CONTROLLER));
+  if (!settings.name.empty() && tls.self().name != settings.name)
+    return fail({Errc::kInvalid,
+                 fmt::format("the certificate is {}'s, but [controller] name is {}", tls.self().name, settings.name),
+                 "correct the name, or issue a certificate for it: umbractl pki issue"});
   UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(settings.listen));
   UMBRA_TRY(auto store, Store::open(settings.state_dir));
   auto events = std::make_unique<EventLog>(store->log, clock, executor);

@@ -12,7 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Milliseconds kForecastBudget = 100ms;
-constexpr auto kProfilesEvery = 30s;
+constexpr Milliseconds kProfilesEvery = 30s;
+constexpr Milliseconds kProfilesApart = 1s;  // when VMs or hosts changed
 constexpr auto kHouseEvery = 5min;
 constexpr Milliseconds kLogKept = 24h * 90;
 
@@ -179,8 +180,10 @@ Result<bool> Pilot::remove_pin(const std::string& vm_uuid) {
 }
 
 void Pilot::keep_profiles(const Picture& picture) {
-  if (clock_.steady() < profiles_due_) return;
-  profiles_due_ = clock_.steady() + kProfilesEvery;
+  const bool stale = profiles_of_ != inventory_.generation();
+  if (clock_.steady() - profiles_at_ < (stale ? kProfilesApart : kProfilesEvery)) return;
+  profiles_at_ = clock_.steady();
+  profiles_of_ = inventory_.generation();
   std::map<std::string, std::vector<v1::Profile>> profiles;
   for (const auto& [zone, health] : picture.zones) {
     auto there = picture;  // were there no other zone

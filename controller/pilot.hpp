@@ -54,7 +54,8 @@ class Pilot {
   Signal nudged_;
   std::map<std::string, Pin> pins_;
   std::map<std::string, std::uint64_t> cutover_decisions_;  ///< by VM uuid
-  TimePoint profiles_due_{};
+  TimePoint profiles_at_{};
+  std::uint64_t profiles_of_ = 0;  ///< the inventory's generation
   TimePoint house_due_{};
 };
 

@@ -59,7 +59,7 @@ BrainSettings read_brain(Config& config) {
 
 Result<Settings> Settings::from(Config config) {
   Settings settings;
-  settings.name = config.text("controller.name", "controller");
+  settings.name = config.text("controller.name", "");
   settings.state_dir = config.text("controller.state_dir", "/var/lib/umbra/controller");
   settings.log_level = config.text("controller.log_level", "info");
   settings.listen = config.text("listen.endpoint", "[::]:7443");

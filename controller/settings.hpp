@@ -9,7 +9,7 @@
 namespace umbra::controller {
 
 struct Settings {
-  std::string name;
+  std::string name;  ///< the certificate's; checked when given
   std::filesystem::path state_dir;
   std::string log_level;
   std::string listen;  ///< "address:port"

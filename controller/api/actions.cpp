@@ -47,6 +47,7 @@ Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest re
   if (!record->vm.refusal().empty())
     co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", name, record->vm.refusal());
   if (!request.to().empty()) UMBRA_CO_CHECK(check_standby(*record, request.to()));
+  core_.keeper.begin_afresh(uuid);
   UMBRA_CO_CHECK(core_.pilot.set_pin({uuid, request.to(), tier, request.refresh_interval_ms()}));
   audit(caller,
         fmt::format("shadow keep{}{}, tier {}", request.to().empty() ? "" : " on ", request.to(), tier_name(tier)),

@@ -99,7 +99,9 @@ Verdict Brain::judge(Tick& tick, const VmPicture& vm, Memory& memory) {
   Verdict verdict{vm.uuid, memory.assessment};
   auto& assessment = verdict.assessment;
   memory.level = level_for(assessment.probability, memory.level, settings_);
-  const auto level = memory.confirmation.look(memory.level);
+  const bool counts = !memory.looked_at || tick.picture.steady - *memory.looked_at >= settings_.tick / 2;
+  if (counts) memory.looked_at = tick.picture.steady;
+  const auto level = counts ? memory.confirmation.look(memory.level) : memory.confirmation.confirmed();
   assessment.tier = vm.pin ? std::max(vm.pin->tier, tier_of(level)) : tier_of(level);
   if (vm.pin) verdict.refresh_interval_ms = vm.pin->refresh_interval_ms;
 

@@ -28,7 +28,8 @@ class Brain {
  public:
   explicit Brain(BrainSettings settings) : settings_(settings) {}
 
-  /// Judges every VM of the picture, those in most danger first. VMs that are moving are assessed and left alone.
+  /// Judges every VM of the picture, those in most danger first. VMs that are moving are assessed and left alone. A
+  /// tick that follows the last one by less than half the interval confirms nothing: it is not an independent look.
   std::vector<Verdict> tick(const Picture& picture);
 
   /// The VM moved: what was wanted is forgotten, and the cooldown begins.
@@ -49,6 +50,7 @@ class Brain {
     Level level;  ///< at the last tick, before confirmation
     std::string standby;
     std::string action;
+    std::optional<TimePoint> looked_at{};
     std::optional<TimePoint> moved_at{};
     TimePoint quiet_until{};
     std::map<std::string, TimePoint> avoid_until{};

@@ -26,6 +26,7 @@ class Confirmation {
   Confirmation(unsigned k, unsigned n, Level from) : k_(k), looks_(n, from), confirmed_(from) {}
   /// Takes one more look. @return what is confirmed
   Level look(Level wanted);
+  Level confirmed() const { return confirmed_; }
 
  private:
   unsigned k_;

@@ -33,9 +33,6 @@ Result<void> Zones::set(const ZoneWord& word) {
 }
 
 void Zones::look(const Inventory& inventory, TimePoint now, UnixMillis wall) {
-  if (!first_look_) first_look_ = now;
-  // A controller that has just started has heard of nobody yet; that is no sign of trouble.
-  const bool settled = now - *first_look_ > 3 * inventory.heartbeat().silence() + std::chrono::seconds(10);
   for (auto& [name, zone] : zones_) zone.hosts = zone.hosts_up = 0;
   std::map<std::string, unsigned> counted;
   for (const auto& [name, node] : inventory.nodes()) {
@@ -44,7 +41,7 @@ void Zones::look(const Inventory& inventory, TimePoint now, UnixMillis wall) {
     ++zone.hosts;
     zone.hosts_up += node.up;
     const bool forgotten = !node.up && wall - node.last_seen > Milliseconds(kForgotten).count();
-    counted[node.node.zone()] += !forgotten && (node.heard || settled);
+    counted[node.node.zone()] += !forgotten && (node.heard || inventory.settled());
   }
   for (auto& [name, zone] : zones_) {
     const double share = counted[name] == 0 ? 1.0 : static_cast<double>(zone.hosts_up) / counted[name];

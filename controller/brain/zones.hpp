@@ -33,7 +33,6 @@ class Zones {
   WishStore& store_;
   Milliseconds recovery_;
   std::map<std::string, State> zones_;
-  std::optional<TimePoint> first_look_;
 };
 
 }  // namespace umbra::controller

@@ -173,6 +173,10 @@ void Inventory::take_samples(const v1::ReportRequest& report) {
 }
 
 void Inventory::watch() {
+  if (!was_settled_ && settled()) {
+    was_settled_ = true;
+    touch();
+  }
   for (auto& [name, node] : nodes_) {
     if (!node.up || clock_.steady() - node.heard_at <= heartbeat_.silence()) continue;
     node.up = false;

@@ -91,13 +91,21 @@ class Inventory {
 
   /// Notified at every report and change.
   Signal& changed() { return changed_; }
+  /// Has the controller run for long enough that every node that lives has registered? Until then the absence of
+  /// somebody is no news.
+  bool settled() const { return clock_.steady() - started_ > 3 * heartbeat_.silence() + std::chrono::seconds(10); }
   /// Grows whenever who is up, who owns what, or a VM's description changes.
   std::uint64_t generation() const { return generation_; }
   const HeartbeatSettings& heartbeat() const { return heartbeat_; }
 
  private:
   Inventory(Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor, HeartbeatSettings heartbeat)
-      : store_(store), events_(events), clock_(clock), heartbeat_(heartbeat), changed_(std::move(executor), clock) {}
+      : store_(store),
+        events_(events),
+        clock_(clock),
+        heartbeat_(heartbeat),
+        started_(clock.steady()),
+        changed_(std::move(executor), clock) {}
 
   void touch() {
     ++generation_;
@@ -114,6 +122,8 @@ class Inventory {
   EventLog& events_;
   Clock& clock_;
   HeartbeatSettings heartbeat_;
+  TimePoint started_;
+  bool was_settled_ = false;
   Signal changed_;
   std::uint64_t generation_ = 1;
   std::map<std::string, NodeRecord> nodes_;

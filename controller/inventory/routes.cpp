@@ -28,9 +28,9 @@ v1::ReconcileRequest wanted_routes(const Inventory& inventory) {
       route->set_underlay_address(host->node.underlay_address());
     }
   }
-  request.set_complete(std::ranges::all_of(inventory.nodes(), [](const auto& entry) {
-    return !entry.second.is_host() || (entry.second.up && entry.second.vms_known);
-  }));
+  request.set_complete(inventory.settled() && std::ranges::all_of(inventory.nodes(), [](const auto& entry) {
+                         return !entry.second.is_host() || (entry.second.up && entry.second.vms_known);
+                       }));
   return request;
 }
 

@@ -8,7 +8,8 @@ namespace umbra::controller {
 
 /// One route per address of each active VM, to its owner, in the epoch in which it became the owner. A cutover that is
 /// going on has a newer epoch, so nodes that it has pointed already refuse these.
-/// `complete` (what is not wanted may be removed) only once every known host has told its VMs.
+/// `complete` (what is not wanted may be removed) only once the inventory has settled, and while every known host tells
+/// its VMs: a controller that has lost its store must not take away routes to hosts it has not heard of yet.
 v1::ReconcileRequest wanted_routes(const Inventory& inventory);
 
 /// Pushes wanted_routes() to each node when it registers and whenever they change; tries again until the node took

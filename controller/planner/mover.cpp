@@ -118,6 +118,7 @@ asio::awaitable<void> Mover::run(std::shared_ptr<Move> move, bool warm_first) {
 }
 
 Task<void> Mover::warm(std::shared_ptr<Move> move) {
+  keeper_.begin_afresh(move->vm_uuid);
   while (true) {
     const auto* record = inventory_.vm(move->vm_uuid);
     if (record == nullptr) co_return fail(Errc::kNotFound, "the VM is gone");

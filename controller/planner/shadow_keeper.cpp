@@ -53,6 +53,13 @@ void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
   tasks_.spawn(ask(vm_uuid, wish));
 }
 
+void ShadowKeeper::begin_afresh(const std::string& vm_uuid) {
+  const auto found = states_.find(vm_uuid);
+  if (found == states_.end()) return;
+  const bool busy = found->second.busy;
+  found->second = {found->second.wish, busy};
+}
+
 std::optional<Error> ShadowKeeper::last_failure(const std::string& vm_uuid) const {
   const auto found = states_.find(vm_uuid);
   return found == states_.end() ? std::nullopt : found->second.failure;
@@ -66,7 +73,10 @@ asio::awaitable<void> ShadowKeeper::ask(std::string vm_uuid, ShadowWish wish) {
   state.busy = false;
   if (!(state.wish == wish)) co_return;  // another is wanted by now
   state.asked_at = clock_.steady();
-  if (!answer) fail_there(vm_uuid, state, answer.error());
+  if (answer)
+    state.failure.reset();
+  else
+    fail_there(vm_uuid, state, answer.error());
   inventory_.changed().notify();
 }
 

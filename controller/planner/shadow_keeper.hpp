@@ -25,6 +25,8 @@ class ShadowKeeper {
 
   /// The newest wish counts. To be repeated now and then: that is what tries again.
   void wish(const std::string& vm_uuid, const ShadowWish& wish);
+  /// Forgets failures: somebody asks anew.
+  void begin_afresh(const std::string& vm_uuid);
   /// The newest error of keeping the VM's shadow since its wish last changed.
   std::optional<Error> last_failure(const std::string& vm_uuid) const;
 

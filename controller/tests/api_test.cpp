@@ -77,7 +77,8 @@ TEST_F(Api, SetsAZonesHealthAndWritesDownWho) {
   EXPECT_EQ(zone->health(), 0.95);
   EXPECT_EQ(zone->set_by(), "ops");
   const auto events = core().events.events(1000, "", 0).value();
-  const auto audit = std::ranges::find_if(events, [](const auto& event) { return event.kind() == v1::EVENT_KIND_AUDIT; });
+  const auto audit =
+      std::ranges::find_if(events, [](const auto& event) { return event.kind() == v1::EVENT_KIND_AUDIT; });
   ASSERT_NE(audit, events.end());
   EXPECT_EQ(audit->actor(), "ops");
   EXPECT_THAT(audit->text(), HasSubstr("a door was left open"));
@@ -116,7 +117,8 @@ TEST_F(Api, RefusesBadTelemetryWholeAndNamesTheSample) {
     EXPECT_FALSE(answer);
     return answer ? std::string() : answer.error().text();
   };
-  EXPECT_THAT(refused(sample("vmx", "cpu", now, 1)), HasSubstr("sample 2, nothing of the batch was stored: no VM 'vmx'"));
+  EXPECT_THAT(refused(sample("vmx", "cpu", now, 1)),
+              HasSubstr("sample 2, nothing of the batch was stored: no VM 'vmx'"));
   EXPECT_THAT(refused(sample("vm1", "cpus", now, 1)), HasSubstr("no metric 'cpus' (known are cpu, memory"));
   EXPECT_THAT(refused(sample("vm1", "cpu", now + 3'600'000, 1)), HasSubstr("is not in the past"));
   EXPECT_THAT(refused(sample("vm1", "cpu", now, std::nan(""))), HasSubstr("is not a number"));

@@ -42,7 +42,8 @@ TEST_F(Automatic, WarmsAndThenMovesOutOfAZoneThatSinks) {
   std::vector<std::string> actions;
   for (const auto& decision : told.decisions()) actions.push_back(decision.action());
   EXPECT_THAT(actions, testing::Contains(HasSubstr("tier warm on host")));
-  const auto cutover = std::ranges::find_if(told.decisions(), [](const auto& d) { return d.action().starts_with("cutover to"); });
+  const auto cutover =
+      std::ranges::find_if(told.decisions(), [](const auto& d) { return d.action().starts_with("cutover to"); });
   ASSERT_NE(cutover, told.decisions().end());
   EXPECT_THAT(cutover->reason(), HasSubstr("zone a: health 0.05, fire, says feed"));
   EXPECT_THAT(cutover->outcome(), HasSubstr("moved in epoch"));
@@ -88,7 +89,8 @@ TEST_F(Automatic, MovesWhenAForecastFromRealHistorySaysTheHostWillRunShort) {
   until([&] { return host_of("vm1") != "host1" || host_of("vm2") != "host1"; });
   const std::string moved = host_of("vm1") != "host1" ? "vm1" : "vm2";
   const auto told = why(moved);
-  const auto cutover = std::ranges::find_if(told.decisions(), [](const auto& d) { return d.action().starts_with("cutover to"); });
+  const auto cutover =
+      std::ranges::find_if(told.decisions(), [](const auto& d) { return d.action().starts_with("cutover to"); });
   ASSERT_NE(cutover, told.decisions().end());
   EXPECT_THAT(cutover->reason(), HasSubstr("demand exceeds its 2 cores within 30 min"));
   until([&] { return !vm(moved)->moving(); });

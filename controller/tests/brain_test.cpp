@@ -267,6 +267,14 @@ TEST_F(FlappingTest, ASignalThatFlapsSettles) {
   EXPECT_EQ(decisions.size(), 1u) << "warm, once";
 }
 
+TEST_F(FlappingTest, TicksInQuickSuccessionAreOneLook) {
+  zone_a(0.6);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(brain.tick(picture).front().assessment.tier, v1::TIER_PROFILE);
+    picture.steady += 100ms;
+  }
+}
+
 TEST_F(FlappingTest, ThreeOfFiveLooksRaiseAndFiveLower) {
   zone_a(0.6);
   EXPECT_EQ(tick().assessment.tier, v1::TIER_PROFILE);

@@ -255,6 +255,10 @@ TEST_F(InventoryTest, WantsRoutesOfActiveVmsAndRemovesOnlyWhenAllIsKnown) {
   EXPECT_EQ(routes.routes(0).epoch(), 1u);
   EXPECT_FALSE(routes.complete()) << "host2 has not told its VMs yet";
   report("host2", {});
+  EXPECT_FALSE(wanted_routes(*inventory).complete()) << "others may not have registered yet";
+  clock.advance(1min);
+  report("host1", {vm()});
+  report("host2", {});
   EXPECT_TRUE(wanted_routes(*inventory).complete());
   report("host1", {vm(v1::VM_STATE_SHUT_OFF)});
   EXPECT_EQ(wanted_routes(*inventory).routes_size(), 0);

@@ -30,7 +30,8 @@ TEST(Settings, HaveDefaultsThatWork) {
 
 TEST(Settings, ReadWhatIsWritten) {
   const auto settings = read(
-      "[brain]\ntick = '1s'\nwindow = '2min'\nforecast_step = '10s'\nhistory = '1h'\nautomatic = false\nmemory_reserve = '1GiB'\n"
+      "[brain]\ntick = '1s'\nwindow = '2min'\nforecast_step = '10s'\nhistory = '1h'\nautomatic = false\nmemory_reserve "
+      "= '1GiB'\n"
       "[heartbeat]\ninterval = '500ms'\nmissed = 3\n[zones]\nfeed = '/run/zones.json'\n");
   ASSERT_TRUE(settings) << settings.error().text();
   EXPECT_EQ(settings->brain.forecast_step, 10s);
