@@ -27,9 +27,10 @@ Result<void> TlsSession::on_request(std::uint64_t id, wire::Request request) {
     });
   }
   incoming_.emplace(id, call);
-  // The handler's slot must outlive it, hence `call` in the completion.
-  asio::co_spawn(connection_->executor(), serve(call, std::move(*request.mutable_body())),
-                 asio::bind_cancellation_slot(call->cancel.slot(), [call](const std::exception_ptr&) {}));
+  // The completion keeps alive what the coroutine uses: the session, and the slot in `call`.
+  asio::co_spawn(connection_.executor(), serve(call, std::move(*request.mutable_body())),
+                 asio::bind_cancellation_slot(call->cancel.slot(),
+                                              [self = shared_from_this(), call](const std::exception_ptr&) {}));
   return {};
 }
 
@@ -50,11 +51,10 @@ Result<std::shared_ptr<TlsSession::Incoming>> TlsSession::admit(std::uint64_t id
          "wait for some to end"});
   }
   const auto window = std::min<std::uint64_t>(request.window_bytes(), limits_.max_frame);
-  return std::make_shared<Incoming>(connection_->executor(), id, std::move(found), window);
+  return std::make_shared<Incoming>(connection_.executor(), id, std::move(found), window);
 }
 
 asio::awaitable<void> TlsSession::serve(std::shared_ptr<Incoming> call, std::string request) {
-  const auto self = shared_from_this();
   Result<std::string> outcome;
   try {
     Caller caller{peer_.name, peer_.role, weak_from_this()};
@@ -63,7 +63,7 @@ asio::awaitable<void> TlsSession::serve(std::shared_ptr<Incoming> call, std::str
       outcome = co_await (*unary)(service, std::move(caller), std::move(request));
     } else {
       const auto streaming = std::get<Method::Streaming>(call->found.method->serve);
-      std::shared_ptr<Outflow> flow = std::make_shared<CallOutflow>(self, call);
+      std::shared_ptr<Outflow> flow = std::make_shared<CallOutflow>(shared_from_this(), call);
       const auto ended = co_await streaming(service, std::move(caller), std::move(request), std::move(flow));
       if (!ended) outcome = fail(ended.error());
     }
@@ -80,7 +80,7 @@ void TlsSession::stop(const std::shared_ptr<Incoming>& call, Errc why) {
   if (call->stopped || call->finished) return;
   call->stopped = why;
   // Posted, because the handler itself may be what leads here.
-  asio::post(connection_->executor(), [call] {
+  asio::post(connection_.executor(), [call] {
     call->readable.cancel();
     call->cancel.emit(asio::cancellation_type::terminal);
   });
@@ -109,7 +109,7 @@ void TlsSession::reply(std::uint64_t id, Result<std::string> outcome) {
   } else {
     set_status(*wired.mutable_status(), outcome.error());
   }
-  const auto sent = connection_->send(frame);
+  const auto sent = connection_.send(frame);
   // Too large; so is never an error's text, unless it quotes something huge.
   if (!sent) reply(id, fail({sent.error().code, sent.error().message.substr(0, 1000), sent.error().remedy}));
 }
@@ -129,7 +129,7 @@ Task<void> TlsSession::CallOutflow::send(std::string message) {
   wire::Frame frame;
   frame.set_call(call->id);
   frame.mutable_item()->set_body(std::move(message));
-  UMBRA_CO_CHECK(session->connection_->send(frame));
+  UMBRA_CO_CHECK(session->connection_.send(frame));
   call->credit -= static_cast<std::int64_t>(taken);
   co_return Result<void>{};
 }

@@ -35,11 +35,11 @@ Result<std::shared_ptr<TlsSession::Outgoing>> TlsSession::begin(std::string meth
   wired.set_body(std::move(request));
   wired.set_window_bytes(window);
   if (deadline != kNoDeadline) wired.set_deadline_ms(static_cast<std::uint64_t>(deadline.count()));
-  if (const auto sent = connection_->send(frame); !sent) return fail(with_context(sent.error(), method));
+  if (const auto sent = connection_.send(frame); !sent) return fail(with_context(sent.error(), method));
   if (!is_open()) return fail(gone(method));
 
   last_outgoing_ = id;
-  auto call = std::make_shared<Outgoing>(connection_->executor(), id, std::move(method));
+  auto call = std::make_shared<Outgoing>(connection_.executor(), id, std::move(method));
   if (deadline == kNoDeadline) {
     call->wake.expires_at(asio::steady_timer::time_point::max());
   } else {
@@ -92,7 +92,7 @@ void TlsSession::give_up(Outgoing& call) {
   wire::Frame cancel;
   cancel.set_call(call.id);
   cancel.mutable_cancel();
-  (void)connection_->send(cancel);
+  (void)connection_.send(cancel);
   wake_drain();
 }
 
@@ -119,7 +119,7 @@ std::string TlsSession::CallInflow::take() {
   wire::Frame credit;
   credit.set_call(call_->id);
   credit.mutable_credit()->set_bytes(std::exchange(call_->to_grant, 0));
-  (void)session_->connection_->send(credit);
+  (void)session_->connection_.send(credit);
   return item;
 }
 

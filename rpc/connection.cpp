@@ -2,9 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
-#include <cstring>
 
 #include "base/units.hpp"
 
@@ -52,7 +52,7 @@ std::size_t read_length(const char* bytes) {
 Connection::Connection(std::unique_ptr<TlsStream> stream, std::string peer, Limits limits)
     : stream_(std::move(stream)), peer_(std::move(peer)), limits_(limits), timer_(stream_->get_executor()) {}
 
-void Connection::start(std::shared_ptr<FrameHandler> handler) {
+void Connection::start(std::weak_ptr<FrameHandler> handler) {
   handler_ = std::move(handler);
   read();
   tick();
@@ -73,27 +73,28 @@ Result<void> Connection::send(const wire::Frame& frame) {
 void Connection::write() {
   writing_.swap(queued_);
   const auto bytes = asio::buffer(writing_);
-  asio::async_write(*stream_, bytes, [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
-    self->writing_.clear();
-    if (self->writing_.capacity() > kKeptCapacity) self->writing_.shrink_to_fit();
-    if (error) return self->on_end(error);
-    if (!self->queued_.empty()) return self->write();
-    boost::system::error_code ignored;
-    if (self->closing_) self->stream_->next_layer().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  });
+  asio::async_write(*stream_, bytes,
+                    [this, owner = handler_.lock()](const boost::system::error_code& error, std::size_t) {
+                      writing_.clear();
+                      if (writing_.capacity() > kKeptCapacity) writing_.shrink_to_fit();
+                      if (error) return on_end(error);
+                      if (!queued_.empty()) return write();
+                      boost::system::error_code ignored;
+                      if (closing_) stream_->next_layer().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+                    });
 }
 
 void Connection::read() {
   if (end_ + kReadChunk > in_.size()) {
-    std::memmove(in_.data(), in_.data() + begin_, end_ - begin_);
+    std::copy(in_.data() + begin_, in_.data() + end_, in_.data());
     end_ -= begin_;
     begin_ = 0;
     if (end_ == 0 && in_.size() > kKeptCapacity) in_ = {};
     if (end_ + kReadChunk > in_.size()) in_.resize(std::max(2 * in_.size(), end_ + kReadChunk));
   }
   stream_->async_read_some(asio::buffer(in_.data() + end_, in_.size() - end_),
-                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t size) {
-                             self->on_read(error, size);
+                           [this, owner = handler_.lock()](const boost::system::error_code& error, std::size_t size) {
+                             on_read(error, size);
                            });
 }
 
@@ -130,8 +131,7 @@ Result<void> Connection::take_frames() {
       pong.mutable_pong();
       UMBRA_CHECK(send(pong));
     } else if (!frame.has_pong()) {
-      const auto handler = handler_;  // it may close the connection
-      UMBRA_CHECK(handler->on_frame(std::move(frame)));
+      UMBRA_CHECK(handler_.lock()->on_frame(std::move(frame)));
     }
   }
   if (begin_ == end_) begin_ = end_ = 0;
@@ -148,20 +148,20 @@ void Connection::on_end(const boost::system::error_code& error) {
 
 void Connection::tick() {
   timer_.expires_after(limits_.keepalive);
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (error || self->closing_) return;
+  timer_.async_wait([this, owner = handler_.lock()](const boost::system::error_code& error) {
+    if (error || closing_) return;
     // After a pause of this process the answer may already be in the socket.
     boost::system::error_code ignored;
-    if (!self->heard_ && self->stream_->next_layer().available(ignored) == 0) {
-      spdlog::warn("rpc: {} has been silent for {} ms, closing", self->peer_, self->limits_.keepalive.count());
-      self->begin_closing({Errc::kUnavailable, "the peer does not answer pings", {}});
-      return self->close_socket();
+    if (!heard_ && stream_->next_layer().available(ignored) == 0) {
+      spdlog::warn("rpc: {} has been silent for {} ms, closing", peer_, limits_.keepalive.count());
+      begin_closing({Errc::kUnavailable, "the peer does not answer pings", {}});
+      return close_socket();
     }
-    self->heard_ = false;
+    heard_ = false;
     wire::Frame ping;
     ping.mutable_ping();
-    (void)self->send(ping);
-    if (!self->closing_) self->tick();
+    (void)send(ping);
+    if (!closing_) tick();
   });
 }
 
@@ -175,15 +175,14 @@ void Connection::close(Error why) {
   // Closing a socket that has unread data resets the connection, and the peer would lose the reason; so it hangs up
   // first.
   timer_.expires_after(kLinger);
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) { self->close_socket(); });
+  timer_.async_wait([this, owner = handler_.lock()](const boost::system::error_code&) { close_socket(); });
 }
 
 void Connection::begin_closing(Error why) {
   if (closing_) return;
   closing_ = true;
   timer_.cancel();
-  asio::post(stream_->get_executor(),
-             [handler = std::move(handler_), why = std::move(why)] { handler->on_closed(why); });
+  asio::post(stream_->get_executor(), [handler = handler_.lock(), why = std::move(why)] { handler->on_closed(why); });
 }
 
 void Connection::close_socket() {

@@ -25,13 +25,15 @@ class FrameHandler {
   virtual void on_closed(const Error& why) = 0;
 };
 
-/// Threading: as Session. Keeps itself alive while the socket is in use, and its handler until it closes.
-class Connection : public std::enable_shared_from_this<Connection> {
+/// Threading: as Session.
+/// Lifetime: a part of its handler, which the operations in progress keep alive. So a handler lives until its
+/// connection has closed, or its io_context is destroyed.
+class Connection {
  public:
   /// @param peer who is at the other end, for logs and errors
   Connection(std::unique_ptr<TlsStream> stream, std::string peer, Limits limits);
 
-  void start(std::shared_ptr<FrameHandler> handler);
+  void start(std::weak_ptr<FrameHandler> handler);
 
   bool is_open() const { return !closing_; }
   const std::string& peer() const { return peer_; }
@@ -55,7 +57,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<TlsStream> stream_;
   const std::string peer_;
   const Limits limits_;
-  std::shared_ptr<FrameHandler> handler_;
+  std::weak_ptr<FrameHandler> handler_;
   asio::steady_timer timer_;  ///< keepalive; once closing, how long the peer may take to hang up
 
   std::vector<char> in_;  ///< received bytes are in_[begin_, end_)

@@ -115,7 +115,6 @@ struct Dialer::State : std::enable_shared_from_this<State> {
         backoff(std::random_device{}()) {}
 
   asio::awaitable<void> run() {
-    const auto self = shared_from_this();
     while (!stopped) {
       const auto started = std::chrono::steady_clock::now();
       co_await one_session();
@@ -128,11 +127,13 @@ struct Dialer::State : std::enable_shared_from_this<State> {
 
   /// From dialling to the end of the session that came of it, if one did.
   asio::awaitable<void> one_session() {
-    TlsSession::OnClosed on_closed = [self = shared_from_this()](const Error& why) {
+    TlsSession::OnClosed on_closed = [weak = weak_from_this()](const Error& why) {
+      const auto self = weak.lock();
+      if (!self) return;
       self->session = nullptr;
       self->note(why);
-      if (self->hooks.on_disconnected) self->hooks.on_disconnected(why);
       self->wake.cancel();
+      if (const auto tell = self->hooks.on_disconnected) tell(why);
     };
     auto made = co_await dial(executor, address, tls, expect, services, kDialDeadline, limits, std::move(on_closed));
     if (!made) {
@@ -142,7 +143,8 @@ struct Dialer::State : std::enable_shared_from_this<State> {
     if (stopped) co_return (*made)->close("no longer needed");
     session = *made;
     spdlog::info("rpc: connected to {} ({}, {})", session->peer().name, role_name(session->peer().role), address);
-    if (hooks.on_connected) hooks.on_connected(session);
+    // A copy, because the hook may destroy the dialer.
+    if (const auto tell = hooks.on_connected) tell(session);
     wake.expires_at(asio::steady_timer::time_point::max());
     if (session) (void)co_await wake.async_wait(kNoThrow);
   }
@@ -180,7 +182,7 @@ Dialer::Dialer(asio::any_io_executor executor, std::string address, Tls tls, Exp
                DialerHooks hooks, Limits limits)
     : state_(std::make_shared<State>(executor, std::move(address), std::move(tls), std::move(expect),
                                      std::move(services), std::move(hooks), limits)) {
-  // A cancelled dial ends with operation_aborted, which is no news.
+  // The completion keeps the state alive. A cancelled dial ends with operation_aborted, which is no news.
   asio::co_spawn(executor, state_->run(),
                  asio::bind_cancellation_slot(state_->cancel.slot(), [state = state_](const std::exception_ptr&) {}));
 }

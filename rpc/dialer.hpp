@@ -13,6 +13,7 @@ namespace umbra::rpc {
 /// Connects once. Await it on `executor`, on which the session then runs.
 /// @param address "host:port" or "[v6]:port"
 /// @param services what the peer may call over this session
+/// @return a session that stays open until either end closes it, also when nobody holds it any more
 /// @error kDenied a certificate was refused, on either side, or `expect` is not met; kUnavailable nobody listens there,
 /// or no such
 ///   host; kTimeout; kInvalid the address; kUnsupported another protocol version. Every text names the address and the

@@ -4,7 +4,6 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <set>
 
 #include "rpc/tls_session.hpp"
@@ -51,12 +50,23 @@ struct Server::State : std::enable_shared_from_this<State> {
         hooks(std::move(callbacks)),
         limits(limits_of_sessions) {}
 
+  /// Spawns a coroutine of this object, which lives at least as long.
+  void spawn(asio::awaitable<void> coroutine) {
+    asio::co_spawn(acceptor.get_executor(), std::move(coroutine),
+                   [self = shared_from_this()](const std::exception_ptr& bug) {
+                     try {
+                       if (bug) std::rethrow_exception(bug);
+                     } catch (const std::exception& error) {
+                       spdlog::error("rpc: while accepting connections: {}", error.what());
+                     }
+                   });
+  }
+
   asio::awaitable<void> accept() {
-    const auto self = shared_from_this();
     while (acceptor.is_open()) {
       auto [error, socket] = co_await acceptor.async_accept(kNoThrow);
       if (!error) {
-        asio::co_spawn(acceptor.get_executor(), welcome(std::move(socket)), asio::detached);
+        spawn(welcome(std::move(socket)));
         continue;
       }
       if (!acceptor.is_open()) break;
@@ -67,7 +77,6 @@ struct Server::State : std::enable_shared_from_this<State> {
   }
 
   asio::awaitable<void> welcome(tcp::socket socket) {
-    const auto self = shared_from_this();
     boost::system::error_code error;
     const auto address = text_of(socket.remote_endpoint(error));
     if (error) co_return;
@@ -79,21 +88,43 @@ struct Server::State : std::enable_shared_from_this<State> {
     }
     if (!acceptor.is_open()) co_return;
     const auto handle = std::make_shared<std::weak_ptr<Session>>();
-    const auto session =
-        TlsSession::start(std::move(*opened), address, services, limits, [self, handle](const Error& why) {
-          const auto closed = handle->lock();
-          self->sessions.erase(closed);
-          if (self->hooks.on_session_closed) self->hooks.on_session_closed(closed, why);
-        });
+    const auto session = TlsSession::start(std::move(*opened), address, services, limits,
+                                           [weak = weak_from_this(), handle](const Error& why) {
+                                             const auto self = weak.lock();
+                                             if (!self) return;
+                                             const auto closed = handle->lock();
+                                             self->sessions.erase(closed);
+                                             if (const auto tell = self->hooks.on_session_closed) tell(closed, why);
+                                           });
     *handle = session;
     sessions.insert(session);
-    if (hooks.on_session_open) hooks.on_session_open(session);
+    // A copy, because the hook may destroy the server.
+    if (const auto tell = hooks.on_session_open) tell(session);
   }
 
   void stop() {
     boost::system::error_code ignored;
     acceptor.close(ignored);
     for (const auto& session : sessions) session->close("the server is stopping");
+  }
+
+  /// Takes the state by value, because a coroutine starts only when it is awaited.
+  static Task<void> drain(std::shared_ptr<State> state, Deadline grace) {
+    boost::system::error_code ignored;
+    state->acceptor.close(ignored);
+    // Every session has to refuse new calls from now on, so they are drained side by side.
+    const auto busy = std::make_shared<std::size_t>(state->sessions.size());
+    const auto done =
+        std::make_shared<asio::steady_timer>(state->acceptor.get_executor(), asio::steady_timer::time_point::max());
+    for (const auto& session : state->sessions) {
+      asio::co_spawn(state->acceptor.get_executor(), session->drain(grace),
+                     [session, busy, done](const std::exception_ptr&, const Result<void>&) {
+                       if (--*busy == 0) done->cancel();
+                     });
+    }
+    if (*busy > 0) (void)co_await done->async_wait(kNoThrow);
+    state->stop();
+    co_return Result<void>{};
   }
 
   tcp::acceptor acceptor;
@@ -117,7 +148,7 @@ Result<std::unique_ptr<Server>> Server::listen(asio::any_io_executor executor, t
     return fail({Errc::kUnavailable, fmt::format("cannot listen on {}: {}", text_of(endpoint), error.message()),
                  "choose an address of this host and a port that no other program uses"});
   }
-  asio::co_spawn(executor, state->accept(), asio::detached);
+  state->spawn(state->accept());
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
@@ -141,18 +172,7 @@ void Server::stop() {
 }
 
 Task<void> Server::drain(Deadline grace) {
-  const auto state = state_;
-  boost::system::error_code ignored;
-  state->acceptor.close(ignored);
-  const auto until = std::chrono::steady_clock::now() + grace;
-  for (const auto& session : std::vector(state->sessions.begin(), state->sessions.end())) {
-    // One after the other is enough: all share the one deadline. Those waiting still refuse nobody, so the last word is
-    // stop().
-    const auto left = std::chrono::duration_cast<Deadline>(until - std::chrono::steady_clock::now());
-    UMBRA_CO_CHECK(co_await session->drain(std::max(left, Deadline::zero())));
-  }
-  state->stop();
-  co_return Result<void>{};
+  return State::drain(state_, grace);
 }
 
 }  // namespace umbra::rpc

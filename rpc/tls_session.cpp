@@ -14,7 +14,7 @@ std::shared_ptr<TlsSession> TlsSession::start(Opened opened, std::string address
                                               OnClosed on_closed) {
   std::shared_ptr<TlsSession> session(
       new TlsSession(std::move(opened), std::move(address), std::move(services), limits, std::move(on_closed)));
-  session->connection_->start(std::shared_ptr<FrameHandler>(session, static_cast<FrameHandler*>(session.get())));
+  session->connection_.start(std::shared_ptr<FrameHandler>(session, static_cast<FrameHandler*>(session.get())));
   return session;
 }
 
@@ -23,10 +23,10 @@ TlsSession::TlsSession(Opened opened, std::string address, Services services, Li
       address_(std::move(address)),
       services_(std::move(services)),
       limits_(limits),
-      connection_(std::make_shared<Connection>(
-          std::move(opened.stream), fmt::format("{} ({}, {})", peer_.name, role_name(peer_.role), address_), limits)),
+      connection_(std::move(opened.stream), fmt::format("{} ({}, {})", peer_.name, role_name(peer_.role), address_),
+                  limits),
       on_closed_(std::move(on_closed)),
-      drained_(connection_->executor()) {}
+      drained_(connection_.executor()) {}
 
 Result<void> TlsSession::on_frame(wire::Frame frame) {
   const auto id = frame.call();
@@ -69,22 +69,22 @@ void TlsSession::on_closed(const Error& why) {
 
 Error TlsSession::gone(std::string_view method) const {
   return {Errc::kUnavailable,
-          fmt::format("{}: the connection to {} is closed: {}", method, connection_->peer(), farewell_),
+          fmt::format("{}: the connection to {} is closed: {}", method, connection_.peer(), farewell_),
           "the outcome of calls in flight is unknown; ask before repeating them"};
 }
 
 void TlsSession::close(std::string_view why) {
   if (farewell_.empty()) farewell_ = why;
-  connection_->close({Errc::kUnavailable, std::string(why), {}});
+  connection_.close({Errc::kUnavailable, std::string(why), {}});
 }
 
 Task<void> TlsSession::drain(Deadline grace) {
   const auto self = shared_from_this();
-  if (!connection_->is_open()) co_return Result<void>{};
+  if (!connection_.is_open()) co_return Result<void>{};
   draining_ = true;
   wire::Frame goaway;
   goaway.mutable_goaway()->mutable_status()->set_message("it is shutting down");
-  (void)connection_->send(goaway);
+  (void)connection_.send(goaway);
   drained_.expires_after(grace);
   if (!outgoing_.empty() || !incoming_.empty()) (void)co_await drained_.async_wait(asio::as_tuple(asio::use_awaitable));
   close("shutting down");

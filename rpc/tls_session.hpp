@@ -11,7 +11,6 @@
 
 namespace umbra::rpc {
 
-/// Connection → TlsSession → Connection is a cycle for as long as the connection is open; its end breaks it.
 class TlsSession final : public Session, private FrameHandler, public std::enable_shared_from_this<TlsSession> {
  public:
   using OnClosed = std::function<void(const Error& why)>;
@@ -22,7 +21,7 @@ class TlsSession final : public Session, private FrameHandler, public std::enabl
 
   const Identity& peer() const override { return peer_; }
   const std::string& address() const override { return address_; }
-  bool is_open() const override { return connection_->is_open() && !draining_ && !peer_leaves_; }
+  bool is_open() const override { return connection_.is_open() && !draining_ && !peer_leaves_; }
   Task<std::string> call(std::string method, std::string request, Deadline deadline) override;
   Result<std::shared_ptr<Inflow>> open_stream(std::string method, std::string request, Deadline deadline) override;
   Task<void> drain(Deadline grace) override;
@@ -63,7 +62,7 @@ class TlsSession final : public Session, private FrameHandler, public std::enabl
   const std::string address_;
   const Services services_;
   const Limits limits_;
-  const std::shared_ptr<Connection> connection_;
+  Connection connection_;
   OnClosed on_closed_;
 
   std::unordered_map<std::uint64_t, std::shared_ptr<Outgoing>> outgoing_;
