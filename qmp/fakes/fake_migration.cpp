@@ -42,6 +42,7 @@ Result<json::value> FakeQemu::migrate(const json::object& arguments) {
   if (run_state_ == RunState::kInMigrate) return refuse("Guest is waiting for an incoming migration");
   if (run_state_ == RunState::kPostMigrate)
     return refuse("Can't migrate the vm that was paused due to previous migration");
+  options_.incoming = false;  // what it was started for is over
   uri_.assign(uri->data(), uri->size());
   error_.clear();
   transferred_ = {};
