@@ -57,6 +57,10 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                  outbox_.event(v1::EVENT_KIND_SHADOW, severity, vm, text);
                  hooks_.nudge();
                },
+               [this](const v1::CutoverResult& result) {
+                 outbox_.cutover(result);
+                 hooks_.nudge();
+               },
                [this] { hooks_.nudge(); }},
       standby_(executor, clock, hypervisor, network, journal, config.standby,
                shadow::Standby::Hooks{[this] { return refusal(); },
@@ -139,9 +143,13 @@ Task<void> Host::recover() {
   UMBRA_CO_TRY(auto records, journal_.load());
   UMBRA_CO_CHECK(co_await standby_.recover(records));
   for (auto& record : records) {
-    if (record.side != shadow::Side::kSource) continue;
     const auto uuid = record.vm_uuid;
+    if (record.side != shadow::Side::kSource) {
+      if (record.phase == shadow::Phase::kMoved) epochs_[uuid] = record.epoch;
+      continue;
+    }
     if (over(record.phase, !record.wish.empty())) {
+      if (!record.cutover.empty()) last_cutovers_[uuid] = shadow::account_of(record, config_.name, v1::OUTCOME_MOVED, "");
       retired_[uuid] = std::move(record);
       continue;
     }
@@ -258,6 +266,7 @@ asio::awaitable<void> Host::supervised(std::shared_ptr<shadow::Source> source, s
   }
   if (source->last_cutover()) last_cutovers_[vm_uuid] = *source->last_cutover();
   retired_[vm_uuid] = source->record();
+  standby_.outdate(vm_uuid, source->record().epoch);
   if (source->moved()) vms_.erase(vm_uuid);
   sources_.erase(vm_uuid);
   attached_.erase(vm_uuid);
@@ -271,9 +280,10 @@ Task<v1::Shadow> Host::keep_shadow(v1::KeepShadowRequest request) {
   UMBRA_CO_TRY(const auto vm, co_await shadowable(request.vm_uuid()));
   auto kept = source(request.vm_uuid());
   if (!kept) {
-    auto retired = retired_.extract(request.vm_uuid());
-    kept = retired.empty() ? std::make_shared<shadow::Source>(context_, request.vm_uuid())
-                           : std::make_shared<shadow::Source>(context_, std::move(retired.mapped()));
+    shadow::Record record{request.vm_uuid(), shadow::Side::kSource, shadow::Phase::kProfile, 0, {}, {}};
+    if (auto retired = retired_.extract(request.vm_uuid())) record = std::move(retired.mapped());
+    record.epoch = std::max(record.epoch, epochs_[request.vm_uuid()]);  // the one in which it came here
+    kept = std::make_shared<shadow::Source>(context_, std::move(record));
     sources_[request.vm_uuid()] = kept;
     kept->want(std::move(request));
     supervise(kept, vm.uuid());

@@ -65,8 +65,8 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   auto step = co_await arm();
   if (step) {
     enter("converge");
-    auto [reached, converged] = co_await (reach_routers() && converge());
-    step = reached ? std::move(converged) : std::move(reached);
+    auto [accepted, reached, converged] = co_await (accept() && reach_routers() && converge());
+    step = !accepted ? std::move(accepted) : !reached ? std::move(reached) : std::move(converged);
   }
   if (step) {
     enter("promise");
@@ -106,21 +106,25 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   co_return result_;
 }
 
-/// Durable on both sides, and QEMU's rate limiter woken, all at once.
+/// Durable here, and QEMU's rate limiter woken. Only then is the standby asked: should this agent die in between, its next
+/// life knows the epoch to give up.
 Task<void> Cutover::arm() {
   life_.set_cutover(request_.SerializeAsString());
+  auto [journaled, unparked] = co_await (life_.apply(Event::kArm, request_.epoch()) && hold_.unpark(kCall));
+  UMBRA_CO_CHECK(std::move(journaled));
+  UMBRA_CO_CHECK(std::move(unparked));
+  co_return Result<void>{};
+}
+
+Task<void> Cutover::accept() {
   v1::AcceptRequest accept;
   accept.set_vm_uuid(vm_.uuid());
   accept.set_epoch(request_.epoch());
   accept.set_source(context_.config.node);
   accepted_ = true;
-  auto [journaled, accepted, unparked] =
-      co_await (life_.apply(Event::kArm, request_.epoch()) && standby_->accept(std::move(accept), kCall) && hold_.unpark(kCall));
+  auto accepted = co_await standby_->accept(std::move(accept), kCall);
   if (!accepted && !unknown(accepted.error())) accepted_ = false;
-  UMBRA_CO_CHECK(std::move(journaled));
-  UMBRA_CO_CHECK(std::move(accepted));
-  UMBRA_CO_CHECK(std::move(unparked));
-  co_return Result<void>{};
+  co_return accepted;
 }
 
 Task<void> Cutover::converge() {
@@ -162,7 +166,7 @@ v1::UnpointRequest Cutover::unpointing() const {
   return unpoint;
 }
 
-netswitch::Flip Cutover::flip() {
+std::vector<netswitch::Flip::Step> Cutover::flip_steps() {
   using netswitch::Flip;
   const auto remote = [this](Flip::Place place, const v1::Node& node, std::shared_ptr<Peer> peer) {
     return Flip::Step{place, node.name(), [this, peer] { return peer->point(pointing(), kCall); },
@@ -174,7 +178,16 @@ netswitch::Flip Cutover::flip() {
     steps.push_back(remote(node.role() == v1::ROLE_EDGE ? Flip::Place::kEdge : Flip::Place::kOtherHost, node, peer));
   steps.push_back({Flip::Place::kOldHost, context_.config.node, [this]() -> Task<void> { co_return context_.network.point(pointing()); },
                    [this]() -> Task<void> { co_return context_.network.unpoint(unpointing()); }});
-  return Flip(std::move(steps));
+  return steps;
+}
+
+/// Once it runs there nothing is taken back: every node that can be told is told.
+asio::awaitable<void> Cutover::point_all() {
+  const auto steps = flip_steps();
+  for (const auto& step : steps) {
+    const auto pointed = co_await step.apply();
+    if (!pointed) spdlog::warn("{}: routes on {}: {}", vm_.name(), step.node, pointed.error());
+  }
 }
 
 Task<void> Cutover::stop() {
@@ -184,6 +197,16 @@ Task<void> Cutover::stop() {
   if (hold_.watch().status() != MigrationStatus::kPreSwitchover)
     co_return fail(Errc::kConflict, "the migration failed while the last pages were sent");
   co_return Result<void>{};
+}
+
+/// A QEMU that refuses to go on has lost the migration. Giving it up tells the shadow so: nobody waits for the last pages.
+Task<void> Cutover::go_on() {
+  auto continued = co_await hold_.qmp().migrate_continue(kCall);
+  if (!continued && !unknown(continued.error())) {
+    const auto cancelled = co_await hold_.cancel(kCall);
+    if (!cancelled) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+  }
+  co_return continued;
 }
 
 Task<v1::ReleasedReply> Cutover::release(v1::ReleasedRequest released, std::chrono::microseconds& answered) {
@@ -200,7 +223,7 @@ Task<void> Cutover::hand_over() {
   const auto sent = context_.clock.wall();
   const auto reach = since_asked();
   auto answered = sent;
-  auto [continued, resumed] = co_await (hold_.qmp().migrate_continue(kCall) && release(std::move(released), answered));
+  auto [continued, resumed] = co_await (go_on() && release(std::move(released), answered));
   UMBRA_CO_CHECK(std::move(resumed));  // whatever QEMU answered here, the guest runs there
   if (!continued) spdlog::warn("{}: migrate-continue: {}", vm_.name(), continued.error());
 
@@ -220,6 +243,7 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   result_.set_detail(error.text());
   if (life_.phase() != Phase::kArmed) co_return;
   if (!accepted_ && hold_.watch().migrating()) {  // the standby never took the epoch: the hold is as good as before
+    life_.set_cutover({});
     if (const auto kept = co_await life_.apply(Event::kDisarm); kept) co_return;
   }
   v1::RefuseRequest refuse;
@@ -231,6 +255,7 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   if (!refused) spdlog::warn("{}: giving up epoch {}: {}", vm_.name(), request_.epoch(), refused.error());
   const auto cancelled = co_await hold_.cancel(kCall);
   if (!cancelled) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+  life_.set_cutover({});
   const auto dropped = co_await life_.apply(Event::kDrop);
   if (!dropped) life_.assume(Event::kDrop);
 }
@@ -246,31 +271,36 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
     co_return v1::OUTCOME_UNDECIDED;
   }
   if (!answer->refused()) {  // it runs there; make sure that all routes say so
-    auto routes = flip();
-    const auto routed = co_await routes.run();
-    if (!routed) spdlog::warn("{}: routes: {}", vm_.name(), routed.error());
+    co_await point_all();
     const auto written = co_await life_.apply(Event::kServe);
     if (!written) life_.assume(Event::kServe);
     co_return v1::OUTCOME_MOVED;
   }
   const auto back = co_await take_back(why);
   if (back) co_return v1::OUTCOME_REFUSED;
-  context_.note(v1::SEVERITY_ALERT, vm_.name(), fmt::format("cannot run it again on {}: {}", context_.config.node, back.error()));
+  result_.set_detail(fmt::format("{} refused it, but it cannot run on {} again: {}", request_.standby().name(), context_.config.node, back.error()));
   co_return v1::OUTCOME_UNDECIDED;
 }
 
-/// The standby will never run it in this epoch: the guest runs here again.
+/// The standby will never run it in this epoch: the guest runs here again, unless it has ended meanwhile.
 Task<void> Cutover::take_back(std::string why) {
   auto routes = flip();
   const auto unflipped = co_await routes.abort();
   if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
-  const auto cancelled = co_await hold_.cancel(kCall);
-  // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the same.
-  if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
-  UMBRA_CO_TRY(const auto status, co_await hold_.qmp().status(kCall));
-  if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
+  const auto domain = co_await context_.hypervisor.domain(vm_.uuid(), kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  const bool ended = !domain || domain->state == virt::DomainState::kShutOff;
+  if (!ended) {
+    const auto cancelled = co_await hold_.cancel(kCall);
+    // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the same.
+    if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
+    UMBRA_CO_TRY(const auto status, co_await hold_.qmp().status(kCall));
+    if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
+  }
+  life_.set_cutover({});
   UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));
-  context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("cutover to {} refused, it runs on {} again: {}", request_.standby().name(), context_.config.node, why));
+  context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("cutover to {} refused, {} on {}: {}", request_.standby().name(),
+                                                              ended ? "and its guest has ended" : "it runs again", context_.config.node, why));
   co_return Result<void>{};
 }
 

@@ -16,8 +16,8 @@ namespace umbra::shadow {
 /// Takes a held shadow through armed and promised to moved, or back.
 ///
 ///     source                                   standby                         edges, other hosts
-///       | accept(epoch) -----------------------> | durable: armed
 ///       | unpark, journal: armed                 |
+///       | accept(epoch) -----------------------> | durable: armed
 ///       | (two passes: what is left is milliseconds)
 ///       | journal: promised                      |
 ///       | point(VM → tap) ---------------------> |
@@ -51,13 +51,17 @@ class Cutover {
   using Time = std::chrono::steady_clock::time_point;
 
   Task<void> arm();
+  Task<void> accept();
   Task<void> converge();
   Task<void> stop();
   Task<void> hand_over();
+  Task<void> go_on();
   Task<v1::ReleasedReply> release(v1::ReleasedRequest released, std::chrono::microseconds& answered);
   Task<void> take_back(std::string why);
   asio::awaitable<void> give_up(Error error);
-  netswitch::Flip flip();
+  netswitch::Flip flip() { return netswitch::Flip(flip_steps()); }
+  std::vector<netswitch::Flip::Step> flip_steps();
+  asio::awaitable<void> point_all();
   v1::PointRequest pointing() const;
   v1::UnpointRequest unpointing() const;
   Task<void> reach_routers();

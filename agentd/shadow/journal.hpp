@@ -22,7 +22,9 @@ struct Record {
   Phase phase = Phase::kProfile;
   std::uint64_t epoch = 0;  ///< the newest this side has taken part in; older ones are refused
   std::string wish;         ///< serialised umbra.v1.KeepShadowRequest (source) or StageRequest (standby)
-  std::string cutover;      ///< serialised umbra.v1.CutoverRequest, from `armed` on (source)
+  /// Serialised umbra.v1.CutoverRequest, from `armed` on (source). Emptied when it is given up or refused: what is there
+  /// in `dropped` has moved the VM.
+  std::string cutover;
 };
 
 /// Durable: when write() has answered, the record survives power loss (SQLite, WAL, synchronous=FULL).

@@ -63,6 +63,7 @@ inline constexpr std::array kEdges{
     Edge{Phase::kHot, Event::kCool, Phase::kWarm},
     Edge{Phase::kHot, Event::kArm, Phase::kArmed},
     Edge{Phase::kHot, Event::kDrop, Phase::kDropped},
+    Edge{Phase::kArmed, Event::kArm, Phase::kArmed},  // standby: a newer epoch; the older one was never released
     Edge{Phase::kArmed, Event::kDisarm, Phase::kWarm},
     Edge{Phase::kArmed, Event::kPromise, Phase::kPromised},
     Edge{Phase::kArmed, Event::kRefuse, Phase::kDropped},

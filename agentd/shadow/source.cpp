@@ -27,9 +27,6 @@ struct Source::Pending {
   std::optional<Result<v1::CutoverResult>> answer;
 };
 
-Source::Source(SourceContext& context, std::string vm_uuid)
-    : Source(context, Record{std::move(vm_uuid), Side::kSource, Phase::kProfile, 0, {}, {}}) {}
-
 Source::Source(SourceContext& context, Record record)
     : context_(context),
       uuid_(record.vm_uuid),
@@ -381,122 +378,6 @@ asio::awaitable<void> Source::failed(Error error) {
 
 asio::awaitable<void> Source::pause(std::chrono::milliseconds at_most) {
   co_await changed_.wait_until(context_.clock.steady() + at_most);
-}
-
-/// Acts on the phase that an earlier life of the agent wrote last. QEMU and the standby know the truth.
-asio::awaitable<void> Source::recover() {
-  const auto& record = life_.record();
-  if (!record.wish.empty() && built_.ParseFromString(record.wish)) {
-    if (!wish_) wish_ = built_;
-    standby_ = context_.peers.peer(built_.standby());
-  }
-  const auto domain = co_await primary();
-  if (!domain) spdlog::info("{}: {}", uuid_, domain.error());
-  switch (life_.phase()) {
-    case Phase::kProfile:
-    case Phase::kDropped:
-      break;
-    case Phase::kStaging:
-    case Phase::kStaged:
-    case Phase::kPrecopy:
-    case Phase::kArmed: {  // half made, or a cutover that promised nothing
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
-      if (life_.phase() == Phase::kArmed) {
-        v1::RefuseRequest refuse;
-        refuse.set_vm_uuid(uuid_);
-        refuse.set_epoch(life_.epoch());
-        refuse.set_why("the source's agent was restarted before it promised");
-        const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
-        if (!refused) spdlog::warn("{}: {}", uuid_, refused.error());
-      }
-      const auto dropped = co_await drop("the agent was restarted");
-      if (!dropped) spdlog::error("{}: {}", uuid_, dropped.error());
-      break;
-    }
-    case Phase::kWarm:
-    case Phase::kHot: {
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
-      const auto adopted = co_await hold_->adopt(kCall);
-      if (adopted) {
-        refresh_due_ = context_.clock.steady();
-        spdlog::info("{}: took up the hold towards {}", vm_.name(), built_.standby().name());
-        break;
-      }
-      if (hypervisor_up_) {
-        const auto dropped = co_await drop(adopted.error().message);
-        if (!dropped) spdlog::error("{}: {}", uuid_, dropped.error());
-      }
-      break;
-    }
-    case Phase::kPromised:  // run() settles it
-    case Phase::kMoved:     // run() clears away what is left
-      break;
-  }
-}
-
-/// In promised: asks until the standby has answered for certain.
-asio::awaitable<void> Source::settle() {
-  v1::CutoverRequest request;
-  if (!request.ParseFromString(life_.record().cutover)) {
-    context_.note(v1::SEVERITY_ALERT, vm_.name(), "the journal's record of its cutover is damaged: look at both hosts, then resume it on one");
-    co_await pause(kMostBackoff);
-    co_return;
-  }
-  hold_.reset();  // libvirt may have come back since; a fresh one hears the monitor again
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
-  Cutover cutover(context_, *hold_, life_, vm_, request, [](const auto&) {});
-  const auto outcome = co_await cutover.settle("the cutover broke off");
-  if (outcome == v1::OUTCOME_UNDECIDED) {
-    if (backoff_ == 0ms)
-      context_.note(v1::SEVERITY_ALERT, vm_.name(),
-                    fmt::format("nobody can say whether it runs on {}; it stays as it is here until {} answers", request.standby().name(), request.standby().name()));
-    backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, 10s);
-    co_await pause(backoff_);
-    co_return;
-  }
-  if (!last_cutover_) last_cutover_ = cutover.result();
-  last_cutover_->set_outcome(outcome);
-  backoff_ = 0ms;
-  if (outcome == v1::OUTCOME_REFUSED) hold_.reset();
-}
-
-/// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.
-asio::awaitable<void> Source::leave() {
-  hold_.reset();
-  for (auto wait = kLeastBackoff; !stopping_; wait = std::min<std::chrono::seconds>(wait * 2, kMostBackoff)) {
-    auto cleared = co_await clear_away();
-    life_.set_wish({});
-    if (cleared) cleared = co_await life_.apply(Event::kDrop);
-    if (cleared) break;
-    context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("moved away, but not cleared away yet: {}", cleared.error()));
-    co_await pause(wait);
-  }
-  context_.changed();
-}
-
-Task<void> Source::clear_away() {
-  const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
-  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
-  if (domain && domain->state != virt::DomainState::kShutOff) {
-    UMBRA_CO_CHECK(co_await check_gone());
-    UMBRA_CO_CHECK(co_await context_.hypervisor.destroy(uuid_, kCall));
-  }
-  if (domain && domain->persistent) UMBRA_CO_CHECK(co_await context_.hypervisor.undefine(uuid_, kCall));
-  co_return context_.network.detach(uuid_);
-}
-
-/// Nothing is destroyed on the journal's word alone: QEMU must say that the guest left, or the standby that it has it.
-Task<void> Source::check_gone() {
-  qmp::Client qmp(context_.hypervisor.monitor(uuid_));
-  UMBRA_CO_TRY(const auto status, co_await qmp.status(kCall));
-  if (status.state == qmp::RunState::kPostMigrate) co_return Result<void>{};
-  v1::InspectRequest inspect;
-  inspect.set_vm_uuid(uuid_);
-  inspect.set_epoch(life_.epoch());
-  UMBRA_CO_TRY(const auto there, co_await standby_->inspect(std::move(inspect), kCall));
-  if (!status.running && there.running()) co_return Result<void>{};
-  co_return fail({Errc::kConflict, fmt::format("{} was moved to {}, but QEMU here does not say that it left", vm_.name(), built_.standby().name()),
-                  "look at both hosts: virsh domstate; destroy the one that is not the owner"});
 }
 
 v1::Shadow Source::status() const {

@@ -10,6 +10,9 @@
 
 namespace umbra::shadow {
 
+/// What the journal tells of a cutover, where nobody remembers more.
+v1::CutoverResult account_of(const Record& record, const std::string& node, v1::Outcome outcome, std::string detail);
+
 /// Builds the shadow that is wanted, keeps it fresh, cuts over, and rebuilds it when it is lost.
 ///
 /// One coroutine, run(), does everything that changes anything; the other calls leave a wish and wake it. So no two
@@ -17,8 +20,7 @@ namespace umbra::shadow {
 /// Agent strand only.
 class Source {
  public:
-  Source(SourceContext& context, std::string vm_uuid);
-  /// Takes up a record from the journal.
+  /// @param record from the journal, or the first one of a VM that had none
   Source(SourceContext& context, Record record);
   ~Source();
 
@@ -59,6 +61,7 @@ class Source {
   Task<std::uint64_t> observe();
   void take(const qmp::MigrationInfo& info);
   Task<void> drop(std::string why);
+  void account(v1::Outcome outcome, std::string detail);
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();
   asio::awaitable<void> leave();

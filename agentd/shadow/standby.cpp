@@ -52,6 +52,10 @@ Standby::Shadow* Standby::find(const std::string& vm_uuid) {
   return found == shadows_.end() ? nullptr : found->second.get();
 }
 
+void Standby::outdate(const std::string& vm_uuid, std::uint64_t epoch) {
+  epochs_[vm_uuid] = std::max(epochs_[vm_uuid], epoch);
+}
+
 void Standby::forget(const std::string& vm_uuid) {
   const auto found = shadows_.find(vm_uuid);
   if (found == shadows_.end()) return;
@@ -157,6 +161,7 @@ Task<void> Standby::accept(v1::AcceptRequest request) {
 Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
   const auto arrived = clock_.wall();
   const auto arrived_steady = clock_.steady();
+  if (request.epoch() != 0 && request.epoch() == served_[request.vm_uuid()]) co_return v1::ReleasedReply{};  // told twice
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow || request.epoch() != shadow->life.epoch())
     co_return fail(Errc::kConflict, "{} has not accepted epoch {} of VM {}", config_.node, request.epoch(), request.vm_uuid());
@@ -211,6 +216,7 @@ Task<void> Standby::settle_in(Shadow& shadow) {
   const auto vm = shadow.request.vm();
   const auto definition = shadow.request.inactive_xml();
   const auto epoch = shadow.life.epoch();
+  served_[vm.uuid()] = epoch;
   ports_.erase(shadow.port);
   shadow.watch.reset();
   if (vm.persistent() && !definition.empty()) {
@@ -232,6 +238,13 @@ Task<void> Standby::drop(Shadow& shadow, Event event, std::string why) {
     const auto destroyed = co_await hypervisor_.destroy(uuid, kCall);
     if (!destroyed && destroyed.error().code != Errc::kNotFound) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), destroyed.error());
   }
+  if (event == Event::kRefuse) {  // this host may have been pointed to its tap: back to where the VM is
+    v1::UnpointRequest unpoint;
+    unpoint.set_vm_uuid(uuid);
+    *unpoint.mutable_addresses() = shadow.request.vm().addresses();
+    unpoint.set_epoch(shadow.life.epoch());
+    if (const auto undone = network_.unpoint(unpoint); !undone) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), undone.error());
+  }
   if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), detached.error());
   hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow dropped: {}", why));
   forget(uuid);
@@ -240,6 +253,7 @@ Task<void> Standby::drop(Shadow& shadow, Event event, std::string why) {
 
 Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
   v1::RefuseReply reply;
+  if (request.epoch() <= served_[request.vm_uuid()]) co_return reply;  // it has run here, whatever became of it since
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (shadow) {
     UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kLastPages, "another step of this shadow"));
@@ -289,9 +303,9 @@ Task<void> Standby::discard(v1::DiscardRequest request) {
   if (!shadow) co_return Result<void>{};
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
   if (shadow->life.phase() == Phase::kDropped) co_return Result<void>{};
-  if (shadow->life.phase() != Phase::kStaging && shadow->life.phase() != Phase::kStaged)
-    co_return fail(Errc::kConflict, "the shadow of {} is {}: only refusing its epoch ends it", shadow->name(), to_string(shadow->life.phase()));
-  co_return co_await drop(*shadow, Event::kDrop, request.why());
+  if (shadow->life.phase() == Phase::kMoved) co_return Result<void>{};  // it is no shadow any more
+  const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
+  co_return co_await drop(*shadow, event, request.why());
 }
 
 asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
@@ -317,8 +331,9 @@ Task<void> Standby::attend(Shadow& shadow) {
 
 Task<void> Standby::recover(std::vector<Record> records) {
   for (auto& record : records) {
+    outdate(record.vm_uuid, record.epoch);
     if (record.side != Side::kStandby) continue;
-    epochs_[record.vm_uuid] = record.epoch;
+    if (record.phase == Phase::kMoved) served_[record.vm_uuid] = record.epoch;
     if (record.phase == Phase::kProfile || record.phase == Phase::kDropped || record.phase == Phase::kMoved) continue;
     const auto phase = record.phase;
     if (record.phase == Phase::kPromised) record.phase = Phase::kArmed;  // the two differ by the source's word, which will come again

@@ -55,11 +55,13 @@ class Standby {
   Task<v1::ReleasedReply> released(v1::ReleasedRequest request);
   Task<v1::RefuseReply> refuse(v1::RefuseRequest request);
   Task<v1::InspectReply> inspect(v1::InspectRequest request);
-  /// @error kConflict it is accepted, or has resumed
+  /// Refuses the epoch of a shadow that is accepted: a source that discards has promised nothing.
   Task<void> discard(v1::DiscardRequest request);
 
   /// What a new shadow may take: by the memory that VMs and shadows were promised, not by what they have touched.
   Task<Bytes> free_memory();
+  /// This host took part in that epoch in another way: it and older ones are refused from now on.
+  void outdate(const std::string& vm_uuid, std::uint64_t epoch);
   /// Is this domain a shadow (and so none of this host's own VMs)?
   bool holds(const std::string& vm_uuid) const;
   std::size_t count() const { return shadows_.size(); }
@@ -87,7 +89,8 @@ class Standby {
   StandbyConfig config_;
   Hooks hooks_;
   std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised
-  std::map<std::string, std::uint64_t> epochs_;             // the newest epoch this side has answered for, by VM
+  std::map<std::string, std::uint64_t> epochs_;             // the newest epoch this host has answered for, by VM
+  std::map<std::string, std::uint64_t> served_;             // the newest one in which the guest ran here, by VM
   std::set<std::uint16_t> ports_;                           // in use
 };
 
