@@ -115,7 +115,10 @@ Task<void> Source::step() {
   }
   const bool fits = wish_ && built_.standby().name() == wish_->standby().name() && wish_->tier() != v1::TIER_PROFILE &&
                     !(hold_ && wish_->tier() == v1::TIER_STAGED);  // a precopy cannot be unsent: staging begins anew
-  if (exists && !fits) co_return co_await drop(wish_ ? "another shadow is wanted" : unwanted_because_);
+  if (exists && !fits) {
+    const std::string why = wish_ ? "another shadow is wanted" : unwanted_because_;  // GCC 12 destroys it twice inside co_await
+    co_return co_await drop(why);
+  }
   switch (life_.phase()) {
     case Phase::kProfile:
     case Phase::kDropped:
