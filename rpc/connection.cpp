@@ -63,7 +63,8 @@ Result<void> Connection::send(const wire::Frame& frame) {
   UMBRA_CHECK(append_frame(queued_, frame, limits_.max_frame));
   // A peer that answers pings but reads nothing else would let the queue grow without end.
   if (queued_.size() > 4 * limits_.max_frame) {
-    close({Errc::kExhausted, fmt::format("{} of answers wait unread", to_string(Bytes{queued_.size()})), {}});
+    spdlog::warn("rpc: closing the connection to {}: it does not read its answers", peer_);
+    close({Errc::kExhausted, "too many answers wait to be read", {}});
   } else if (writing_.empty()) {
     write();
   }

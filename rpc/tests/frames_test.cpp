@@ -168,6 +168,28 @@ TEST_F(FramesTest, TheServerKeepsTheDeadlineOfACallerThatDoesNotCancel) {
   });
 }
 
+TEST_F(FramesTest, APeerThatDoesNotReadItsAnswersIsClosedBeforeTheyFillTheMemory) {
+  Limits limits;
+  limits.max_frame = 64 * 1024;
+  const LogCapture log;
+  listen(limits);
+  run([&]() -> asio::awaitable<void> {
+    auto peer = co_await RawPeer::dial(address, host1);
+    wire::Frame request;
+    request.mutable_request()->set_method("umbra.rpc.test.Echo/Say");
+    request.mutable_request()->set_body(text(std::string(60'000, 'x')).SerializeAsString());
+    co_await until([&] { return server->sessions().size() == 1; });
+    // More than the kernel's buffers between the two ends ever hold.
+    for (std::uint64_t id = 1; id < 5000 && !server->sessions().empty(); ++id) {
+      request.set_call(id);
+      co_await peer.send(request);
+    }
+    EXPECT_TRUE(server->sessions().empty());
+  });
+  EXPECT_THAT(log.text(), HasSubstr("host1 (agent, 127.0.0.1:"));
+  EXPECT_THAT(log.text(), HasSubstr("does not read its answers"));
+}
+
 TEST_F(FramesTest, ASilentPeerIsGivenUpAtTheSecondPing) {
   Limits limits;
   limits.keepalive = 50ms;
