@@ -66,7 +66,6 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                shadow::Standby::Hooks{[this] { return refusal(); },
                                       [this](const v1::Vm& vm, std::uint64_t epoch) {
                                         epochs_[vm.uuid()] = epoch;
-                                        attached_.insert(vm.uuid());
                                         inventory_stale_ = true;
                                         changed_.notify();
                                       },
@@ -175,6 +174,7 @@ Task<void> Host::prove() {
 
 /// What runs here, what is defined here; taps for all of it, a route for what runs.
 Task<void> Host::take_inventory() {
+  co_await standby_.tidy();
   UMBRA_CO_TRY(const auto domains, co_await hypervisor_.domains(kCall));
   UMBRA_CO_TRY(const auto host, co_await hypervisor_.host(kCall));
   UMBRA_CO_TRY(const auto free, co_await standby_.free_memory());

@@ -1,4 +1,4 @@
-#include "agentd/shadow/standby.hpp"
+#include "agentd/shadow/standby_shadow.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -14,24 +14,9 @@ constexpr Deadline kCall = 5s;           // one libvirt or QMP call
 constexpr Deadline kStart = 30s;         // starting a QEMU; the first one after libvirtd's start pays its probing
 constexpr Deadline kLock = 10s;
 constexpr Deadline kLastPages = 10s;     // from released to memory complete
+constexpr Deadline kLook = 500ms;        // between looks at a migration whose event may have been missed
 
 }  // namespace
-
-struct Standby::Shadow {
-  Shadow(asio::any_io_executor executor, Clock& clock, Journal& journal, Record record)
-      : life(journal, std::move(record)), lock(executor, clock), changed(executor, clock) {}
-
-  v1::StageRequest request;
-  Life life;
-  std::uint16_t port = 0;
-  bool gone = false;  // its QEMU has ended
-  Mutex lock;
-  Signal changed;
-  std::unique_ptr<Watch> watch;
-
-  const std::string& uuid() const { return request.vm().uuid(); }
-  const std::string& name() const { return request.vm().name(); }
-};
 
 Standby::Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor& hypervisor, agent::Network& network,
                  Journal& journal, StandbyConfig config, Hooks hooks)
@@ -108,7 +93,10 @@ Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   if (!shadows_.emplace(uuid, shadow).second)
     co_return fail(Errc::kConflict, "{} is being staged already", shadow->name());
   auto staged = co_await stage_locked(*shadow);
-  if (!staged) co_await drop(*shadow, Event::kDrop, staged.error().message);
+  if (!staged) {
+    const auto dropped = co_await drop(*shadow, Event::kDrop, staged.error().message);
+    if (!dropped) spdlog::warn("dropping the shadow of {}: {}", shadow->name(), dropped.error());
+  }
   co_return staged;
 }
 
@@ -178,23 +166,39 @@ Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
   co_return reply;
 }
 
+/// Waits until the memory is complete or will never be.
+Task<void> Standby::last_pages(Shadow& shadow) {
+  const auto end = clock_.steady() + kLastPages;
+  const auto settled = [&shadow] {
+    return shadow.gone || shadow.watch->status() == MigrationStatus::kCompleted || shadow.watch->status() == MigrationStatus::kFailed;
+  };
+  for (;;) {
+    const auto seen = co_await shadow.changed.until(settled, kLook, "the last of the memory");
+    if (seen) co_return Result<void>{};
+    const auto info = co_await shadow.watch->qmp().migration(kCall);
+    if (info) shadow.watch->set_status(info->status);
+    if (!settled() && clock_.steady() >= end)
+      co_return fail(Errc::kTimeout, "the last of the memory of {} did not come within {} ms", shadow.name(), kLastPages.count());
+  }
+}
+
 /// Waits for the last of the memory and lets the guest run; gives the microseconds from `arrived` to RESUME.
 /// Nothing is written here: it would lie in the blackout, and should the agent die now, QEMU itself tells whether the
 /// guest ran.
 Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arrived) {
-  const auto complete = [&] { return shadow.gone || shadow.watch->status() == MigrationStatus::kCompleted || shadow.watch->status() == MigrationStatus::kFailed; };
-  UMBRA_CO_CHECK(co_await shadow.changed.until(complete, kLastPages, "the last of the memory"));
+  UMBRA_CO_CHECK(co_await last_pages(shadow));
   if (shadow.gone || shadow.watch->status() == MigrationStatus::kFailed) {
     const auto why = fmt::format("the shadow of {} on {} did not take the last of the memory", shadow.name(), config_.node);
-    co_await drop(shadow, Event::kRefuse, why);
+    UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, why));
     co_return fail(Errc::kConflict, "{}", why);
   }
+  shadow.may_run = true;
   const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   if (!resumed) {
-    const auto status = co_await shadow.watch->qmp().status(kCall);
-    if (!status) co_return fail({Errc::kTimeout, status.error().message, ""});  // unknown: the source will ask again
-    if (!status->running) {
-      co_await drop(shadow, Event::kRefuse, resumed.error().message);
+    const auto ran = co_await has_run(shadow);
+    if (!ran) co_return fail({Errc::kTimeout, ran.error().message, ""});  // unknown: the source will ask again
+    if (!*ran) {
+      UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, resumed.error().message));
       co_return fail(Errc::kConflict, "{} could not resume {}: {}", config_.node, shadow.name(), resumed.error().message);
     }
   }
@@ -204,50 +208,53 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   co_return (event ? shadow.watch->resumed_at() : clock_.wall()).count() - arrived.count();
 }
 
-/// The shadow has become this host's own VM.
+/// Whether a guest that was told to resume did so. One that has ended since may have: its old memory must not run again.
+Task<bool> Standby::has_run(Shadow& shadow) {
+  const auto domain = co_await hypervisor_.domain(shadow.uuid(), kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  const bool paused = domain && domain->state != virt::DomainState::kRunning && domain->state != virt::DomainState::kShutOff;
+  shadow.may_run = !paused || shadow.watch->resumed_at().count() != 0;
+  co_return shadow.may_run;
+}
+
+/// The shadow has become this host's own VM. It is made persistent before the journal forgets what it was defined as.
 Task<void> Standby::settle_in(Shadow& shadow) {
-  for (const auto event : {Event::kPromise, Event::kServe}) {
-    const auto written = co_await shadow.life.apply(event);
-    if (!written) {
-      spdlog::error("{}: {}", shadow.name(), written.error());
-      shadow.life.assume(event);
-    }
-  }
   const auto vm = shadow.request.vm();
-  const auto definition = shadow.request.inactive_xml();
   const auto epoch = shadow.life.epoch();
   served_[vm.uuid()] = epoch;
+  co_await record(shadow, Event::kPromise);
   ports_.erase(shadow.port);
   shadow.watch.reset();
-  if (vm.persistent() && !definition.empty()) {
-    auto clean = virt::clean_xml(definition);
-    auto defined = clean ? co_await hypervisor_.define(*clean, kCall) : Result<void>(fail(clean.error()));
+  if (vm.persistent() && !shadow.request.inactive_xml().empty()) {
+    const auto defined = co_await define(shadow);
     if (!defined)
       hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
   }
+  co_await record(shadow, Event::kServe);
   shadows_.erase(vm.uuid());
   hooks_.moved(vm, epoch);
   co_return Result<void>{};
 }
 
-/// Ends the shadow: journal, QEMU, tap. Failures are logged; recovery takes up what is left.
+/// What has happened already: a journal that cannot take it does not change it.
+asio::awaitable<void> Standby::record(Shadow& shadow, Event event) {
+  const auto written = co_await shadow.life.apply(event);
+  if (written) co_return;
+  spdlog::error("{}: {}", shadow.name(), written.error());
+  shadow.life.assume(event);
+}
+
+Task<void> Standby::define(Shadow& shadow) {
+  UMBRA_CO_TRY(const auto clean, virt::clean_xml(shadow.request.inactive_xml()));
+  co_return co_await hypervisor_.define(clean, kCall);
+}
+
+/// Ends the shadow: in the journal first. What cannot be ended now stays known, and tidy() tries again.
 Task<void> Standby::drop(Shadow& shadow, Event event, std::string why) {
-  const auto uuid = shadow.uuid();
-  UMBRA_CO_CHECK(co_await shadow.life.apply(event));
-  if (!shadow.gone) {
-    const auto destroyed = co_await hypervisor_.destroy(uuid, kCall);
-    if (!destroyed && destroyed.error().code != Errc::kNotFound) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), destroyed.error());
-  }
-  if (event == Event::kRefuse) {  // this host may have been pointed to its tap: back to where the VM is
-    v1::UnpointRequest unpoint;
-    unpoint.set_vm_uuid(uuid);
-    *unpoint.mutable_addresses() = shadow.request.vm().addresses();
-    unpoint.set_epoch(shadow.life.epoch());
-    if (const auto undone = network_.unpoint(unpoint); !undone) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), undone.error());
-  }
-  if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), detached.error());
+  if (shadow.life.phase() != Phase::kProfile) UMBRA_CO_CHECK(co_await shadow.life.apply(event));
   hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow dropped: {}", why));
-  forget(uuid);
+  const auto cleared = co_await clear(shadow);
+  if (!cleared) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), cleared.error());
   co_return Result<void>{};
 }
 
@@ -258,14 +265,19 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
   if (shadow) {
     UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kLastPages, "another step of this shadow"));
     if (shadow->life.phase() == Phase::kArmed && shadow->life.epoch() == request.epoch()) {
+      if (shadow->may_run) {
+        UMBRA_CO_TRY(const bool ran, co_await has_run(*shadow));
+        if (ran) UMBRA_CO_CHECK(co_await settle_in(*shadow));
+        if (ran) co_return reply;
+      }
       const auto why = fmt::format("epoch {} given up: {}", request.epoch(), request.why());
       UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, why));
     }
     if (shadow->life.phase() == Phase::kMoved && shadow->life.epoch() >= request.epoch()) co_return reply;  // too late: it runs here
-  } else if (const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall); domain) {
-    if (domain->state != virt::DomainState::kShutOff) co_return reply;  // moved here, or never was a shadow
-  } else if (domain.error().code != Errc::kNotFound) {
-    co_return fail(domain.error());  // unknown is not gone
+  } else if (request.epoch() > epochs_[request.vm_uuid()]) {  // else it is over, and has not run here
+    const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
+    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());  // unknown is not gone
+    if (domain && domain->state != virt::DomainState::kShutOff) co_return reply;  // moved here, or never was a shadow
   }
   // Even an epoch this side has not seen yet: an accept that is still on its way must find it refused.
   if (request.epoch() > epochs_[request.vm_uuid()]) {
@@ -302,87 +314,10 @@ Task<void> Standby::discard(v1::DiscardRequest request) {
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow) co_return Result<void>{};
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
-  if (shadow->life.phase() == Phase::kDropped) co_return Result<void>{};
-  if (shadow->life.phase() == Phase::kMoved) co_return Result<void>{};  // it is no shadow any more
+  if (find(request.vm_uuid()) != shadow.get() || shadow->life.phase() == Phase::kMoved) co_return Result<void>{};
+  if (shadow->life.phase() == Phase::kDropped) co_return co_await clear(*shadow);
   const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
   co_return co_await drop(*shadow, event, request.why());
-}
-
-asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
-  const auto shadow = shadows_.contains(vm_uuid) ? shadows_[vm_uuid] : nullptr;
-  if (!shadow) co_return;
-  shadow->gone = true;
-  shadow->changed.notify();  // released() may be waiting for its memory
-  const auto guard = co_await shadow->lock.lock(kLock + kStart, "another step of this shadow");
-  if (!guard || !shadows_.contains(vm_uuid) || shadow->life.phase() == Phase::kDropped) co_return;
-  const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
-  const auto dropped = co_await drop(*shadow, event, "its QEMU ended");
-  if (!dropped) spdlog::error("dropping the shadow of {}: {}", shadow->name(), dropped.error());
-}
-
-/// Takes up a shadow whose QEMU outlived the agent.
-Task<void> Standby::attend(Shadow& shadow) {
-  UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
-  shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
-  UMBRA_CO_TRY(const auto info, co_await shadow.watch->qmp().migration(kCall));
-  shadow.watch->set_status(info.status);
-  co_return Result<void>{};
-}
-
-Task<void> Standby::recover(std::vector<Record> records) {
-  for (auto& record : records) {
-    outdate(record.vm_uuid, record.epoch);
-    if (record.side != Side::kStandby) continue;
-    if (record.phase == Phase::kMoved) served_[record.vm_uuid] = record.epoch;
-    if (record.phase == Phase::kProfile || record.phase == Phase::kDropped || record.phase == Phase::kMoved) continue;
-    const auto phase = record.phase;
-    if (record.phase == Phase::kPromised) record.phase = Phase::kArmed;  // the two differ by the source's word, which will come again
-    auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, record);
-    if (!shadow->request.ParseFromString(record.wish))
-      co_return fail({Errc::kCorrupt, fmt::format("the journal's record of VM {} is damaged", record.vm_uuid),
-                      "look at the VM on both hosts, then remove the record"});
-    shadows_[record.vm_uuid] = shadow;
-    const auto domain = co_await hypervisor_.domain(record.vm_uuid, kCall);
-    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
-    shadow->gone = !domain;
-    if (domain && domain->state == virt::DomainState::kRunning) {
-      if (shadow->life.phase() == Phase::kArmed) {  // resumed before the journal could say so
-        UMBRA_CO_CHECK(co_await settle_in(*shadow));
-      } else {
-        hooks_.note(v1::SEVERITY_ALERT, shadow->name(), "its shadow was resumed by hand: it may run twice, look at both hosts");
-        forget(record.vm_uuid);
-      }
-      continue;
-    }
-    switch (phase) {
-      case Phase::kStaging:  // half made
-        UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "the agent was restarted while staging it"));
-        break;
-      case Phase::kStaged:  // its memory kept coming while the agent was away
-        if (shadow->gone) {
-          UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "its QEMU ended while the agent was away"));
-        } else {
-          UMBRA_CO_CHECK(co_await attend(*shadow));
-        }
-        break;
-      case Phase::kArmed:
-      case Phase::kPromised:  // the source decides; it will come back with released or refuse
-        if (shadow->gone) {
-          UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, "its QEMU ended while the agent was away"));
-        } else {
-          UMBRA_CO_CHECK(co_await attend(*shadow));
-        }
-        break;
-      case Phase::kProfile:
-      case Phase::kPrecopy:
-      case Phase::kWarm:
-      case Phase::kHot:
-      case Phase::kMoved:
-      case Phase::kDropped:
-        break;  // never written on this side, or left above
-    }
-  }
-  co_return Result<void>{};
 }
 
 }  // namespace umbra::shadow

@@ -67,6 +67,9 @@ class Standby {
   std::size_t count() const { return shadows_.size(); }
   /// From the agent: libvirt told that a domain stopped.
   asio::awaitable<void> domain_stopped(std::string vm_uuid);
+  /// From the agent, now and then: notices shadows that ended while libvirt could not tell, and ends those that were
+  /// dropped while it could not be asked.
+  asio::awaitable<void> tidy();
 
  private:
   struct Shadow;
@@ -75,8 +78,14 @@ class Standby {
   Task<std::string> listen(Shadow& shadow);
   Task<void> admit(v1::Vm vm);
   Task<void> drop(Shadow& shadow, Event event, std::string why);
+  Task<void> clear(Shadow& shadow);
   Task<void> attend(Shadow& shadow);
+  void point_here(const Shadow& shadow);
+  Task<void> last_pages(Shadow& shadow);
+  Task<bool> has_run(Shadow& shadow);
   Task<void> settle_in(Shadow& shadow);
+  asio::awaitable<void> record(Shadow& shadow, Event event);
+  Task<void> define(Shadow& shadow);
   Task<std::int64_t> resume(Shadow& shadow, std::chrono::microseconds arrived);
   Shadow* find(const std::string& vm_uuid);
   void forget(const std::string& vm_uuid);
@@ -88,7 +97,7 @@ class Standby {
   Journal& journal_;
   StandbyConfig config_;
   Hooks hooks_;
-  std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised
+  std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised, and dropped until all of it is gone
   std::map<std::string, std::uint64_t> epochs_;             // the newest epoch this host has answered for, by VM
   std::map<std::string, std::uint64_t> served_;             // the newest one in which the guest ran here, by VM
   std::set<std::uint16_t> ports_;                           // in use

@@ -1,0 +1,156 @@
+// What the standby does with shadows that ended by themselves, were dropped, or are of an earlier life of the agent.
+#include <spdlog/spdlog.h>
+
+#include "agentd/shadow/standby_shadow.hpp"
+
+namespace umbra::shadow {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kCall = 5s;   // one libvirt or QMP call
+constexpr Deadline kLock = 40s;  // another step may be starting a QEMU
+
+}  // namespace
+
+/// Takes away what is left of a dropped shadow: QEMU, tap, routes, and the journal's interest in it.
+Task<void> Standby::clear(Shadow& shadow) {
+  const auto uuid = shadow.uuid();
+  if (!shadow.gone) {
+    const auto domain = co_await hypervisor_.domain(uuid, kCall);
+    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+    if (domain && (domain->state == virt::DomainState::kRunning || domain->persistent)) {  // a shadow is neither
+      hooks_.note(v1::SEVERITY_ALERT, shadow.name(), "its shadow was resumed or defined by hand: it may run twice, look at both hosts");
+      forget(uuid);
+      co_return Result<void>{};
+    }
+    if (domain) UMBRA_CO_CHECK(co_await hypervisor_.destroy(uuid, kCall));
+    shadow.gone = true;
+  }
+  if (shadow.life.epoch() != 0) {  // this host may have been pointed to its tap: back to where the VM is
+    v1::UnpointRequest unpoint;
+    unpoint.set_vm_uuid(uuid);
+    *unpoint.mutable_addresses() = shadow.request.vm().addresses();
+    unpoint.set_epoch(shadow.life.epoch());
+    UMBRA_CO_CHECK(network_.unpoint(unpoint));
+  }
+  UMBRA_CO_CHECK(network_.detach(uuid));
+  if (shadow.life.phase() == Phase::kDropped) {
+    auto done = shadow.life.record();
+    done.wish.clear();
+    UMBRA_CO_CHECK(co_await journal_.write(std::move(done)));
+  }
+  forget(uuid);
+  co_return Result<void>{};
+}
+
+asio::awaitable<void> Standby::tidy() {
+  const auto shadows = shadows_;
+  for (const auto& [uuid, shadow] : shadows) {
+    const auto phase = shadow->life.phase();
+    if (phase == Phase::kStaged || phase == Phase::kArmed) {
+      const auto domain = co_await hypervisor_.domain(uuid, kCall);
+      if (!domain && domain.error().code == Errc::kNotFound) co_await domain_stopped(uuid);
+    } else if (phase == Phase::kDropped) {
+      const auto guard = co_await shadow->lock.lock(kLock, "another step of this shadow");
+      if (!guard || find(uuid) != shadow.get()) continue;
+      const auto cleared = co_await clear(*shadow);
+      if (!cleared) spdlog::warn("dropping the shadow of {}: {}", shadow->name(), cleared.error());
+    }
+  }
+}
+
+asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
+  const auto shadow = shadows_.contains(vm_uuid) ? shadows_[vm_uuid] : nullptr;
+  if (!shadow) co_return;
+  shadow->gone = true;
+  shadow->changed.notify();  // released() may be waiting for its memory
+  const auto guard = co_await shadow->lock.lock(kLock, "another step of this shadow");
+  if (!guard || find(vm_uuid) != shadow.get() || shadow->life.phase() == Phase::kDropped) co_return;
+  const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
+  const auto dropped = co_await drop(*shadow, event, "its QEMU ended");
+  if (!dropped) spdlog::error("dropping the shadow of {}: {}", shadow->name(), dropped.error());
+}
+
+/// Takes up a shadow whose QEMU outlived the agent.
+Task<void> Standby::attend(Shadow& shadow) {
+  UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
+  shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
+  UMBRA_CO_TRY(const auto info, co_await shadow.watch->qmp().migration(kCall));
+  shadow.watch->set_status(info.status);
+  co_return Result<void>{};
+}
+
+/// Its tap is there, and the routes led to it before it was resumed; this process does not know yet.
+void Standby::point_here(const Shadow& shadow) {
+  v1::PointRequest point;
+  point.set_vm_uuid(shadow.uuid());
+  *point.mutable_addresses() = shadow.request.vm().addresses();
+  point.set_epoch(shadow.life.epoch());
+  point.set_host(config_.node);
+  auto pointed = network_.attach(shadow.request.vm());
+  if (pointed) pointed = network_.point(point);
+  if (!pointed) hooks_.note(v1::SEVERITY_WARNING, shadow.name(), fmt::format("runs on {}, but its routes do not lead there: {}", config_.node, pointed.error()));
+}
+
+Task<void> Standby::recover(std::vector<Record> records) {
+  for (auto& record : records) {
+    outdate(record.vm_uuid, record.epoch);
+    if (record.side != Side::kStandby) continue;
+    if (record.phase == Phase::kMoved) served_[record.vm_uuid] = record.epoch;
+    if (record.phase == Phase::kProfile || record.phase == Phase::kMoved) continue;
+    if (record.phase == Phase::kDropped && record.wish.empty()) continue;  // and nothing of it is left
+    const auto phase = record.phase;
+    if (phase == Phase::kPromised) record.phase = Phase::kArmed;  // it ran already, and settles in again
+    auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, record);
+    if (!shadow->request.ParseFromString(record.wish))
+      co_return fail({Errc::kCorrupt, fmt::format("the journal's record of VM {} is damaged", record.vm_uuid),
+                      "look at the VM on both hosts, then remove the record"});
+    shadows_[record.vm_uuid] = shadow;
+    const auto domain = co_await hypervisor_.domain(record.vm_uuid, kCall);
+    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+    shadow->gone = !domain;
+    const bool runs = domain && domain->state == virt::DomainState::kRunning;
+    if (phase == Phase::kPromised || (phase == Phase::kArmed && runs)) {  // resumed before the journal could say more
+      point_here(*shadow);
+      UMBRA_CO_CHECK(co_await settle_in(*shadow));
+      continue;
+    }
+    if (runs && phase != Phase::kDropped) {
+      hooks_.note(v1::SEVERITY_ALERT, shadow->name(), "its shadow was resumed by hand: it may run twice, look at both hosts");
+      forget(record.vm_uuid);
+      continue;
+    }
+    switch (phase) {
+      case Phase::kStaging:  // half made
+        UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "the agent was restarted while staging it"));
+        break;
+      case Phase::kStaged:  // its memory kept coming while the agent was away
+        if (shadow->gone) {
+          UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, "its QEMU ended while the agent was away"));
+        } else {
+          UMBRA_CO_CHECK(co_await attend(*shadow));
+        }
+        break;
+      case Phase::kArmed:  // the source decides; it will come back with released or refuse
+        if (shadow->gone) {
+          UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, "its QEMU ended while the agent was away"));
+        } else {
+          UMBRA_CO_CHECK(co_await attend(*shadow));
+        }
+        break;
+      case Phase::kDropped:  // tidy() clears it away
+        break;
+      case Phase::kProfile:
+      case Phase::kPrecopy:
+      case Phase::kWarm:
+      case Phase::kHot:
+      case Phase::kPromised:
+      case Phase::kMoved:
+        break;  // never written on this side, or left above
+    }
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace umbra::shadow

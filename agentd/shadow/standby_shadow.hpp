@@ -1,0 +1,25 @@
+/// What the standby knows of one shadow. Not for others to include.
+#pragma once
+
+#include "agentd/shadow/standby.hpp"
+
+namespace umbra::shadow {
+
+struct Standby::Shadow {
+  Shadow(asio::any_io_executor executor, Clock& clock, Journal& journal, Record record)
+      : life(journal, std::move(record)), lock(executor, clock), changed(executor, clock) {}
+
+  v1::StageRequest request;
+  Life life;
+  std::uint16_t port = 0;
+  bool gone = false;         // its QEMU has ended
+  bool may_run = false;      // it was told to resume, and the answer is not known
+  Mutex lock;
+  Signal changed;
+  std::unique_ptr<Watch> watch;
+
+  const std::string& uuid() const { return request.vm().uuid(); }
+  const std::string& name() const { return request.vm().name(); }
+};
+
+}  // namespace umbra::shadow
