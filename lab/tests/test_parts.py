@@ -57,9 +57,9 @@ class Plans(unittest.TestCase):
     def test_every_router_but_the_guests_host_goes_by_that_host(self):
         lab = Lab('t', nodes=nodes.plan(2, 1, ['a']))
         self.assertEqual(plumbing.routes_to(lab, a_vm(), 'host2'),
-                         {'host2': 'route replace 10.50.0.3/32 dev tap3',
-                          'edge1': 'route replace 10.50.0.3/32 via 10.77.0.2',
-                          'host1': 'route replace 10.50.0.3/32 via 10.77.0.2'})
+                         {'host2': 'route replace 10.50.0.3/32 proto 117 dev tap3',
+                          'edge1': 'route replace 10.50.0.3/32 proto 117 via 10.77.0.2',
+                          'host1': 'route replace 10.50.0.3/32 proto 117 via 10.77.0.2'})
 
     def test_the_name_of_a_lab_cannot_reach_into_anothers_namespaces(self):
         for name in ('', 'a-b', '../x', 'A', 'a' * 21):

@@ -33,22 +33,25 @@ Outcome prove(fs::path emulator) {
   return outcome;
 }
 
-/// What the proof leaves in the temporary directory.
-std::vector<fs::path> left_behind() {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(fs::temp_directory_path()))
-    if (entry.path().filename().string().starts_with("umbra-proof")) found.push_back(entry.path());
-  return found;
-}
+/// A temporary directory of this test's own, since others prove at the same time.
+class OwnTemporaryDirectory {
+ public:
+  OwnTemporaryDirectory() { setenv("TMPDIR", directory_.path().c_str(), 1); }
+  ~OwnTemporaryDirectory() { unsetenv("TMPDIR"); }
+  bool empty() const { return fs::is_empty(directory_.path()); }
+
+ private:
+  qmp::TemporaryDirectory directory_ = qmp::TemporaryDirectory::make("umbra-test").value();
+};
 
 TEST(Proof, TheHostsOwnQemuHolds) {
-  const auto before = left_behind();
+  const OwnTemporaryDirectory temporary;
   const auto outcome = prove("qemu-system-x86_64");
   ASSERT_TRUE(outcome.proof) << outcome.proof.error().text();
   EXPECT_TRUE(outcome.proof->proven()) << outcome.proof->detail();
   EXPECT_FALSE(outcome.proof->qemu_version().empty());
   EXPECT_NE(outcome.proof->detail().find("is released in"), std::string::npos);
-  EXPECT_EQ(left_behind(), before);
+  EXPECT_TRUE(temporary.empty());
   fmt::print("{}, {:.1f} s in all\n", outcome.proof->detail(), std::chrono::duration<double>(outcome.took).count());
 }
 
@@ -70,12 +73,12 @@ TEST_P(OtherQemu, IsFoundOutWithReasonAndRemedy) {
   const auto emulator = directory.path() / "qemu";
   std::ofstream(emulator) << "#!/bin/sh\nexec " UMBRA_OTHER_QEMU " " << GetParam().name << " \"$@\"\n";
   fs::permissions(emulator, fs::perms::owner_all);
-  const auto before = left_behind();
+  const OwnTemporaryDirectory temporary;
   const auto outcome = prove(emulator);
   ASSERT_TRUE(outcome.proof) << outcome.proof.error().text();
   EXPECT_FALSE(outcome.proof->proven());
   EXPECT_NE(outcome.proof->detail().find(GetParam().reason), std::string::npos) << outcome.proof->detail();
-  EXPECT_EQ(left_behind(), before);
+  EXPECT_TRUE(temporary.empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Proof, OtherQemu,
