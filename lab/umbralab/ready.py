@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from .common import ROOT, LabError
+from .common import ROOT, LabError, say
 from .umbra import PROGRAMS
 
 
@@ -17,6 +17,7 @@ def prepare() -> None:
         return
     if not (ROOT / 'build/dev/build.ninja').exists():
         _do('configuring', ['cmake', '--preset', 'dev'])
+    say('building what is out of date; from nothing that takes minutes')
     _do('the build', ['cmake', '--build', '--preset', 'dev', '-j2', '--target', *PROGRAMS])
     os.environ['UMBRA_BIN'] = str(ROOT / 'build/dev/bin')
 
