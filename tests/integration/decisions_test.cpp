@@ -39,7 +39,8 @@ std::unique_ptr<Fleet> Decisions::fleet_;
 TEST_F(Decisions, AGuestLeavesAZoneWhoseHealthSinksBeforeAnybodyAsks) {
   Traffic traffic(*fleet_, "web1");
   say(0.1);
-  await("it runs in the other zone", [&] { return home("web1") == "host2"; }, 90s);
+  await(
+      "it runs in the other zone", [&] { return home("web1") == "host2"; }, 90s);
   const auto seen = traffic.finish();
   EXPECT_LE(seen.lost, 1);
   EXPECT_TRUE(seen.session_survived) << seen.error;
@@ -57,7 +58,8 @@ TEST_F(Decisions, AGuestLeavesAZoneWhoseHealthSinksBeforeAnybodyAsks) {
   say(1);
   await("zone a is trusted again", [&] {
     const auto zones = fleet_->list("zones");
-    return std::ranges::all_of(zones, [](const auto& zone) { return zone.at("health").template to_number<double>() == 1; });
+    return std::ranges::all_of(zones,
+                               [](const auto& zone) { return zone.at("health").template to_number<double>() == 1; });
   });
 }
 
@@ -67,8 +69,7 @@ TEST_F(Decisions, AnEvacuationDoesWhatItsDryRunSays) {
 
   const auto plan = fleet_->ask({"evacuate", "host2", "--dry-run"}).at("plan").as_array();
   std::map<std::string, std::string> planned, done;
-  for (const auto& move : plan)
-    planned.emplace(move.at("vm").as_string().c_str(), move.at("to").as_string().c_str());
+  for (const auto& move : plan) planned.emplace(move.at("vm").as_string().c_str(), move.at("to").as_string().c_str());
   EXPECT_EQ(planned, (std::map<std::string, std::string>{{"web1", "host1"}, {"web2", "host1"}}));
   EXPECT_EQ(home("web1"), "host2") << "a dry run moves nothing";
 

@@ -1,4 +1,5 @@
-// One guest through what happens to shadows: cutover, pauses, shutdown, a libvirtd that restarts, routes that are wrong.
+// One guest through what happens to shadows: cutover, pauses, shutdown, a libvirtd that restarts, routes that are
+// wrong.
 #include <gmock/gmock.h>
 
 #include <thread>
@@ -75,7 +76,8 @@ TEST_F(Life, AGuestThatIsPausedInTheHoldStaysWhereItIsAndIsShadowedAgainOnceItRu
   EXPECT_EQ(home(), from);
 
   fleet_->virsh(from, {"resume", "web1"});
-  await("it has a warm shadow again", [&] { return fleet_->shadow_phase("web1") == "warm"; }, 90s);
+  await(
+      "it has a warm shadow again", [&] { return fleet_->shadow_phase("web1") == "warm"; }, 90s);
   EXPECT_EQ(fleet_->domain(from, "web1"), "running");
   EXPECT_EQ(fleet_->damage("web1"), 0);
 }

@@ -65,9 +65,12 @@ TEST_F(Trouble, AStandbyHostWithoutLibvirtdIsRefusedAndUsableOnceItIsBack) {
 
   fleet_->lab({"service", "host2", "libvirtd", "start"});
   fleet_->ctl({"shadow", "drop", "web1"});
-  await("a shadow can be kept there", [&] {
-    return fleet_->ctl({"shadow", "keep", "web1", "--to", "host2"}).status == 0;
-  }, 90s);
+  await(
+      "a shadow can be kept there",
+      [&] {
+        return fleet_->ctl({"shadow", "keep", "web1", "--to", "host2"}).status == 0;
+      },
+      90s);
   EXPECT_EQ(fleet_->shadow_phase("web1"), "warm");
   fleet_->ctl({"shadow", "drop", "web1"});
 }
