@@ -13,7 +13,10 @@ using qmp::MigrationStatus;
 
 constexpr Deadline kCall = 3s;                // one QMP or peer call
 constexpr Deadline kConverge = 10s;           // two passes over what is dirty
-constexpr std::chrono::milliseconds kPoll = 3ms;
+constexpr std::chrono::milliseconds kPoll = 2ms;
+// What may be left when the guest is about to be stopped: it is sent while the routes flip. Waiting for less would leave
+// QEMU's migration thread with nothing to send; it then takes the lock that `stop` needs, thousands of times a second.
+constexpr Bytes kLittle = mebibytes(8);
 constexpr Deadline kRouter = 1s;               // an edge's connection
 constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
 constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
@@ -130,7 +133,7 @@ Task<void> Cutover::accept() {
 Task<void> Cutover::converge() {
   const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
   const std::function<bool()> never = [] { return false; };
-  UMBRA_CO_CHECK(co_await hold_.catch_up(never, kPoll, deadline));
+  UMBRA_CO_CHECK(co_await hold_.catch_up(never, kLittle, kPoll, deadline));
   if (!hold_.watch().migrating()) co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};
 }
@@ -224,7 +227,7 @@ Task<void> Cutover::hand_over() {
   const auto reach = since_asked();
   auto answered = sent;
   auto [continued, resumed] = co_await (go_on() && release(std::move(released), answered));
-  UMBRA_CO_CHECK(std::move(resumed));  // whatever QEMU answered here, the guest runs there
+  if (!resumed) co_return fail(resumed.error());  // else, whatever QEMU answered here, the guest runs there
   if (!continued) spdlog::warn("{}: migrate-continue: {}", vm_.name(), continued.error());
 
   // Only differences of one host's clock are taken: STOP to sending here, arrival to RESUME there. What remains is the
@@ -243,7 +246,6 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   result_.set_detail(error.text());
   if (life_.phase() != Phase::kArmed) co_return;
   if (!accepted_ && hold_.watch().migrating()) {  // the standby never took the epoch: the hold is as good as before
-    life_.set_cutover({});
     if (const auto kept = co_await life_.apply(Event::kDisarm); kept) co_return;
   }
   v1::RefuseRequest refuse;
@@ -255,7 +257,6 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   if (!refused) spdlog::warn("{}: giving up epoch {}: {}", vm_.name(), request_.epoch(), refused.error());
   const auto cancelled = co_await hold_.cancel(kCall);
   if (!cancelled) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
-  life_.set_cutover({});
   const auto dropped = co_await life_.apply(Event::kDrop);
   if (!dropped) life_.assume(Event::kDrop);
 }
@@ -297,7 +298,6 @@ Task<void> Cutover::take_back(std::string why) {
     UMBRA_CO_TRY(const auto status, co_await hold_.qmp().status(kCall));
     if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
   }
-  life_.set_cutover({});
   UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));
   context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("cutover to {} refused, {} on {}: {}", request_.standby().name(),
                                                               ended ? "and its guest has ended" : "it runs again", context_.config.node, why));

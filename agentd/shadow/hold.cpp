@@ -73,11 +73,16 @@ Task<void> Hold::unpark(Deadline deadline) {
   co_return Result<void>{};
 }
 
-Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, std::chrono::milliseconds poll, Deadline deadline) {
+Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes enough, std::chrono::milliseconds poll,
+                                        Deadline deadline) {
   const auto end = clock_.steady() + deadline;
   UMBRA_CO_TRY(auto info, co_await qmp().migration(deadline));
-  const auto enough = info.dirty_sync_count + kPasses;
-  while (info.dirty_sync_count < enough && watch_.migrating() && !interrupted()) {
+  const auto before = info.dirty_sync_count;
+  const auto caught_up = [&] {
+    const auto passes = info.dirty_sync_count - before;
+    return passes >= kPasses || (passes > 0 && info.remaining <= enough);
+  };
+  while (!caught_up() && watch_.migrating() && !interrupted()) {
     if (clock_.steady() >= end)
       co_return fail(Errc::kTimeout, "the guest dirties its memory faster than the link carries it: {} are left after {} ms",
                      to_string(info.remaining), deadline.count());

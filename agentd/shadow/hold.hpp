@@ -44,10 +44,12 @@ class Hold {
   /// migration is over.
   /// The counter is polled. QEMU's event of each pass is of no use: unparked with little to send it comes thousands of
   /// times a second, and libvirtd's queue of events to one client drowns in that.
+  /// @param enough one pass will do once no more than this is left to send
   /// @param poll how often the counter is read; late notice costs QEMU a spinning core meanwhile
   /// @return the counters as last read
   /// @error kTimeout the guest dirties its memory faster than the link carries it
-  Task<qmp::MigrationInfo> catch_up(std::function<bool()> interrupted, std::chrono::milliseconds poll, Deadline deadline);
+  Task<qmp::MigrationInfo> catch_up(std::function<bool()> interrupted, Bytes enough, std::chrono::milliseconds poll,
+                                    Deadline deadline);
 
   /// Gives up the precopy and waits until QEMU has let go; the guest returns to the state it was in.
   /// Fine when there is nothing to give up. @error kConflict it completed instead

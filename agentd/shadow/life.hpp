@@ -28,9 +28,10 @@ class Life {
     auto written = record_;
     written.phase = *to;
     written.epoch = epoch;
+    if (event == Event::kRefuse || event == Event::kDisarm || (record_.phase == Phase::kArmed && event == Event::kDrop))
+      written.cutover.clear();  // it did not move the VM
     UMBRA_CO_CHECK(co_await journal_->write(written));
-    record_.phase = *to;
-    record_.epoch = epoch;
+    record_ = std::move(written);
     co_return Result<void>{};
   }
 

@@ -64,7 +64,7 @@ Task<void> Proof::hold(std::string name) {
     if (hold_->parked()) {
       UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
     }
-    UMBRA_CO_CHECK(co_await hold_->catch_up(never, 5ms, kCall));
+    UMBRA_CO_CHECK(co_await hold_->catch_up(never, Bytes{}, 5ms, kCall));
     UMBRA_CO_CHECK(co_await hold_->park(kCall));
     co_await changed_.wait_until(clock_.steady() + kHeld);
     UMBRA_CO_TRY(const auto there, co_await standby.status(kCall));

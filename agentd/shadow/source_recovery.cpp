@@ -61,7 +61,6 @@ asio::awaitable<void> Source::recover() {
         const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
         if (!refused) spdlog::warn("{}: {}", uuid_, refused.error());
         account(v1::OUTCOME_ABORTED, "the agent was restarted before it promised");
-        life_.set_cutover({});
       }
       const auto dropped = co_await drop("the agent was restarted");
       if (!dropped) spdlog::error("{}: {}", uuid_, dropped.error());
