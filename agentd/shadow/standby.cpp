@@ -195,7 +195,8 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   shadow.may_run = true;
   const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   if (!resumed) {
-    const auto ran = co_await has_run(shadow);
+    Result<bool> ran = shadow.watch->resumed_at().count() != 0;
+    if (resumed.error().code == Errc::kTimeout || resumed.error().code == Errc::kUnavailable) ran = co_await has_run(shadow);
     if (!ran) co_return fail({Errc::kTimeout, ran.error().message, ""});  // unknown: the source will ask again
     if (!*ran) {
       UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, resumed.error().message));
@@ -217,36 +218,21 @@ Task<bool> Standby::has_run(Shadow& shadow) {
   co_return shadow.may_run;
 }
 
-/// The shadow has become this host's own VM. It is made persistent before the journal forgets what it was defined as.
+/// The shadow has become this host's own VM.
 Task<void> Standby::settle_in(Shadow& shadow) {
   const auto vm = shadow.request.vm();
-  const auto epoch = shadow.life.epoch();
-  served_[vm.uuid()] = epoch;
-  co_await record(shadow, Event::kPromise);
+  served_[vm.uuid()] = shadow.life.epoch();
   ports_.erase(shadow.port);
   shadow.watch.reset();
-  if (vm.persistent() && !shadow.request.inactive_xml().empty()) {
-    const auto defined = co_await define(shadow);
-    if (!defined)
-      hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
-  }
-  co_await record(shadow, Event::kServe);
+  const auto promised = co_await shadow.life.apply(Event::kPromise);
+  if (!promised) shadow.life.assume(Event::kPromise);  // it runs, whether the journal can take it or not
+  settling_[vm.uuid()] = std::move(shadows_[vm.uuid()]);
   shadows_.erase(vm.uuid());
-  hooks_.moved(vm, epoch);
+  hooks_.moved(vm, shadow.life.epoch());
+  const auto finished = co_await finish(shadow);
+  if (!finished)
+    hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {}, but is not all settled there yet: {}", config_.node, finished.error()));
   co_return Result<void>{};
-}
-
-/// What has happened already: a journal that cannot take it does not change it.
-asio::awaitable<void> Standby::record(Shadow& shadow, Event event) {
-  const auto written = co_await shadow.life.apply(event);
-  if (written) co_return;
-  spdlog::error("{}: {}", shadow.name(), written.error());
-  shadow.life.assume(event);
-}
-
-Task<void> Standby::define(Shadow& shadow) {
-  UMBRA_CO_TRY(const auto clean, virt::clean_xml(shadow.request.inactive_xml()));
-  co_return co_await hypervisor_.define(clean, kCall);
 }
 
 /// Ends the shadow: in the journal first. What cannot be ended now stays known, and tidy() tries again.

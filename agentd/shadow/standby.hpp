@@ -67,8 +67,8 @@ class Standby {
   std::size_t count() const { return shadows_.size(); }
   /// From the agent: libvirt told that a domain stopped.
   asio::awaitable<void> domain_stopped(std::string vm_uuid);
-  /// From the agent, now and then: notices shadows that ended while libvirt could not tell, and ends those that were
-  /// dropped while it could not be asked.
+  /// From the agent, now and then: does what could not be done when it was due, and notices shadows that ended while
+  /// libvirt could not tell.
   asio::awaitable<void> tidy();
 
  private:
@@ -84,8 +84,7 @@ class Standby {
   Task<void> last_pages(Shadow& shadow);
   Task<bool> has_run(Shadow& shadow);
   Task<void> settle_in(Shadow& shadow);
-  asio::awaitable<void> record(Shadow& shadow, Event event);
-  Task<void> define(Shadow& shadow);
+  Task<void> finish(Shadow& shadow);
   Task<std::int64_t> resume(Shadow& shadow, std::chrono::microseconds arrived);
   Shadow* find(const std::string& vm_uuid);
   void forget(const std::string& vm_uuid);
@@ -98,6 +97,7 @@ class Standby {
   StandbyConfig config_;
   Hooks hooks_;
   std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised, and dropped until all of it is gone
+  std::map<std::string, std::shared_ptr<Shadow>> settling_;  // serve already, but are not persistent or not journaled so
   std::map<std::string, std::uint64_t> epochs_;             // the newest epoch this host has answered for, by VM
   std::map<std::string, std::uint64_t> served_;             // the newest one in which the guest ran here, by VM
   std::set<std::uint16_t> ports_;                           // in use

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agentd/shadow/standby_shadow.hpp"
+#include "agentd/virt/domain_xml.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -44,7 +45,30 @@ Task<void> Standby::clear(Shadow& shadow) {
   co_return Result<void>{};
 }
 
+/// Makes a VM that moved here persistent, and only then lets the journal forget how it was defined.
+Task<void> Standby::finish(Shadow& shadow) {
+  const auto vm = shadow.request.vm();
+  const bool here = epochs_[vm.uuid()] == shadow.life.epoch();  // else it has moved on since
+  if (here && vm.persistent() && !shadow.request.inactive_xml().empty()) {
+    auto defined = Result<void>{};
+    const auto clean = virt::clean_xml(shadow.request.inactive_xml());
+    if (clean) defined = co_await hypervisor_.define(*clean, kCall);
+    else defined = fail(clean.error());
+    if (!defined && (defined.error().code == Errc::kUnavailable || defined.error().code == Errc::kTimeout)) co_return defined;
+    if (!defined)
+      hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
+  }
+  UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kServe));
+  settling_.erase(vm.uuid());
+  co_return Result<void>{};
+}
+
 asio::awaitable<void> Standby::tidy() {
+  const auto settling = settling_;
+  for (const auto& [uuid, shadow] : settling) {
+    const auto finished = co_await finish(*shadow);
+    if (!finished) spdlog::warn("{}: {}", shadow->name(), finished.error());
+  }
   const auto shadows = shadows_;
   for (const auto& [uuid, shadow] : shadows) {
     const auto phase = shadow->life.phase();
@@ -100,6 +124,7 @@ Task<void> Standby::recover(std::vector<Record> records) {
     if (record.phase == Phase::kMoved) served_[record.vm_uuid] = record.epoch;
     if (record.phase == Phase::kProfile || record.phase == Phase::kMoved) continue;
     if (record.phase == Phase::kDropped && record.wish.empty()) continue;  // and nothing of it is left
+    if (record.phase == Phase::kPromised && record.epoch < epochs_[record.vm_uuid]) continue;  // it has moved on since
     const auto phase = record.phase;
     if (phase == Phase::kPromised) record.phase = Phase::kArmed;  // it ran already, and settles in again
     auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, record);
