@@ -185,8 +185,14 @@ Task<void> Host::take_inventory() {
     if (source != sources_.end() && source->second->phase() == shadow::Phase::kMoved) continue;
     vms[domain.uuid] = describe(domain);
   }
+  // A domain that is neither running nor defined any more needs nobody who waits to shadow it, and no tap.
+  const auto rests = [](const shadow::Source& source) {
+    return source.phase() == shadow::Phase::kProfile || source.phase() == shadow::Phase::kDropped;
+  };
+  for (const auto& [uuid, source] : sources_)
+    if (!vms.contains(uuid) && rests(*source)) source->stop();
   for (const auto& uuid : std::set<std::string>(attached_))
-    if (!vms.contains(uuid) && !standby_.holds(uuid) && !sources_.contains(uuid)) {
+    if (const auto kept = source(uuid); !vms.contains(uuid) && !standby_.holds(uuid) && (!kept || rests(*kept))) {
       if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("{}: {}", uuid, detached.error());
       attached_.erase(uuid);
     }
