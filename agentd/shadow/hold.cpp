@@ -77,6 +77,7 @@ Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes
                                         Deadline deadline) {
   const auto end = clock_.steady() + deadline;
   UMBRA_CO_TRY(auto info, co_await qmp().migration(deadline));
+  watch_.set_status(info.status);  // an event may have been missed
   const auto before = info.dirty_sync_count;
   const auto caught_up = [&] {
     const auto passes = info.dirty_sync_count - before;
@@ -88,6 +89,7 @@ Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes
                      to_string(info.remaining), deadline.count());
     co_await changed().wait_until(clock_.steady() + poll);
     UMBRA_CO_TRY(info, co_await qmp().migration(deadline));
+    watch_.set_status(info.status);
   }
   co_return info;
 }
