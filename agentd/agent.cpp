@@ -40,7 +40,7 @@ struct Agent::Parts {
   std::unique_ptr<RegistryLink> controller;
 
   v1::RegisterRequest introduce() const;
-  v1::ReportRequest report() const;
+  v1::ReportRequest report();
 };
 
 v1::RegisterRequest Agent::Parts::introduce() const {
@@ -57,7 +57,7 @@ v1::RegisterRequest Agent::Parts::introduce() const {
   return request;
 }
 
-v1::ReportRequest Agent::Parts::report() const {
+v1::ReportRequest Agent::Parts::report() {
   v1::ReportRequest report;
   outbox.fill(report);
   if (host) host->fill(report);

@@ -3,21 +3,20 @@
 #include <spdlog/spdlog.h>
 
 namespace umbra::agent {
-namespace {
 
-template <class Queue, class Field>
-void copy_some(const Queue& from, Field& to, std::size_t most) {
-  const auto count = std::min(from.size(), most);
-  for (std::size_t i = 0; i < count; ++i) *to.Add() = from[i];
+template <class T, class Field>
+void Outbox::copy_some(Queue<T>& from, Field& to) {
+  from.lost = 0;
+  const auto count = std::min(from.news.size(), kMostAtOnce);
+  for (std::size_t i = 0; i < count; ++i) *to.Add() = from.news[i];
 }
 
-template <class Queue, class Field>
-void forget(Queue& queue, const Field& field) {
-  const auto count = std::min(queue.size(), static_cast<std::size_t>(field.size()));
-  queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(count));
+template <class T, class Field>
+void Outbox::forget(Queue<T>& queue, const Field& field) {
+  const auto told = static_cast<std::size_t>(field.size());
+  const auto count = told - std::min(told, queue.lost);  // some of what was told may have made room already
+  queue.news.erase(queue.news.begin(), queue.news.begin() + static_cast<std::ptrdiff_t>(count));
 }
-
-}  // namespace
 
 void Outbox::event(v1::EventKind kind, v1::Severity severity, const std::string& vm, const std::string& text) {
   const auto level = severity == v1::SEVERITY_ALERT     ? spdlog::level::err
@@ -32,13 +31,13 @@ void Outbox::event(v1::EventKind kind, v1::Severity severity, const std::string&
   event.set_vm(vm);
   event.set_text(text);
   event.set_actor("agent " + node_);
-  push(events_, std::move(event));
+  events_.push(std::move(event));
 }
 
-void Outbox::fill(v1::ReportRequest& report) const {
-  copy_some(events_, *report.mutable_events(), kMostAtOnce);
-  copy_some(samples_, *report.mutable_samples(), kMostAtOnce);
-  copy_some(cutovers_, *report.mutable_cutovers(), kMostAtOnce);
+void Outbox::fill(v1::ReportRequest& report) {
+  copy_some(events_, *report.mutable_events());
+  copy_some(samples_, *report.mutable_samples());
+  copy_some(cutovers_, *report.mutable_cutovers());
 }
 
 void Outbox::delivered(const v1::ReportRequest& report) {

@@ -16,12 +16,12 @@ class Outbox {
   Outbox(Clock& clock, std::string node) : clock_(clock), node_(std::move(node)) {}
 
   void event(v1::EventKind kind, v1::Severity severity, const std::string& vm, const std::string& text);
-  void sample(v1::VmSample sample) { push(samples_, std::move(sample)); }
-  void cutover(v1::CutoverResult result) { push(cutovers_, std::move(result)); }
+  void sample(v1::VmSample sample) { samples_.push(std::move(sample)); }
+  void cutover(v1::CutoverResult result) { cutovers_.push(std::move(result)); }
 
-  /// Adds what is pending to a report.
-  void fill(v1::ReportRequest& report) const;
-  /// That report arrived.
+  /// Adds what is pending to a report. One report is under way at a time.
+  void fill(v1::ReportRequest& report);
+  /// The report that was filled last arrived.
   void delivered(const v1::ReportRequest& report);
 
  private:
@@ -29,16 +29,28 @@ class Outbox {
   static constexpr std::size_t kMostAtOnce = 2'000; // of each kind in one report
 
   template <class T>
-  static void push(std::deque<T>& queue, T value) {
-    if (queue.size() >= kMost) queue.pop_front();
-    queue.push_back(std::move(value));
-  }
+  struct Queue {
+    std::deque<T> news;
+    std::size_t lost = 0;  ///< from the front, since the last fill()
+
+    void push(T value) {
+      if (news.size() >= kMost) {
+        news.pop_front();
+        ++lost;
+      }
+      news.push_back(std::move(value));
+    }
+  };
+  template <class T, class Field>
+  static void copy_some(Queue<T>& from, Field& to);
+  template <class T, class Field>
+  static void forget(Queue<T>& queue, const Field& field);
 
   Clock& clock_;
   std::string node_;
-  std::deque<v1::Event> events_;
-  std::deque<v1::VmSample> samples_;
-  std::deque<v1::CutoverResult> cutovers_;
+  Queue<v1::Event> events_;
+  Queue<v1::VmSample> samples_;
+  Queue<v1::CutoverResult> cutovers_;
 };
 
 }  // namespace umbra::agent
