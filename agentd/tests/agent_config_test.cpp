@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+
+#include "agentd/config.hpp"
+
+namespace umbra::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+/// A whole and right file; each line can be replaced or left out.
+std::string file(std::string_view section = "", std::string_view line = "", std::string_view without = "") {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> sections{
+      {"agent", {"name = 'host1'"}},
+      {"controller", {"endpoint = '10.0.0.9:7400'"}},
+      {"listen", {"endpoint = '10.0.0.1:7401'"}},
+      {"tls", {"ca = '/etc/umbra/ca.pem'", "certificate = '/etc/umbra/host1.pem'", "key = '/etc/umbra/host1.key'"}},
+      {"network", {"underlay_address = '10.0.0.1'"}},
+      {"capacity", {}},
+      {"migration", {}},
+      {"shadow", {}},
+      {"telemetry", {}},
+      {"libvirt", {}},
+  };
+  std::string text;
+  for (const auto& [name, lines] : sections) {
+    text += '[' + name + "]\n";
+    if (name == section) text += std::string(line) + '\n';
+    for (const auto& one : lines) {
+      const auto key = name + '.' + one.substr(0, one.find(' '));
+      const bool replaced = name == section && one.substr(0, one.find(' ')) == line.substr(0, line.find(' '));
+      if (key != without && !replaced) text += one + '\n';
+    }
+  }
+  return text;
+}
+
+Result<AgentConfig> parsed(const std::string& text) {
+  auto config = Config::parse(text, "agent.toml");
+  if (!config) return fail(config.error());
+  return AgentConfig::from(std::move(*config));
+}
+
+TEST(AgentConfig, HasAFallbackForWhatNeedNotBeSaid) {
+  const auto config = parsed(file());
+  ASSERT_TRUE(config) << config.error().text();
+  EXPECT_EQ(config->name, "host1");
+  EXPECT_EQ(config->role, NodeRole::kHost);
+  EXPECT_EQ(config->zone, "default");
+  EXPECT_EQ(config->libvirt_uri, "qemu:///system");
+  EXPECT_EQ(config->standby.migration_address, "10.0.0.1") << "the underlay's";
+  EXPECT_EQ(config->standby.node, "host1");
+  EXPECT_EQ(config->source.node, "host1");
+  EXPECT_EQ(config->standby.memory, Bytes{}) << "all that libvirt says there is";
+  EXPECT_EQ(config->source.refresh_interval, 5s);
+  EXPECT_EQ(config->network.route_protocol, 117);
+}
+
+TEST(AgentConfig, TakesWhatIsSaid) {
+  auto text = file("shadow", "refresh_interval = '2s'\nreserve_memory = '1GiB'");
+  text.replace(text.find("[migration]\n"), 12, "[migration]\naddress = '10.1.0.1'\nport_first = 50000\nport_last = 50000\n");
+  const auto config = parsed(text);
+  ASSERT_TRUE(config) << config.error().text();
+  EXPECT_EQ(config->source.refresh_interval, 2s);
+  EXPECT_EQ(config->standby.reserve, gibibytes(1));
+  EXPECT_EQ(config->standby.migration_address, "10.1.0.1");
+  EXPECT_EQ(config->standby.port_first, 50000);
+  EXPECT_EQ(config->standby.port_last, 50000) << "one port is a range";
+}
+
+struct Wrong {
+  std::string section, line;  ///< line 2 of the section's text
+  std::string cause, remedy;
+};
+
+void PrintTo(const Wrong& wrong, std::ostream* out) { *out << '[' << wrong.section << "] " << wrong.line; }
+
+class WrongValue : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongValue, IsNamedByFileLineKeyAndRemedy) {
+  const auto text = file(GetParam().section, GetParam().line);
+  const auto config = parsed(text);
+  ASSERT_FALSE(config) << text;
+  EXPECT_EQ(config.error().code, Errc::kInvalid);
+  const auto key = GetParam().section + '.' + GetParam().line.substr(0, GetParam().line.find(' '));
+  const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(GetParam().line)), '\n');
+  EXPECT_THAT(config.error().message, HasSubstr(fmt::format("agent.toml:{}: {}: ", line, key)));
+  EXPECT_THAT(config.error().message, HasSubstr(GetParam().cause));
+  EXPECT_THAT(config.error().remedy, HasSubstr(GetParam().remedy));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    AgentConfig, WrongValue,
+    testing::Values(Wrong{"agent", "role = 'router'", "'router' is no role", "host or edge"},
+                    Wrong{"agent", "name = 5", "", "give a string"},
+                    Wrong{"network", "gateway_mac = 'ee:ee'", "ee:ee", ""},
+                    Wrong{"network", "gateway_address = '300.1.1.1'", "300.1.1.1", ""},
+                    Wrong{"network", "route_protocol = 4", "4", "5"},
+                    Wrong{"network", "route_protocol = 256", "256", "255"},
+                    Wrong{"capacity", "memory = 'lots'", "lots", ""},
+                    Wrong{"capacity", "cpus = -1", "-1", "0"},
+                    Wrong{"migration", "port_first = 80", "80", "1024"},
+                    Wrong{"migration", "port_last = 49200", "below port_first", "at least one port"},
+                    Wrong{"shadow", "refresh_interval = '5 parsecs'", "5 parsecs", "250ms"},
+                    Wrong{"shadow", "reserve_memory = '1 furlong'", "1 furlong", ""},
+                    Wrong{"shadow", "hot_interval = 3", "", "give a duration in quotes"},
+                    Wrong{"telemetry", "interval = 'often'", "often", "250ms"}),
+    [](const auto& one) {
+      auto name = one.param.section + '_' + one.param.line.substr(0, one.param.line.find(' '));
+      return name + '_' + std::to_string(one.index);
+    });
+
+class MissingValue : public testing::TestWithParam<const char*> {};
+
+TEST_P(MissingValue, IsNamed) {
+  const auto config = parsed(file("", "", GetParam()));
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message, HasSubstr(GetParam()));
+  EXPECT_THAT(config.error().message, HasSubstr("agent.toml"));
+}
+
+INSTANTIATE_TEST_SUITE_P(AgentConfig, MissingValue,
+                         testing::Values("agent.name", "controller.endpoint", "listen.endpoint", "tls.ca", "tls.certificate", "tls.key",
+                                         "network.underlay_address"),
+                         [](const auto& one) {
+                           std::string name = one.param;
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           return name;
+                         });
+
+TEST(AgentConfig, RefusesAKeyThatNobodyKnows) {
+  const auto config = parsed(file("shadow", "refresh_intervall = '5s'"));
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message, HasSubstr("unknown key shadow.refresh_intervall"));
+}
+
+}  // namespace
+}  // namespace umbra::agent

@@ -1,0 +1,94 @@
+#include "agentd/tests/interrupted_hypervisor.hpp"
+
+#include <boost/asio/post.hpp>
+
+namespace umbra::agent::test {
+
+class InterruptedHypervisor::Monitor final : public qmp::Transport {
+ public:
+  Monitor(InterruptedHypervisor& agent, std::shared_ptr<qmp::Transport> monitor) : agent_(agent), monitor_(std::move(monitor)) {}
+  Task<boost::json::value> execute(std::string command, boost::json::object arguments, Deadline deadline) override {
+    UMBRA_CO_CHECK(co_await agent_.leave("qmp " + command));
+    co_return co_await monitor_->execute(std::move(command), std::move(arguments), deadline);
+  }
+  void on_event(EventHandler handler) override { monitor_->on_event(std::move(handler)); }
+
+ private:
+  InterruptedHypervisor& agent_;
+  std::shared_ptr<qmp::Transport> monitor_;
+};
+
+InterruptedHypervisor::InterruptedHypervisor(asio::any_io_executor executor, virt::Hypervisor& host, std::string node, Fate fate)
+    : executor_(std::move(executor)), host_(host), node_(std::move(node)), fate_(std::move(fate)) {}
+
+InterruptedHypervisor::~InterruptedHypervisor() = default;
+
+Task<void> InterruptedHypervisor::leave(std::string call) {
+  const auto verdict = fate_({Moment::Kind::kCall, node_, {}, call});
+  co_await asio::post(executor_, asio::use_awaitable);  // an agent that has just crashed never comes back here
+  if (verdict.kind == Verdict::Kind::kFail)
+    co_return fail({Errc::kUnavailable, call + ": libvirtd cannot be reached", "start libvirtd or fix [libvirt] uri"});
+  co_return Result<void>{};
+}
+
+Task<virt::HostInfo> InterruptedHypervisor::host(Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("host"));
+  co_return co_await host_.host(deadline);
+}
+Task<std::vector<virt::Domain>> InterruptedHypervisor::domains(Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("domains"));
+  co_return co_await host_.domains(deadline);
+}
+Task<virt::Domain> InterruptedHypervisor::domain(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("domain"));
+  co_return co_await host_.domain(std::move(uuid), deadline);
+}
+Task<std::vector<virt::DomainStats>> InterruptedHypervisor::stats(Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("stats"));
+  co_return co_await host_.stats(deadline);
+}
+Task<void> InterruptedHypervisor::measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("measure_dirty_rate"));
+  co_return co_await host_.measure_dirty_rate(std::move(uuid), period, deadline);
+}
+Task<std::string> InterruptedHypervisor::migratable_xml(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("migratable_xml"));
+  co_return co_await host_.migratable_xml(std::move(uuid), deadline);
+}
+Task<std::string> InterruptedHypervisor::inactive_xml(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("inactive_xml"));
+  co_return co_await host_.inactive_xml(std::move(uuid), deadline);
+}
+Task<std::string> InterruptedHypervisor::create_paused(std::string xml, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("create_paused"));
+  co_return co_await host_.create_paused(std::move(xml), deadline);
+}
+Task<void> InterruptedHypervisor::define(std::string xml, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("define"));
+  co_return co_await host_.define(std::move(xml), deadline);
+}
+Task<void> InterruptedHypervisor::undefine(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("undefine"));
+  co_return co_await host_.undefine(std::move(uuid), deadline);
+}
+Task<void> InterruptedHypervisor::destroy(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("destroy"));
+  co_return co_await host_.destroy(std::move(uuid), deadline);
+}
+Task<void> InterruptedHypervisor::suspend(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("suspend"));
+  co_return co_await host_.suspend(std::move(uuid), deadline);
+}
+Task<void> InterruptedHypervisor::resume(std::string uuid, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("resume"));
+  co_return co_await host_.resume(std::move(uuid), deadline);
+}
+Task<void> InterruptedHypervisor::annotate(std::string uuid, std::string line, Deadline deadline) {
+  UMBRA_CO_CHECK(co_await leave("annotate"));
+  co_return co_await host_.annotate(std::move(uuid), std::move(line), deadline);
+}
+std::shared_ptr<qmp::Transport> InterruptedHypervisor::monitor(std::string uuid) {
+  return std::make_shared<Monitor>(*this, host_.monitor(std::move(uuid)));
+}
+
+}  // namespace umbra::agent::test

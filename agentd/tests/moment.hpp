@@ -1,0 +1,49 @@
+/// The moments at which a test may let something go wrong.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace umbra::agent::test {
+
+/// A step that an agent takes beyond its own memory: the only steps that a crash can come before or after.
+struct Moment {
+  enum class Kind : std::uint8_t {
+    kCommit,     ///< its journal is about to be written
+    kCommitted,  ///< the record is on the disk, and the agent does not know it yet
+    kRequest,    ///< a request is about to leave for a peer
+    kReply,      ///< it has served a peer's request, and the reply is about to leave
+    kCall,       ///< a call to libvirt or, through it, to a QEMU is about to leave
+  };
+  Kind kind;
+  std::string node;  ///< whose step it is
+  std::string peer;  ///< the other end of a message
+  std::string what;  ///< "accept", "qmp stop", …
+
+  std::string text() const {
+    constexpr const char* kKinds[] = {"commit", "committed", "request", "reply", "call"};
+    auto words = node + ' ' + kKinds[static_cast<std::size_t>(kind)];
+    if (!what.empty()) words += ' ' + what;
+    return peer.empty() ? words : words + " to " + peer;
+  }
+  bool is_message() const { return kind == Kind::kRequest || kind == Kind::kReply; }
+};
+
+/// What becomes of the step.
+struct Verdict {
+  enum class Kind : std::uint8_t {
+    kGoOn,
+    kLose,   ///< a message: never arrives
+    kDelay,  ///< a message: arrives so much later, whatever was sent after it
+    kFail,   ///< a write: the disk is full; a call: fails at once, without being done
+  };
+  Kind kind = Kind::kGoOn;
+  std::chrono::milliseconds delay{};
+};
+
+/// Decides. May also crash agents, kill QEMUs, part networks.
+using Fate = std::function<Verdict(const Moment&)>;
+
+}  // namespace umbra::agent::test

@@ -1,0 +1,263 @@
+// A shadow's life on both hosts while no cutover runs.
+#include <gmock/gmock.h>
+
+#include "agentd/tests/two_hosts.hpp"
+
+namespace umbra::agent::test {
+namespace {
+
+using namespace std::chrono_literals;
+using qmp::MigrationStatus;
+using qmp::RunState;
+using shadow::Phase;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr BytesPerSecond kParked{10};
+
+/// The world comes to order again, and nothing was violated on the way.
+void expect_order(TwoHosts& world, Milliseconds limit = 20s) {
+  for (auto left = limit; left > 0ms && !world.disorder().empty(); left -= 100ms) world.pass(100ms, 5ms);
+  EXPECT_EQ(world.disorder(), "") << world.describe();
+}
+
+bool reaches(TwoHosts& world, Phase phase, Milliseconds limit = 10s) {
+  return world.until([&] { return world.phase(world.source) == phase; }, limit);
+}
+
+TEST(ShadowLife, ClimbsFromStagedToWarmToHotAndBack) {
+  TwoHosts world;
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_STAGED));
+  ASSERT_TRUE(reaches(world, Phase::kStaged)) << world.describe();
+  world.pass(1s);
+  EXPECT_EQ(world.qemu(world.standby)->run_state(), RunState::kInMigrate);
+  EXPECT_EQ(world.qemu(world.source)->migration_status(), MigrationStatus::kNone);
+  EXPECT_TRUE(world.standby.kernel.link(TwoHosts::kTap));
+  EXPECT_EQ(world.route(world.standby), "host1") << "no route to the shadow before it serves";
+
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
+  ASSERT_TRUE(reaches(world, Phase::kWarm)) << world.describe();
+  EXPECT_EQ(world.qemu(world.source)->max_bandwidth(), kParked);
+  EXPECT_THAT(world.source.hypervisor->description(TwoHosts::kVm), HasSubstr("umbractl shadow drop web1"));
+  const auto shadow = world.qemu(world.standby);
+
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
+  ASSERT_TRUE(reaches(world, Phase::kHot));
+  EXPECT_EQ(world.shadow(world.source).refresh_interval_ms(), world.source.config.source.hot_interval.count());
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
+  ASSERT_TRUE(reaches(world, Phase::kWarm));
+  EXPECT_EQ(world.shadow(world.source).refresh_interval_ms(), 5'000);
+  EXPECT_EQ(world.qemu(world.standby), shadow) << "the same shadow all the way";
+  expect_order(world);
+
+  world.drop(world.source, "not needed");
+  ASSERT_TRUE(reaches(world, Phase::kDropped));
+  EXPECT_THAT(world.source.hypervisor->description(TwoHosts::kVm), Not(HasSubstr("[umbra]")));
+  EXPECT_TRUE(world.runs(world.source));
+  expect_order(world);
+}
+
+TEST(ShadowLife, AMemoryThatWasSentIsNotStagedAgain) {
+  TwoHosts world;
+  world.warm();
+  const auto shadow = world.qemu(world.standby);
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_STAGED));
+  ASSERT_TRUE(reaches(world, Phase::kStaged)) << world.describe();
+  EXPECT_NE(world.qemu(world.standby), shadow) << "staging begins anew with an empty one";
+  EXPECT_EQ(world.qemu(world.source)->migration_status(), MigrationStatus::kCancelled);
+}
+
+TEST(ShadowLife, RefreshesKeepTheirBeat) {
+  TwoHosts::Options options;
+  options.dirty_rate = BytesPerSecond{20'000'000};
+  options.refresh_interval = 4s;
+  TwoHosts world(options);
+  world.warm();
+  const auto first = world.shadow(world.source).refreshed_at_unix_ms();
+  for (std::uint64_t beat = 1; beat <= 15; ++beat) {
+    ASSERT_TRUE(world.until([&] { return world.shadow(world.source).refreshes() == beat; }, 5s)) << world.describe();
+    const auto off = world.shadow(world.source).refreshed_at_unix_ms() - first - static_cast<std::int64_t>(beat) * 4'000;
+    EXPECT_GE(off, -10) << "beat " << beat;
+    EXPECT_LE(off, 250) << "beat " << beat << ": late ones must not shift those that follow";
+  }
+}
+
+TEST(ShadowLife, ARefreshCostsWhatWasDirtiedAndParkingCostsNothing) {
+  TwoHosts::Options options;
+  options.dirty_rate = BytesPerSecond{2'000'000};
+  TwoHosts world(options);
+  world.warm();
+  world.pass(12s, 2ms);  // two refreshes
+  const auto before = world.qemu(world.source)->sent().count;
+  int parked = 0, looks = 0;
+  world.until([&] {
+    ++looks;
+    parked += world.qemu(world.source)->max_bandwidth() == kParked ? 1 : 0;
+    return false;
+  }, 20s, 5ms);
+  const auto sent = world.qemu(world.source)->sent().count - before;
+  EXPECT_GT(sent, 35'000'000U) << "20 s at 2 MB/s";
+  EXPECT_LT(sent, 50'000'000U);
+  EXPECT_GT(parked, looks * 95 / 100) << "unparked for a moment every 5 s";
+  EXPECT_NEAR(world.shadow(world.source).dirty_bytes_per_second(), 2e6, 4e5) << "what the refreshes tell of the guest";
+}
+
+TEST(ShadowLife, AnIdleGuestsHoldSendsNextToNothing) {
+  TwoHosts world;
+  world.warm();
+  world.pass(6s, 2ms);
+  const auto before = world.qemu(world.source)->sent().count;
+  const auto commands = world.qemu(world.source)->commands().size();
+  world.pass(60s, 5ms);
+  EXPECT_LT(world.qemu(world.source)->sent().count - before, 5'000'000U);
+  EXPECT_LT(world.qemu(world.source)->commands().size() - commands, 12U * 12) << "a handful of commands for each refresh";
+  EXPECT_TRUE(world.runs(world.source));
+}
+
+struct Restart {
+  const char* name;
+  Machine TwoHosts::*who;
+  bool crash;
+};
+
+class AgentRestart : public testing::TestWithParam<Restart> {};
+
+TEST_P(AgentRestart, LeavesAWarmShadowAsItIs) {
+  TwoHosts world;
+  world.warm();
+  world.pass(2s, 5ms);
+  const auto primary = world.qemu(world.source), shadow = world.qemu(world.standby);
+  if (GetParam().crash) world.restart(world.*GetParam().who, 1s);
+  else world.restart_in_order(world.*GetParam().who);
+  world.pass(1500ms);
+  expect_order(world);
+  EXPECT_EQ(world.qemu(world.source), primary);
+  EXPECT_EQ(world.qemu(world.standby), shadow) << "adopted, not rebuilt";
+  EXPECT_EQ(std::count(primary->commands().begin(), primary->commands().end(), "migrate"), 1);
+  EXPECT_EQ(std::count(primary->commands().begin(), primary->commands().end(), "migrate_cancel"), 0);
+  const auto refreshes = world.shadow(world.source).refreshes();
+  EXPECT_TRUE(world.until([&] { return world.shadow(world.source).refreshes() > refreshes; }, 6s)) << "it goes on being refreshed";
+
+  const auto move = world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return move->end.has_value(); }, 5s));
+  ASSERT_TRUE(*move->end) << (*move->end).error().text();
+  EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
+  expect_order(world);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, AgentRestart,
+                         testing::Values(Restart{"TheSource", &TwoHosts::source, false}, Restart{"TheStandby", &TwoHosts::standby, false},
+                                         Restart{"ACrashedSource", &TwoHosts::source, true}, Restart{"ACrashedStandby", &TwoHosts::standby, true}),
+                         [](const auto& one) { return one.param.name; });
+
+TEST(UnaskedPreSwitchover, OfAPausedGuestIsCancelledAndTheShadowRebuiltAfterItsResume) {
+  TwoHosts world;
+  world.warm();
+  const auto shadow = world.qemu(world.standby);
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->suspend(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.until([&] { return world.qemu(world.source)->migration_status() == MigrationStatus::kCancelled; }, 2s)) << world.describe();
+  EXPECT_EQ(world.qemu(world.source)->run_state(), RunState::kPaused) << "the state it was in";
+  world.pass(3s, 5ms);
+  EXPECT_EQ(world.qemu(world.source)->run_state(), RunState::kPaused) << "nobody resumes what the operator paused";
+  EXPECT_FALSE(shadow->alive());
+  EXPECT_EQ(world.qemu(world.standby), nullptr) << "no shadow of a guest that does not run";
+  EXPECT_TRUE(world.told(v1::SEVERITY_INFO, "shadow on host2 dropped: ")) << world.describe();
+
+  world.resume_by_hand(world.source);
+  ASSERT_TRUE(reaches(world, Phase::kWarm, 5s)) << world.describe();
+  expect_order(world);
+}
+
+TEST(UnaskedPreSwitchover, OfAnIoErrorKeepsThatStateAndNoDataIsLost) {
+  TwoHosts world;
+  world.warm();
+  world.qemu(world.source)->io_error();
+  ASSERT_TRUE(world.until([&] { return world.qemu(world.source)->migration_status() == MigrationStatus::kCancelled; }, 2s));
+  EXPECT_EQ(world.qemu(world.source)->run_state(), RunState::kIoError);
+  world.pass(2s, 5ms);
+  world.resume_by_hand(world.source);
+  ASSERT_TRUE(reaches(world, Phase::kWarm, 5s)) << world.describe();
+  expect_order(world);
+}
+
+TEST(GuestInHold, ThatShutsDownTakesItsShadowWithIt) {
+  TwoHosts world;
+  world.warm();
+  world.qemu(world.source)->guest_shutdown();
+  ASSERT_TRUE(world.until([&] { return !world.qemu(world.source) && !world.qemu(world.standby); }, 5s)) << world.describe();
+  world.pass(2s, 5ms);
+  EXPECT_EQ(world.phase(world.source), Phase::kDropped);
+  EXPECT_FALSE(world.domain(world.standby));
+  EXPECT_FALSE(world.standby.kernel.link(TwoHosts::kTap));
+  ASSERT_TRUE(world.domain(world.source)) << "still defined on its host";
+  EXPECT_EQ(world.domain(world.source)->state, virt::DomainState::kShutOff);
+}
+
+TEST(GuestInHold, ThatIsDestroyedTakesItsShadowWithIt) {
+  TwoHosts::Options options;
+  options.persistent = false;
+  TwoHosts world(options);
+  world.warm();
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  world.pass(5s);
+  EXPECT_EQ(world.phase(world.source), Phase::kDropped) << world.describe();
+  EXPECT_FALSE(world.domain(world.source));
+  EXPECT_FALSE(world.domain(world.standby));
+  EXPECT_FALSE(world.standby.kernel.link(TwoHosts::kTap));
+}
+
+TEST(GuestInHold, ThatIsStartedAgainGetsANewShadow) {
+  TwoHosts world;
+  world.warm();
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  world.pass(3s);
+  ASSERT_TRUE(world.source.hypervisor->start(TwoHosts::domain_xml(mebibytes(64)), true));
+  ASSERT_TRUE(reaches(world, Phase::kWarm, 5s)) << world.describe();
+}
+
+TEST(GuestInHold, ThatRebootsKeepsItsShadow) {
+  TwoHosts world;
+  world.warm();
+  const auto shadow = world.qemu(world.standby);
+  world.qemu(world.source)->guest_reset();
+  world.pass(10s, 5ms);
+  EXPECT_EQ(world.qemu(world.standby), shadow);
+  EXPECT_EQ(world.phase(world.source), Phase::kWarm);
+}
+
+TEST(StandbyInHold, WhoseQemuDiesIsRebuilt) {
+  TwoHosts world;
+  world.warm();
+  const auto shadow = world.qemu(world.standby);
+  shadow->die();
+  ASSERT_TRUE(world.until([&] { return world.qemu(world.standby) && world.qemu(world.standby) != shadow && world.phase(world.source) == Phase::kWarm; }, 10s))
+      << world.describe();
+  EXPECT_TRUE(world.runs(world.source));
+  expect_order(world);
+}
+
+class LibvirtdAway : public testing::TestWithParam<Machine TwoHosts::*> {};
+
+TEST_P(LibvirtdAway, AndBackDropsNothing) {
+  TwoHosts world;
+  world.warm();
+  const auto primary = world.qemu(world.source), shadow = world.qemu(world.standby);
+  auto& hypervisor = *(world.*GetParam()).hypervisor;
+  hypervisor.set_connected(false);
+  world.pass(30s, 5ms);
+  EXPECT_TRUE(world.told(v1::SEVERITY_WARNING, "libvirt is not reachable"));
+  EXPECT_EQ(world.qemu(world.source), primary);
+  EXPECT_EQ(world.qemu(world.standby), shadow);
+  hypervisor.set_connected(true);
+  world.pass(10s, 5ms);
+  EXPECT_EQ(world.qemu(world.standby), shadow) << world.describe();
+  EXPECT_EQ(std::count(primary->commands().begin(), primary->commands().end(), "migrate"), 1);
+  EXPECT_EQ(world.phase(world.source), Phase::kWarm);
+  expect_order(world);
+}
+
+INSTANTIATE_TEST_SUITE_P(On, LibvirtdAway, testing::Values(&TwoHosts::source, &TwoHosts::standby),
+                         [](const auto& one) { return one.index == 0 ? "TheSource" : "TheStandby"; });
+
+}  // namespace
+}  // namespace umbra::agent::test
