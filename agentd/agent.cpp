@@ -17,12 +17,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-v1::Role role_of(NodeRole role) { return role == NodeRole::kEdge ? v1::ROLE_EDGE : v1::ROLE_AGENT; }
+v1::Role role_of(NodeRole role) {
+  return role == NodeRole::kEdge ? v1::ROLE_EDGE : v1::ROLE_AGENT;
+}
 
 }  // namespace
 
 struct Agent::Parts {
-  Parts(asio::any_io_executor on, AgentConfig with) : executor(std::move(on)), config(std::move(with)), outbox(clock, config.name) {}
+  Parts(asio::any_io_executor on, AgentConfig with)
+      : executor(std::move(on)), config(std::move(with)), outbox(clock, config.name) {}
 
   asio::any_io_executor executor;
   AgentConfig config;
@@ -33,7 +36,7 @@ struct Agent::Parts {
   std::unique_ptr<netswitch::Switch> fabric;
   std::unique_ptr<Network> network;
   std::unique_ptr<RpcPeers> peers;
-  std::unique_ptr<shadow::Journal> journal;         // hosts only, as the two below
+  std::unique_ptr<shadow::Journal> journal;  // hosts only, as the two below
   std::shared_ptr<virt::Hypervisor> hypervisor;
   std::unique_ptr<Host> host;
   std::unique_ptr<rpc::Server> server;
@@ -69,13 +72,15 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   auto& p = *parts;
   UMBRA_TRY(auto tls, rpc::Tls::load(p.config.tls, role_of(p.config.role)));
   if (tls.self().name != p.config.name)
-    return fail({Errc::kInvalid, fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, p.config.name),
+    return fail({Errc::kInvalid,
+                 fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, p.config.name),
                  "issue one for this node: umbractl pki issue"});
   UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(p.config.listen_endpoint));
   std::error_code made;
   std::filesystem::create_directories(p.config.state_dir, made);
   if (made)
-    return fail({Errc::kUnavailable, fmt::format("cannot make {}: {}", p.config.state_dir.string(), made.message()), "correct [agent] state_dir"});
+    return fail({Errc::kUnavailable, fmt::format("cannot make {}: {}", p.config.state_dir.string(), made.message()),
+                 "correct [agent] state_dir"});
 
   UMBRA_TRY(p.kernel, netswitch::NetlinkKernel::open());
   p.fabric = std::make_unique<netswitch::Switch>(*p.kernel, p.config.network);
@@ -87,15 +92,20 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   if (p.config.role == NodeRole::kHost) {
     UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", p.disk.get_executor()));
     UMBRA_TRY(p.hypervisor, virt::LibvirtHypervisor::start(executor, {.uri = p.config.libvirt_uri}));
-    p.host = std::make_unique<Host>(executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
-                                    Host::Hooks{[&p] { if (p.controller) p.controller->nudge(); }, [&p] { return shadow::prove_hold(p.executor, p.clock, p.config.emulator); }});
+    p.host = std::make_unique<Host>(
+        executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
+        Host::Hooks{[&p] {
+                      if (p.controller) p.controller->nudge();
+                    },
+                    [&p] { return shadow::prove_hold(p.executor, p.clock, p.config.emulator); }});
     for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host)};
     for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, executor, p.clock)};
   }
   UMBRA_TRY(p.server, rpc::Server::listen(executor, endpoint, tls, for_peers));
   p.controller = std::make_unique<RegistryLink>(
       executor, p.clock, p.config.controller_endpoint, tls, p.config.controller_name, for_controller,
-      RegistryLink::Hooks{[&p] { return p.introduce(); }, [&p] { return p.report(); }, [&p](const auto& report) { p.outbox.delivered(report); }});
+      RegistryLink::Hooks{[&p] { return p.introduce(); }, [&p] { return p.report(); },
+                          [&p](const auto& report) { p.outbox.delivered(report); }});
   const auto root = [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);  // ends the process: systemd restarts it, and recovery knows more than we do
   };

@@ -21,7 +21,8 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   AgentConfig out;
   out.name = config.required_text("agent.name");
   const auto role = config.text("agent.role", "host");
-  if (role != "host" && role != "edge") config.complain("agent.role", fmt::format("'{}' is no role", role), "host or edge");
+  if (role != "host" && role != "edge")
+    config.complain("agent.role", fmt::format("'{}' is no role", role), "host or edge");
   out.role = role == "edge" ? NodeRole::kEdge : NodeRole::kHost;
   out.zone = config.text("agent.zone", "default");
   out.state_dir = config.text("agent.state_dir", "/var/lib/umbra/agent");
@@ -37,11 +38,15 @@ Result<AgentConfig> AgentConfig::from(Config config) {
 
   out.underlay_address = config.required_text("network.underlay_address");
   const auto mac = netswitch::MacAddress::parse(config.text("network.gateway_mac", "ee:ee:ee:ee:ee:01"));
-  if (mac) out.network.gateway_mac = *mac;
-  else config.complain("network.gateway_mac", mac.error().message, mac.error().remedy);
+  if (mac)
+    out.network.gateway_mac = *mac;
+  else
+    config.complain("network.gateway_mac", mac.error().message, mac.error().remedy);
   const auto gateway = netswitch::IpAddress::parse(config.text("network.gateway_address", "169.254.1.1"));
-  if (gateway) out.network.gateway_v4 = *gateway;
-  else config.complain("network.gateway_address", gateway.error().message, gateway.error().remedy);
+  if (gateway)
+    out.network.gateway_v4 = *gateway;
+  else
+    config.complain("network.gateway_address", gateway.error().message, gateway.error().remedy);
   out.network.route_protocol = static_cast<std::uint8_t>(config.integer("network.route_protocol", 117, 5, 255));
 
   out.cpus = config.number("capacity.cpus", 0, 0, 100'000);

@@ -13,11 +13,16 @@ constexpr auto kRetry = 2s;
 
 v1::VmState state_of(virt::DomainState state) {
   switch (state) {
-    case virt::DomainState::kRunning: return v1::VM_STATE_RUNNING;
-    case virt::DomainState::kPaused: return v1::VM_STATE_PAUSED;
-    case virt::DomainState::kShutOff: return v1::VM_STATE_SHUT_OFF;
-    case virt::DomainState::kCrashed: return v1::VM_STATE_CRASHED;
-    case virt::DomainState::kOther: return v1::VM_STATE_UNKNOWN;
+    case virt::DomainState::kRunning:
+      return v1::VM_STATE_RUNNING;
+    case virt::DomainState::kPaused:
+      return v1::VM_STATE_PAUSED;
+    case virt::DomainState::kShutOff:
+      return v1::VM_STATE_SHUT_OFF;
+    case virt::DomainState::kCrashed:
+      return v1::VM_STATE_CRASHED;
+    case virt::DomainState::kOther:
+      return v1::VM_STATE_UNKNOWN;
   }
   return v1::VM_STATE_UNKNOWN;
 }
@@ -38,12 +43,14 @@ v1::Vm describe(const virt::Domain& domain) {
 }
 
 /// Nothing left to look after, here or in the next life of the agent.
-bool over(shadow::Phase phase, bool wanted) { return phase == shadow::Phase::kDropped && !wanted; }
+bool over(shadow::Phase phase, bool wanted) {
+  return phase == shadow::Phase::kDropped && !wanted;
+}
 
 }  // namespace
 
-Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor, Network& network,
-           shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks)
+Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor,
+           Network& network, shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks)
     : executor_(executor),
       clock_(clock),
       config_(config),
@@ -52,7 +59,13 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
       journal_(journal),
       outbox_(outbox),
       hooks_(std::move(hooks)),
-      context_{executor, clock, hypervisor, network, journal, peers, config.source,
+      context_{executor,
+               clock,
+               hypervisor,
+               network,
+               journal,
+               peers,
+               config.source,
                [this](v1::Severity severity, const std::string& vm, const std::string& text) {
                  outbox_.event(v1::EVENT_KIND_SHADOW, severity, vm, text);
                  hooks_.nudge();
@@ -148,7 +161,8 @@ Task<void> Host::recover() {
       continue;
     }
     if (over(record.phase, !record.wish.empty())) {
-      if (!record.cutover.empty()) last_cutovers_[uuid] = shadow::account_of(record, config_.name, v1::OUTCOME_MOVED, "");
+      if (!record.cutover.empty())
+        last_cutovers_[uuid] = shadow::account_of(record, config_.name, v1::OUTCOME_MOVED, "");
       retired_[uuid] = std::move(record);
       continue;
     }
@@ -162,12 +176,15 @@ Task<void> Host::recover() {
 
 Task<void> Host::prove() {
   const auto proof = co_await hooks_.prove();
-  if (proof) proof_ = *proof;
-  else proof_.set_detail(proof.error().text());
+  if (proof)
+    proof_ = *proof;
+  else
+    proof_.set_detail(proof.error().text());
   proof_.set_proven_at_unix_ms(clock_.unix_ms());
   if (const auto host = co_await hypervisor_.host(kCall); host) proof_.set_libvirt_version(host->libvirt_version);
-  outbox_.event(v1::EVENT_KIND_HOST, proof_.proven() ? v1::SEVERITY_INFO : v1::SEVERITY_ALERT, "",
-                fmt::format("{}: {}", proof_.proven() ? "the hold is proven" : "no warm shadows here", proof_.detail()));
+  outbox_.event(
+      v1::EVENT_KIND_HOST, proof_.proven() ? v1::SEVERITY_INFO : v1::SEVERITY_ALERT, "",
+      fmt::format("{}: {}", proof_.proven() ? "the hold is proven" : "no warm shadows here", proof_.detail()));
   hooks_.nudge();
   co_return Result<void>{};
 }
@@ -198,7 +215,8 @@ Task<void> Host::take_inventory() {
     }
   for (const auto& [uuid, vm] : vms) adopt_network(vm);
   capacity_.set_cpus(config_.cpus > 0 ? config_.cpus : host.cpus);
-  capacity_.set_memory_total_bytes(config_.standby.memory.count != 0 ? config_.standby.memory.count : host.memory_total.count);
+  capacity_.set_memory_total_bytes(config_.standby.memory.count != 0 ? config_.standby.memory.count
+                                                                     : host.memory_total.count);
   capacity_.set_memory_free_bytes(free.count);
   vms_ = std::move(vms);
   inventory_known_ = true;
@@ -208,7 +226,8 @@ Task<void> Host::take_inventory() {
 
 void Host::adopt_network(const v1::Vm& vm) {
   const auto source = sources_.find(vm.uuid());
-  if (source != sources_.end() && source->second->phase() >= shadow::Phase::kArmed && source->second->phase() <= shadow::Phase::kMoved)
+  if (source != sources_.end() && source->second->phase() >= shadow::Phase::kArmed &&
+      source->second->phase() <= shadow::Phase::kMoved)
     return;  // a cutover has its routes in hand
   if (!attached_.contains(vm.uuid())) {
     if (const auto attached = network_.attach(vm); !attached) {
@@ -226,7 +245,8 @@ void Host::adopt_network(const v1::Vm& vm) {
     route->set_epoch(epochs_[vm.uuid()]);
     route->set_host(config_.name);
   }
-  if (const auto routed = network_.reconcile(here); !routed) outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), routed.error().text());
+  if (const auto routed = network_.reconcile(here); !routed)
+    outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), routed.error().text());
 }
 
 Task<void> Host::take_samples() {
@@ -237,7 +257,8 @@ Task<void> Host::take_samples() {
     if (!vms_.contains(sample.vm_uuid())) continue;
     const auto source = sources_.find(sample.vm_uuid());
     // While a pre-copy is open QEMU cannot be asked for the dirty rate, but the refreshes tell it.
-    if (source != sources_.end() && source->second->phase() >= shadow::Phase::kWarm) sample.set_dirty_bytes_per_second(source->second->status().dirty_bytes_per_second());
+    if (source != sources_.end() && source->second->phase() >= shadow::Phase::kWarm)
+      sample.set_dirty_bytes_per_second(source->second->status().dirty_bytes_per_second());
     outbox_.sample(std::move(sample));
   }
   capacity_.set_cpus_used(cpus);
@@ -246,11 +267,13 @@ Task<void> Host::take_samples() {
 
 Task<v1::Vm> Host::shadowable(std::string vm_uuid) {
   UMBRA_CO_TRY(const auto domain, co_await hypervisor_.domain(vm_uuid, kCall));
-  if (!domain.refusal.empty()) co_return fail({Errc::kUnsupported, fmt::format("{} cannot have a shadow: {}", domain.name, domain.refusal), ""});
+  if (!domain.refusal.empty())
+    co_return fail({Errc::kUnsupported, fmt::format("{} cannot have a shadow: {}", domain.name, domain.refusal), ""});
   if (domain.state != virt::DomainState::kRunning)
     co_return fail({Errc::kConflict, fmt::format("{} does not run", domain.name), "start it first: virsh start"});
   if (const auto why = refusal(); !why.empty())
-    co_return fail({Errc::kUnsupported, fmt::format("{} keeps no shadows: {}", config_.name, why), "umbractl doctor shows the proof of the hold"});
+    co_return fail({Errc::kUnsupported, fmt::format("{} keeps no shadows: {}", config_.name, why),
+                    "umbractl doctor shows the proof of the hold"});
   co_return describe(domain);
 }
 
@@ -267,7 +290,8 @@ asio::awaitable<void> Host::supervised(std::shared_ptr<shadow::Source> source, s
   try {
     co_await source->run();
   } catch (const std::exception& bug) {
-    outbox_.event(v1::EVENT_KIND_SHADOW, v1::SEVERITY_ALERT, vm_uuid, fmt::format("bug: {}; its shadow is no longer looked after until the agent restarts", bug.what()));
+    outbox_.event(v1::EVENT_KIND_SHADOW, v1::SEVERITY_ALERT, vm_uuid,
+                  fmt::format("bug: {}; its shadow is no longer looked after until the agent restarts", bug.what()));
     co_return;
   }
   if (source->last_cutover()) last_cutovers_[vm_uuid] = *source->last_cutover();
@@ -282,7 +306,8 @@ asio::awaitable<void> Host::supervised(std::shared_ptr<shadow::Source> source, s
 
 Task<v1::Shadow> Host::keep_shadow(v1::KeepShadowRequest request) {
   if (!recovered_) co_return fail(Errc::kUnavailable, "{} is still recovering", config_.name);
-  if (request.standby().name() == config_.name) co_return fail(Errc::kInvalid, "the VM runs on {} itself", config_.name);
+  if (request.standby().name() == config_.name)
+    co_return fail(Errc::kInvalid, "the VM runs on {} itself", config_.name);
   UMBRA_CO_TRY(const auto vm, co_await shadowable(request.vm_uuid()));
   auto kept = source(request.vm_uuid());
   if (!kept) {
@@ -308,7 +333,9 @@ Task<void> Host::drop_shadow(v1::DropShadowRequest request) {
 
 Task<v1::CutoverResult> Host::cutover(v1::CutoverRequest request, shadow::Cutover::Progress progress) {
   const auto kept = source(request.vm_uuid());
-  if (!kept) co_return fail({Errc::kNotFound, fmt::format("{} keeps no shadow of VM {}", config_.name, request.vm_uuid()), "umbractl shadow keep"});
+  if (!kept)
+    co_return fail({Errc::kNotFound, fmt::format("{} keeps no shadow of VM {}", config_.name, request.vm_uuid()),
+                    "umbractl shadow keep"});
   auto result = co_await kept->cutover(std::move(request), std::move(progress));
   if (result) {
     outbox_.cutover(*result);
@@ -335,11 +362,14 @@ Task<std::vector<v1::Check>> Host::diagnose() {
     checks.push_back(std::move(check));
   };
   const auto host = co_await hypervisor_.host(kCall);
-  add("libvirt", host.has_value(), host ? fmt::format("libvirt {}, {}", host->libvirt_version, host->hypervisor_version) : host.error().message,
+  add("libvirt", host.has_value(),
+      host ? fmt::format("libvirt {}, {}", host->libvirt_version, host->hypervisor_version) : host.error().message,
       host ? "" : host.error().remedy);
-  add("hold", proof_.proven(), refusal().empty() ? proof_.detail() : refusal(), "warm shadows need QEMU 8.1 or newer; see the agent's log");
+  add("hold", proof_.proven(), refusal().empty() ? proof_.detail() : refusal(),
+      "warm shadows need QEMU 8.1 or newer; see the agent's log");
   const auto free = co_await standby_.free_memory();
-  add("memory", free.has_value(), free ? fmt::format("{} free for shadows", to_string(*free)) : free.error().message, "libvirt must be reachable");
+  add("memory", free.has_value(), free ? fmt::format("{} free for shadows", to_string(*free)) : free.error().message,
+      "libvirt must be reachable");
   for (const auto& [uuid, vm] : vms_)
     if (!vm.refusal().empty()) add("VM " + vm.name(), false, "cannot have a shadow: " + vm.refusal(), "");
   co_return checks;

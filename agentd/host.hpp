@@ -21,13 +21,13 @@ namespace umbra::agent {
 class Host {
  public:
   struct Hooks {
-    std::function<void()> nudge;                ///< something to report soon
+    std::function<void()> nudge;                 ///< something to report soon
     std::function<Task<v1::HoldProof>()> prove;  ///< proves the hold on this host's QEMU
   };
 
   /// References outlive the host.
-  Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor, Network& network,
-       shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks);
+  Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor,
+       Network& network, shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks);
 
   /// Recovers, then follows libvirt until stop().
   asio::awaitable<void> run();
@@ -72,9 +72,9 @@ class Host {
   telemetry::Sampler sampler_;
   Signal changed_;
   std::map<std::string, std::shared_ptr<shadow::Source>> sources_;
-  std::map<std::string, shadow::Record> retired_;           // sources that ended; their epochs count
+  std::map<std::string, shadow::Record> retired_;  // sources that ended; their epochs count
   std::map<std::string, v1::CutoverResult> last_cutovers_;
-  std::map<std::string, std::uint64_t> epochs_;             // of VMs that moved here
+  std::map<std::string, std::uint64_t> epochs_;  // of VMs that moved here
   std::map<std::string, v1::Vm> vms_;
   std::set<std::string> attached_;
   v1::HostCapacity capacity_;

@@ -30,7 +30,8 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agen
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
+  CLI::App app{
+      "Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
   std::string file = "/etc/umbra/agentd.toml";
   bool check = false;
   app.add_option("-c,--config", file, "configuration file")->capture_default_str();

@@ -33,7 +33,8 @@ Result<void> Network::detach(const std::string& vm_uuid) {
   return {};
 }
 
-Result<netswitch::Hop> Network::hop(const std::string& vm_uuid, const std::string& host, const std::string& underlay) const {
+Result<netswitch::Hop> Network::hop(const std::string& vm_uuid, const std::string& host,
+                                    const std::string& underlay) const {
   if (host == node_) {
     const auto tap = taps_.find(vm_uuid);
     if (tap == taps_.end()) return fail(Errc::kNotFound, "{} has no tap for VM {}", node_, vm_uuid);
@@ -74,7 +75,8 @@ Result<v1::ReconcileReply> Network::reconcile(const v1::ReconcileRequest& reques
   const bool complete = request.complete() && wanted.size() == static_cast<std::size_t>(request.routes_size());
   UMBRA_TRY(const auto report, switch_.reconcile(wanted, complete));
   if (!report.failed.empty())
-    return fail(with_context(report.failed.front().second, fmt::format("{} of {} routes failed", report.failed.size(), wanted.size())));
+    return fail(with_context(report.failed.front().second,
+                             fmt::format("{} of {} routes failed", report.failed.size(), wanted.size())));
   v1::ReconcileReply reply;
   reply.set_added(static_cast<std::uint32_t>(report.added.size()));
   reply.set_changed(static_cast<std::uint32_t>(report.changed.size()));

@@ -25,8 +25,8 @@ class Outbox {
   void delivered(const v1::ReportRequest& report);
 
  private:
-  static constexpr std::size_t kMost = 10'000;      // kept
-  static constexpr std::size_t kMostAtOnce = 2'000; // of each kind in one report
+  static constexpr std::size_t kMost = 10'000;       // kept
+  static constexpr std::size_t kMostAtOnce = 2'000;  // of each kind in one report
 
   template <class T>
   struct Queue {

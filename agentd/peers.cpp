@@ -10,8 +10,9 @@ namespace {
 class RpcPeer final : public shadow::Peer {
  public:
   RpcPeer(asio::any_io_executor executor, const v1::Node& node, rpc::Tls tls)
-      : connected_(executor, clock_), dialer_(executor, node.endpoint(), std::move(tls), rpc::Expect{node.name(), node.role()}, rpc::Services{},
-                                              rpc::DialerHooks{.on_connected = [this](auto) { connected_.notify(); }}) {}
+      : connected_(executor, clock_),
+        dialer_(executor, node.endpoint(), std::move(tls), rpc::Expect{node.name(), node.role()}, rpc::Services{},
+                rpc::DialerHooks{.on_connected = [this](auto) { connected_.notify(); }}) {}
 
   Task<void> reach(Deadline deadline) override {
     UMBRA_CO_CHECK(co_await ready(deadline));
@@ -58,7 +59,8 @@ class RpcPeer final : public shadow::Peer {
   /// The first call usually comes before the first connection stands.
   Task<std::shared_ptr<rpc::Session>> ready(Deadline deadline) {
     const auto up = [this] { return dialer_.session().has_value(); };
-    const auto connected = co_await connected_.until(up, std::min<Deadline>(deadline, std::chrono::seconds(3)), "connecting");
+    const auto connected =
+        co_await connected_.until(up, std::min<Deadline>(deadline, std::chrono::seconds(3)), "connecting");
     static_cast<void>(connected);  // the dialer knows better why not
     co_return dialer_.session();
   }

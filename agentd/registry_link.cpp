@@ -13,12 +13,13 @@ constexpr auto kLeastGap = 100ms;  // between two reports, however much there is
 
 }  // namespace
 
-RegistryLink::RegistryLink(asio::any_io_executor executor, Clock& clock, std::string endpoint, rpc::Tls tls, std::string controller,
-                           rpc::Services services, Hooks hooks)
+RegistryLink::RegistryLink(asio::any_io_executor executor, Clock& clock, std::string endpoint, rpc::Tls tls,
+                           std::string controller, rpc::Services services, Hooks hooks)
     : clock_(clock),
       changed_(executor, clock),
       hooks_(std::move(hooks)),
-      dialer_(executor, std::move(endpoint), std::move(tls), rpc::Expect{std::move(controller), v1::ROLE_CONTROLLER}, std::move(services),
+      dialer_(executor, std::move(endpoint), std::move(tls), rpc::Expect{std::move(controller), v1::ROLE_CONTROLLER},
+              std::move(services),
               rpc::DialerHooks{.on_connected = [this](auto) { changed_.notify(); },
                                .on_disconnected = [this](const Error&) { changed_.notify(); }}) {}
 
@@ -61,7 +62,8 @@ Task<void> RegistryLink::serve(std::shared_ptr<rpc::Session> session) {
     UMBRA_CO_CHECK(co_await controller.report(report, kCall));
     hooks_.delivered(report);
     const auto sent = clock_.steady();
-    while (!stopping_ && session->is_open() && clock_.steady() < sent + (nudged_ ? std::chrono::milliseconds(kLeastGap) : interval))
+    while (!stopping_ && session->is_open() &&
+           clock_.steady() < sent + (nudged_ ? std::chrono::milliseconds(kLeastGap) : interval))
       co_await changed_.wait_until(sent + (nudged_ ? std::chrono::milliseconds(kLeastGap) : interval));
     if (!session->is_open()) co_return fail(Errc::kUnavailable, "the session has ended");
   }

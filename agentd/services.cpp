@@ -108,6 +108,8 @@ Task<v1::UnpointReply> NetSwitchApi::unpoint(rpc::Caller, v1::UnpointRequest req
   co_return v1::UnpointReply{};
 }
 
-Task<v1::ReconcileReply> NetSwitchApi::reconcile(rpc::Caller, v1::ReconcileRequest request) { co_return network_.reconcile(request); }
+Task<v1::ReconcileReply> NetSwitchApi::reconcile(rpc::Caller, v1::ReconcileRequest request) {
+  co_return network_.reconcile(request);
+}
 
 }  // namespace umbra::agent

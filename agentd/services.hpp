@@ -27,7 +27,8 @@ class StandbyApi final : public v1::StandbyService {
 
 class AgentApi final : public v1::AgentService {
  public:
-  AgentApi(Host& host, asio::any_io_executor executor, Clock& clock) : host_(host), executor_(std::move(executor)), clock_(clock) {}
+  AgentApi(Host& host, asio::any_io_executor executor, Clock& clock)
+      : host_(host), executor_(std::move(executor)), clock_(clock) {}
   Task<v1::Shadow> keep_shadow(rpc::Caller caller, v1::KeepShadowRequest request) override;
   Task<v1::DropShadowReply> drop_shadow(rpc::Caller caller, v1::DropShadowRequest request) override;
   Task<void> cutover(rpc::Caller caller, v1::CutoverRequest request, rpc::Sink<v1::CutoverProgress> sink) override;

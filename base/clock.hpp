@@ -45,7 +45,9 @@ class SystemClock final : public Clock {
 /// A clock that stands still until it is told to move. Single thread.
 class FakeClock final : public Clock {
  public:
-  std::chrono::steady_clock::time_point steady() const override { return std::chrono::steady_clock::time_point{} + at_; }
+  std::chrono::steady_clock::time_point steady() const override {
+    return std::chrono::steady_clock::time_point{} + at_;
+  }
   std::chrono::microseconds wall() const override { return kStart + at_; }
   bool runs() const override { return false; }
   Watch watch(std::function<void()> moved) override {

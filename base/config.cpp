@@ -41,7 +41,8 @@ struct Config::State {
   T ranged(std::string_view key, std::string_view kind, T fallback, T least, T most) {
     const auto value = this->value<T>(key, kind).value_or(fallback);
     if (value >= least && value <= most) return value;
-    complain(find(key), key, fmt::format("{} is out of range", value), fmt::format("allowed are {} to {}", least, most));
+    complain(find(key), key, fmt::format("{} is out of range", value),
+             fmt::format("allowed are {} to {}", least, most));
     return fallback;
   }
 };
@@ -67,10 +68,10 @@ Result<Config> Config::parse(std::string_view text, std::string_view name) {
   try {
     state->table = toml::parse(text, name);
   } catch (const toml::parse_error& error) {
-    return fail({Errc::kInvalid,
-                 fmt::format("{}:{}:{}: {}", name, error.source().begin.line, error.source().begin.column,
-                             error.description()),
-                 "the file must be TOML 1.0"});
+    return fail(
+        {Errc::kInvalid,
+         fmt::format("{}:{}:{}: {}", name, error.source().begin.line, error.source().begin.column, error.description()),
+         "the file must be TOML 1.0"});
   }
   return Config(std::move(state));
 }
@@ -129,14 +130,16 @@ Result<void> Config::finish() const {
     const auto* table = node.as_table();
     if (table == nullptr) {
       if (state_->asked.contains(section.str())) continue;
-      return fail({Errc::kInvalid, fmt::format("{}:{}: unknown key {}", state_->name, node.source().begin.line, section.str()),
+      return fail({Errc::kInvalid,
+                   fmt::format("{}:{}: unknown key {}", state_->name, node.source().begin.line, section.str()),
                    "correct or remove it"});
     }
     for (const auto& [key, value] : *table)
       if (!state_->asked.contains(fmt::format("{}.{}", section.str(), key.str())))
-        return fail({Errc::kInvalid,
-                     fmt::format("{}:{}: unknown key {}.{}", state_->name, value.source().begin.line, section.str(), key.str()),
-                     "correct or remove it"});
+        return fail(
+            {Errc::kInvalid,
+             fmt::format("{}:{}: unknown key {}.{}", state_->name, value.source().begin.line, section.str(), key.str()),
+             "correct or remove it"});
   }
   return {};
 }

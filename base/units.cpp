@@ -21,7 +21,9 @@ std::string to_string(Bytes bytes) {
   return fmt::format("{:.{}f} {}", value, value < 10 ? 2 : value < 100 ? 1 : 0, kUnits[unit]);
 }
 
-std::string to_string(BytesPerSecond rate) { return to_string(Bytes{rate.count}) + "/s"; }
+std::string to_string(BytesPerSecond rate) {
+  return to_string(Bytes{rate.count}) + "/s";
+}
 
 Result<Bytes> parse_bytes(std::string_view text) {
   std::uint64_t number = 0;

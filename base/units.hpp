@@ -25,9 +25,15 @@ struct BytesPerSecond {
   auto operator<=>(const BytesPerSecond&) const = default;
 };
 
-constexpr Bytes kibibytes(std::uint64_t n) { return {n << 10}; }
-constexpr Bytes mebibytes(std::uint64_t n) { return {n << 20}; }
-constexpr Bytes gibibytes(std::uint64_t n) { return {n << 30}; }
+constexpr Bytes kibibytes(std::uint64_t n) {
+  return {n << 10};
+}
+constexpr Bytes mebibytes(std::uint64_t n) {
+  return {n << 20};
+}
+constexpr Bytes gibibytes(std::uint64_t n) {
+  return {n << 30};
+}
 
 /// "1.5 GiB", "12 KiB", "0 B": binary units, three significant digits.
 std::string to_string(Bytes bytes);

@@ -16,9 +16,9 @@ class Client {
  public:
   explicit Client(std::shared_ptr<Transport> transport) : transport_(std::move(transport)) {}
 
-  Task<Version> version(Deadline deadline);                        ///< query-version
-  Task<Status> status(Deadline deadline);                          ///< query-status
-  Task<MigrationInfo> migration(Deadline deadline);                ///< query-migrate
+  Task<Version> version(Deadline deadline);          ///< query-version
+  Task<Status> status(Deadline deadline);            ///< query-status
+  Task<MigrationInfo> migration(Deadline deadline);  ///< query-migrate
   /// Names of the migration capabilities this QEMU knows (query-migrate-capabilities).
   Task<std::vector<std::string>> known_capabilities(Deadline deadline);
   /// Switches these on and those off (migrate-set-capabilities); kConflict while a migration runs.

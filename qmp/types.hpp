@@ -1,4 +1,5 @@
-/// The QMP vocabulary Umbra uses, typed. Names and meanings are QEMU's own (QAPI schema: migration.json, run-state.json).
+/// The QMP vocabulary Umbra uses, typed. Names and meanings are QEMU's own (QAPI schema: migration.json,
+/// run-state.json).
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -55,8 +56,8 @@ struct MigrationInfo {
   Bytes total{};
   std::uint64_t dirty_sync_count = 0;
   BytesPerSecond rate{};
-  BytesPerSecond dirty_rate{};  ///< dirty-pages-rate times the page size
-  std::string error;            ///< error-desc
+  BytesPerSecond dirty_rate{};               ///< dirty-pages-rate times the page size
+  std::string error;                         ///< error-desc
   std::vector<std::string> blocked_reasons;  ///< why QEMU would refuse to migrate this guest; empty when it would not
 };
 
@@ -71,13 +72,22 @@ struct Version {
   auto operator<=>(const Version&) const = default;
 };
 
-struct MigrationEvent { MigrationStatus status; };   ///< MIGRATION
-struct MigrationPassEvent { std::uint64_t pass; };   ///< MIGRATION_PASS: one more dirty-bitmap sync
-struct StopEvent {};                                 ///< STOP
-struct ResumeEvent {};                               ///< RESUME
-struct ShutdownEvent { bool by_guest; std::string reason; };
-struct ResetEvent { bool by_guest; };
-struct OtherEvent {};                                ///< anything else; nothing depends on it
+struct MigrationEvent {
+  MigrationStatus status;
+};  ///< MIGRATION
+struct MigrationPassEvent {
+  std::uint64_t pass;
+};                      ///< MIGRATION_PASS: one more dirty-bitmap sync
+struct StopEvent {};    ///< STOP
+struct ResumeEvent {};  ///< RESUME
+struct ShutdownEvent {
+  bool by_guest;
+  std::string reason;
+};
+struct ResetEvent {
+  bool by_guest;
+};
+struct OtherEvent {};  ///< anything else; nothing depends on it
 
 /// An event, with QEMU's own time stamp: that host's wall clock, microseconds since the Unix epoch.
 struct Event {

@@ -11,23 +11,29 @@ using namespace std::chrono_literals;
 using namespace asio::experimental::awaitable_operators;
 using qmp::MigrationStatus;
 
-constexpr Deadline kCall = 3s;                // one QMP or peer call
-constexpr Deadline kConverge = 10s;           // two passes over what is dirty
+constexpr Deadline kCall = 3s;       // one QMP or peer call
+constexpr Deadline kConverge = 10s;  // two passes over what is dirty
 constexpr std::chrono::milliseconds kPoll = 2ms;
-// What may be left when the guest is about to be stopped: it is sent while the routes flip. Waiting for less would leave
-// QEMU's migration thread with nothing to send; it then takes the lock that `stop` needs, thousands of times a second.
+// What may be left when the guest is about to be stopped: it is sent while the routes flip. Waiting for less would
+// leave QEMU's migration thread with nothing to send; it then takes the lock that `stop` needs, thousands of times a
+// second.
 constexpr Bytes kLittle = mebibytes(8);
-constexpr Deadline kRouter = 1s;               // an edge's connection
-constexpr Deadline kLastPages = 10s;          // from stop to pre-switchover
-constexpr Deadline kResume = 12s;             // from released to RESUME on the standby
+constexpr Deadline kRouter = 1s;      // an edge's connection
+constexpr Deadline kLastPages = 10s;  // from stop to pre-switchover
+constexpr Deadline kResume = 12s;     // from released to RESUME on the standby
 
-double milliseconds(std::chrono::duration<double, std::milli> duration) { return duration.count(); }
+double milliseconds(std::chrono::duration<double, std::milli> duration) {
+  return duration.count();
+}
 
-bool unknown(const Error& error) { return error.code == Errc::kTimeout || error.code == Errc::kUnavailable; }
+bool unknown(const Error& error) {
+  return error.code == Errc::kTimeout || error.code == Errc::kUnavailable;
+}
 
 }  // namespace
 
-Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request, Progress progress)
+Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request,
+                 Progress progress)
     : context_(context),
       hold_(hold),
       life_(life),
@@ -36,7 +42,8 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::
       progress_(std::move(progress)),
       standby_(context.peers.peer(request_.standby())),
       asked_(context.clock.steady()) {
-  for (const auto& node : request_.routers()) routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
+  for (const auto& node : request_.routers())
+    routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
   result_.set_vm(vm_.name());
   result_.set_vm_uuid(vm_.uuid());
   result_.set_from(context_.config.node);
@@ -46,7 +53,9 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::
   result_.set_at_unix_ms(context_.clock.unix_ms());
 }
 
-double Cutover::since_asked() const { return milliseconds(context_.clock.steady() - asked_); }
+double Cutover::since_asked() const {
+  return milliseconds(context_.clock.steady() - asked_);
+}
 
 /// Closes the phase that was entered before, and tells whoever watches.
 void Cutover::enter(std::string phase) {
@@ -109,8 +118,8 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   co_return result_;
 }
 
-/// Durable here, and QEMU's rate limiter woken. Only then is the standby asked: should this agent die in between, its next
-/// life knows the epoch to give up.
+/// Durable here, and QEMU's rate limiter woken. Only then is the standby asked: should this agent die in between, its
+/// next life knows the epoch to give up.
 Task<void> Cutover::arm() {
   life_.set_cutover(request_.SerializeAsString());
   auto [journaled, unparked] = co_await (life_.apply(Event::kArm, request_.epoch()) && hold_.unpark(kCall));
@@ -134,7 +143,8 @@ Task<void> Cutover::converge() {
   const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
   const std::function<bool()> never = [] { return false; };
   UMBRA_CO_CHECK(co_await hold_.catch_up(never, kLittle, kPoll, deadline));
-  if (!hold_.watch().migrating()) co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
+  if (!hold_.watch().migrating())
+    co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};
 }
 
@@ -144,8 +154,11 @@ Task<void> Cutover::reach_routers() {
   std::vector<std::pair<v1::Node, std::shared_ptr<Peer>>> reached;
   for (auto& [node, peer] : routers_) {
     const auto up = co_await peer->reach(kRouter);
-    if (up) reached.emplace_back(node, peer);
-    else context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("{} keeps its old route for now: {}", node.name(), up.error()));
+    if (up)
+      reached.emplace_back(node, peer);
+    else
+      context_.note(v1::SEVERITY_WARNING, vm_.name(),
+                    fmt::format("{} keeps its old route for now: {}", node.name(), up.error()));
   }
   routers_ = std::move(reached);
   co_return Result<void>{};
@@ -179,7 +192,8 @@ std::vector<netswitch::Flip::Step> Cutover::flip_steps() {
   steps.push_back(remote(Flip::Place::kNewHost, request_.standby(), standby_));
   for (const auto& [node, peer] : routers_)
     steps.push_back(remote(node.role() == v1::ROLE_EDGE ? Flip::Place::kEdge : Flip::Place::kOtherHost, node, peer));
-  steps.push_back({Flip::Place::kOldHost, context_.config.node, [this]() -> Task<void> { co_return context_.network.point(pointing()); },
+  steps.push_back({Flip::Place::kOldHost, context_.config.node,
+                   [this]() -> Task<void> { co_return context_.network.point(pointing()); },
                    [this]() -> Task<void> { co_return context_.network.unpoint(unpointing()); }});
   return steps;
 }
@@ -202,7 +216,8 @@ Task<void> Cutover::stop() {
   co_return Result<void>{};
 }
 
-/// A QEMU that refuses to go on has lost the migration. Giving it up tells the shadow so: nobody waits for the last pages.
+/// A QEMU that refuses to go on has lost the migration. Giving it up tells the shadow so: nobody waits for the last
+/// pages.
 Task<void> Cutover::go_on() {
   auto continued = co_await hold_.qmp().migrate_continue(kCall);
   if (!continued && !unknown(continued.error())) {
@@ -279,7 +294,8 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
   }
   const auto back = co_await take_back(why);
   if (back) co_return v1::OUTCOME_REFUSED;
-  result_.set_detail(fmt::format("{} refused it, but it cannot run on {} again: {}", request_.standby().name(), context_.config.node, back.error()));
+  result_.set_detail(fmt::format("{} refused it, but it cannot run on {} again: {}", request_.standby().name(),
+                                 context_.config.node, back.error()));
   co_return v1::OUTCOME_UNDECIDED;
 }
 
@@ -293,14 +309,16 @@ Task<void> Cutover::take_back(std::string why) {
   const bool ended = !domain || domain->state == virt::DomainState::kShutOff;
   if (!ended) {
     const auto cancelled = co_await hold_.cancel(kCall);
-    // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the same.
+    // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the
+    // same.
     if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
     UMBRA_CO_TRY(const auto status, co_await hold_.qmp().status(kCall));
     if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
   }
   UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));
-  context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("cutover to {} refused, {} on {}: {}", request_.standby().name(),
-                                                              ended ? "and its guest has ended" : "it runs again", context_.config.node, why));
+  context_.note(v1::SEVERITY_WARNING, vm_.name(),
+                fmt::format("cutover to {} refused, {} on {}: {}", request_.standby().name(),
+                            ended ? "and its guest has ended" : "it runs again", context_.config.node, why));
   co_return Result<void>{};
 }
 

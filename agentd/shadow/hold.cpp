@@ -23,7 +23,8 @@ Error explain(Error error) {
   return error;
 }
 
-Task<void> set_capabilities(qmp::Client& qmp, std::vector<std::string> on, std::vector<std::string> off, Deadline deadline) {
+Task<void> set_capabilities(qmp::Client& qmp, std::vector<std::string> on, std::vector<std::string> off,
+                            Deadline deadline) {
   const auto set = co_await qmp.set_capabilities(std::move(on), std::move(off), deadline);
   if (!set) co_return fail(explain(set.error()));
   co_return Result<void>{};
@@ -53,8 +54,7 @@ Task<void> Hold::open(std::string uri, Deadline deadline) {
 }
 
 Task<void> Hold::adopt(Deadline deadline) {
-  UMBRA_CO_TRY(const auto info, co_await qmp().migration(deadline));
-  watch_.set_status(info.status);
+  UMBRA_CO_CHECK(co_await watch_.ask(deadline));
   if (!watch_.migrating()) co_return fail(Errc::kNotFound, "no precopy is open");
   co_return co_await park(deadline);
 }
@@ -76,8 +76,7 @@ Task<void> Hold::unpark(Deadline deadline) {
 Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes enough, std::chrono::milliseconds poll,
                                         Deadline deadline) {
   const auto end = clock_.steady() + deadline;
-  UMBRA_CO_TRY(auto info, co_await qmp().migration(deadline));
-  watch_.set_status(info.status);  // an event may have been missed
+  UMBRA_CO_TRY(auto info, co_await watch_.ask(deadline));
   const auto before = info.dirty_sync_count;
   const auto caught_up = [&] {
     const auto passes = info.dirty_sync_count - before;
@@ -85,19 +84,18 @@ Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes
   };
   while (!caught_up() && watch_.migrating() && !interrupted()) {
     if (clock_.steady() >= end)
-      co_return fail(Errc::kTimeout, "the guest dirties its memory faster than the link carries it: {} are left after {} ms",
+      co_return fail(Errc::kTimeout,
+                     "the guest dirties its memory faster than the link carries it: {} are left after {} ms",
                      to_string(info.remaining), deadline.count());
     co_await changed().wait_until(clock_.steady() + poll);
-    UMBRA_CO_TRY(info, co_await qmp().migration(deadline));
-    watch_.set_status(info.status);
+    UMBRA_CO_TRY(info, co_await watch_.ask(deadline));
   }
   co_return info;
 }
 
 Task<void> Hold::cancel(Deadline deadline) {
   UMBRA_CO_CHECK(co_await qmp().migrate_cancel(deadline));
-  UMBRA_CO_TRY(const auto info, co_await qmp().migration(deadline));  // an event may have been missed
-  watch_.set_status(info.status);
+  UMBRA_CO_CHECK(co_await watch_.ask(deadline));
   const auto over = [this] {
     return !watch_.migrating() && watch_.status() != MigrationStatus::kPreSwitchover &&
            watch_.status() != MigrationStatus::kDevice && watch_.status() != MigrationStatus::kCancelling;

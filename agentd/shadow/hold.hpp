@@ -35,15 +35,15 @@ class Hold {
 
   /// Sends next to nothing from now on: 10 bytes/s, at which QEMU iterates some ten times a second.
   Task<void> park(Deadline deadline);
-  /// Sends as fast as the link allows. QEMU's rate limiter sleeps in windows of 100 ms, so it may begin that much later.
+  /// Sends as fast as the link allows. QEMU's rate limiter sleeps in windows of 100 ms, so it may begin that much
+  /// later.
   Task<void> unpark(Deadline deadline);
   bool parked() const { return parked_; }
 
-  /// Unparked: waits for two passes over the dirty bitmap. The first sends what was known to be dirty, the second what was
-  /// dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted()` or the
-  /// migration is over.
-  /// The counter is polled. QEMU's event of each pass is of no use: unparked with little to send it comes thousands of
-  /// times a second, and libvirtd's queue of events to one client drowns in that.
+  /// Unparked: waits for two passes over the dirty bitmap. The first sends what was known to be dirty, the second what
+  /// was dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted()`
+  /// or the migration is over. The counter is polled. QEMU's event of each pass is of no use: unparked with little to
+  /// send it comes thousands of times a second, and libvirtd's queue of events to one client drowns in that.
   /// @param enough one pass will do once no more than this is left to send
   /// @param poll how often the counter is read; late notice costs QEMU a spinning core meanwhile
   /// @return the counters as last read

@@ -22,8 +22,8 @@ struct Record {
   Phase phase = Phase::kProfile;
   std::uint64_t epoch = 0;  ///< the newest this side has taken part in; older ones are refused
   std::string wish;         ///< serialised umbra.v1.KeepShadowRequest (source) or StageRequest (standby)
-  /// Serialised umbra.v1.CutoverRequest, from `armed` on (source). Emptied when it is given up or refused: what is there
-  /// in `dropped` has moved the VM.
+  /// Serialised umbra.v1.CutoverRequest, from `armed` on (source). Emptied when it is given up or refused: what is
+  /// there in `dropped` has moved the VM.
   std::string cutover;
 };
 
@@ -39,7 +39,8 @@ class Journal {
   Result<std::vector<Record>> load();
 
  private:
-  Journal(sqlite::Database database, asio::any_io_executor disk) : database_(std::move(database)), disk_(std::move(disk)) {}
+  Journal(sqlite::Database database, asio::any_io_executor disk)
+      : database_(std::move(database)), disk_(std::move(disk)) {}
 
   sqlite::Database database_;
   asio::any_io_executor disk_;

@@ -24,7 +24,8 @@ class Life {
   /// The same, and enters an epoch.
   Task<void> apply(Event event, std::uint64_t epoch) {
     const auto to = next(record_.phase, event);
-    if (!to) co_return fail(Errc::kConflict, "a shadow that is {} cannot {}", to_string(record_.phase), to_string(event));
+    if (!to)
+      co_return fail(Errc::kConflict, "a shadow that is {} cannot {}", to_string(record_.phase), to_string(event));
     auto written = record_;
     written.phase = *to;
     written.epoch = epoch;

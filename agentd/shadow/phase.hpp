@@ -87,23 +87,33 @@ static_assert(!next(Phase::kMoved, Event::kStage), "what moved away is cleared a
 
 constexpr std::string_view to_string(Phase phase) {
   switch (phase) {
-    case Phase::kProfile: return "profile";
-    case Phase::kStaging: return "staging";
-    case Phase::kStaged: return "staged";
-    case Phase::kPrecopy: return "precopy";
-    case Phase::kWarm: return "warm";
-    case Phase::kHot: return "hot";
-    case Phase::kArmed: return "armed";
-    case Phase::kPromised: return "promised";
-    case Phase::kMoved: return "moved";
-    case Phase::kDropped: return "dropped";
+    case Phase::kProfile:
+      return "profile";
+    case Phase::kStaging:
+      return "staging";
+    case Phase::kStaged:
+      return "staged";
+    case Phase::kPrecopy:
+      return "precopy";
+    case Phase::kWarm:
+      return "warm";
+    case Phase::kHot:
+      return "hot";
+    case Phase::kArmed:
+      return "armed";
+    case Phase::kPromised:
+      return "promised";
+    case Phase::kMoved:
+      return "moved";
+    case Phase::kDropped:
+      return "dropped";
   }
   return "unknown";
 }
 
 constexpr std::string_view to_string(Event event) {
-  constexpr std::array<std::string_view, 12> names{"stage",  "staged",  "migrate", "synced", "heat",   "cool",
-                                                   "arm", "disarm", "promise", "serve",  "refuse", "drop"};
+  constexpr std::array<std::string_view, 12> names{"stage", "staged", "migrate", "synced", "heat",   "cool",
+                                                   "arm",   "disarm", "promise", "serve",  "refuse", "drop"};
   return names[static_cast<std::size_t>(event)];
 }
 

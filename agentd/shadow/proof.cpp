@@ -23,7 +23,10 @@ struct Machine {
 class Proof {
  public:
   Proof(asio::any_io_executor executor, Clock& clock, std::string emulator, std::filesystem::path directory)
-      : clock_(clock), emulator_(std::move(emulator)), directory_(std::move(directory)), changed_(std::move(executor), clock) {}
+      : clock_(clock),
+        emulator_(std::move(emulator)),
+        directory_(std::move(directory)),
+        changed_(std::move(executor), clock) {}
 
   Task<void> run(v1::HoldProof& proof);
 
@@ -45,7 +48,8 @@ Task<Machine> Proof::start(std::string name, std::vector<std::string> arguments)
   UMBRA_CO_TRY(machine.process, qmp::Throwaway::start(emulator_, directory_, name, arguments));
   auto monitor = co_await qmp::UnixTransport::adopt(machine.process->take_monitor(), kCall);
   if (!monitor)
-    co_return fail({Errc::kUnsupported, fmt::format("{} does not start: {}", emulator_, machine.process->printed()), "run it by hand to see why"});
+    co_return fail({Errc::kUnsupported, fmt::format("{} does not start: {}", emulator_, machine.process->printed()),
+                    "run it by hand to see why"});
   machine.monitor = *monitor;
   co_return machine;
 }
@@ -88,7 +92,8 @@ Task<void> Proof::run(v1::HoldProof& proof) {
   UMBRA_CO_TRY(const auto version, co_await source.version(kCall));
   proof.set_qemu_version(fmt::format("{}.{}.{}", version.major, version.minor, version.micro));
   if (version < kOldest)
-    co_return fail({Errc::kUnsupported, fmt::format("QEMU {} is too old", proof.qemu_version()), "warm shadows need QEMU 8.1 or newer"});
+    co_return fail({Errc::kUnsupported, fmt::format("QEMU {} is too old", proof.qemu_version()),
+                    "warm shadows need QEMU 8.1 or newer"});
   UMBRA_CO_CHECK(co_await source.cont(kCall));
 
   UMBRA_CO_CHECK(co_await hold("first"));
@@ -111,8 +116,9 @@ Task<void> Proof::run(v1::HoldProof& proof) {
   if (!there.running || here.state != qmp::RunState::kPostMigrate)
     co_return fail(Errc::kUnsupported, "a released guest did not end up on the other side");
   const auto took = std::chrono::duration<double, std::milli>(clock_.steady() - released).count();
-  proof.set_detail(fmt::format("QEMU {} holds parked and through refreshes, lets a pause be cancelled, and is released in {:.0f} ms",
-                               proof.qemu_version(), took));
+  proof.set_detail(
+      fmt::format("QEMU {} holds parked and through refreshes, lets a pause be cancelled, and is released in {:.0f} ms",
+                  proof.qemu_version(), took));
   co_return Result<void>{};
 }
 

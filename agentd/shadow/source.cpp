@@ -12,7 +12,7 @@ constexpr Deadline kCall = 5s;
 constexpr Deadline kStage = 40s;        // the standby starts a QEMU
 constexpr Deadline kFirstCopy = 30min;  // a big guest over a slow link
 constexpr Deadline kRefresh = 60s;
-constexpr auto kObserve = 250ms;        // between looks at a running copy
+constexpr auto kObserve = 250ms;  // between looks at a running copy
 constexpr auto kRefreshPoll = 8ms;
 constexpr Bytes kLittle = mebibytes(4);  // a refresh that leaves no more than this has done its work
 constexpr auto kLeastBackoff = 1s;
@@ -71,12 +71,16 @@ void Source::hypervisor_changed(bool up) {
 Task<v1::CutoverResult> Source::cutover(v1::CutoverRequest request, Cutover::Progress progress) {
   if (pending_) co_return fail(Errc::kConflict, "a cutover of {} is under way", vm_.name());
   if (!held())
-    co_return fail({Errc::kConflict, fmt::format("the shadow of {} is {}", vm_.name().empty() ? uuid_ : vm_.name(), to_string(life_.phase())),
-                    "it must be warm or hot first: umbractl shadow keep"});
+    co_return fail(
+        {Errc::kConflict,
+         fmt::format("the shadow of {} is {}", vm_.name().empty() ? uuid_ : vm_.name(), to_string(life_.phase())),
+         "it must be warm or hot first: umbractl shadow keep"});
   if (request.epoch() <= life_.epoch())
     co_return fail(Errc::kConflict, "epoch {} is not newer than {}", request.epoch(), life_.epoch());
   if (request.standby().name() != built_.standby().name())
-    co_return fail({Errc::kConflict, fmt::format("the shadow of {} is on {}, not on {}", vm_.name(), built_.standby().name(), request.standby().name()),
+    co_return fail({Errc::kConflict,
+                    fmt::format("the shadow of {} is on {}, not on {}", vm_.name(), built_.standby().name(),
+                                request.standby().name()),
                     "umbractl migrate builds one where it is asked to"});
   const auto pending = std::make_shared<Pending>(Pending{std::move(request), std::move(progress), std::nullopt});
   pending_ = pending;
@@ -117,7 +121,8 @@ Task<void> Source::step() {
   const bool fits = wish_ && built_.standby().name() == wish_->standby().name() && wish_->tier() != v1::TIER_PROFILE &&
                     !(hold_ && wish_->tier() == v1::TIER_STAGED);  // a precopy cannot be unsent: staging begins anew
   if (exists && !fits) {
-    const std::string why = wish_ ? "another shadow is wanted" : unwanted_because_;  // GCC 12 destroys it twice inside co_await
+    const std::string why =
+        wish_ ? "another shadow is wanted" : unwanted_because_;  // GCC 12 destroys it twice inside co_await
     co_return co_await drop(why);
   }
   switch (life_.phase()) {
@@ -147,7 +152,8 @@ Task<virt::Domain> Source::primary() {
   vm_ = describe(domain);
   status_.set_vm_name(domain.name);
   if (domain.state != virt::DomainState::kRunning) co_return fail(Errc::kConflict, "{} does not run", domain.name);
-  if (!domain.refusal.empty()) co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", domain.name, domain.refusal);
+  if (!domain.refusal.empty())
+    co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", domain.name, domain.refusal);
   co_return domain;
 }
 
@@ -194,16 +200,18 @@ Task<void> Source::precopy() {
   UMBRA_CO_CHECK(co_await life_.apply(Event::kMigrate));
   hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
   UMBRA_CO_CHECK(co_await hold_->open(migration_uri_, kCall));
-  const auto line = fmt::format("[umbra] a shadow of this VM is held on {}: hot-plug, save and migration are refused until "
-                                "'umbractl shadow drop {}'",
-                                built_.standby().name(), domain.name);
+  const auto line = fmt::format(
+      "[umbra] a shadow of this VM is held on {}: hot-plug, save and migration are refused until "
+      "'umbractl shadow drop {}'",
+      built_.standby().name(), domain.name);
   const auto annotated = co_await context_.hypervisor.annotate(uuid_, line, kCall);
   if (!annotated) spdlog::warn("{}: cannot annotate the domain: {}", domain.name, annotated.error());
   const auto end = context_.clock.steady() + kFirstCopy;
   for (;;) {
     if (!hold_->watch().migrating()) co_return fail(Errc::kUnavailable, "the copy of its memory broke off");
     if (!wish_ || stopping_ || !hypervisor_up_) co_return fail(Errc::kCancelled, "given up during the first copy");
-    if (context_.clock.steady() >= end) co_return fail(Errc::kTimeout, "the first copy of its memory did not end within {} s", kFirstCopy.count() / 1000);
+    if (context_.clock.steady() >= end)
+      co_return fail(Errc::kTimeout, "the first copy of its memory did not end within {} s", kFirstCopy.count() / 1000);
     UMBRA_CO_TRY(const auto passes, co_await observe());
     if (passes >= kPassesOfTheFirstCopy) break;
     co_await pause(kObserve);
@@ -228,7 +236,8 @@ std::chrono::milliseconds Source::interval() const {
 Task<void> Source::keep() {
   const auto& watch = hold_->watch();
   if (watch.status() == MigrationStatus::kPreSwitchover) {  // something paused the guest; nobody authorised a cutover
-    context_.note(v1::SEVERITY_WARNING, vm_.name(), "the guest was paused, which lifted the hold; the shadow will be rebuilt");
+    context_.note(v1::SEVERITY_WARNING, vm_.name(),
+                  "the guest was paused, which lifted the hold; the shadow will be rebuilt");
     co_return fail(Errc::kConflict, "the guest was paused");
   }
   if (!watch.migrating()) co_return fail(Errc::kUnavailable, "the hold was lost");
@@ -269,11 +278,13 @@ Task<void> Source::refresh() {
   }
   status_.set_detail("");
   status_.set_refreshed_at_unix_ms(context_.clock.unix_ms());
-  status_.set_last_refresh_ms(std::chrono::duration_cast<std::chrono::milliseconds>(context_.clock.steady() - begun).count());
+  status_.set_last_refresh_ms(
+      std::chrono::duration_cast<std::chrono::milliseconds>(context_.clock.steady() - begun).count());
   status_.set_refreshes(status_.refreshes() + 1);
   take(*refreshed);
   if (since_last > 0 && status_.transferred_bytes() >= sent_before)
-    status_.set_dirty_bytes_per_second(static_cast<double>(status_.transferred_bytes() - sent_before) * 1000.0 / static_cast<double>(since_last));
+    status_.set_dirty_bytes_per_second(static_cast<double>(status_.transferred_bytes() - sent_before) * 1000.0 /
+                                       static_cast<double>(since_last));
   co_return Result<void>{};
 }
 
@@ -300,9 +311,10 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
   const auto severity = result.outcome() == v1::OUTCOME_MOVED       ? v1::SEVERITY_INFO
                         : result.outcome() == v1::OUTCOME_UNDECIDED ? v1::SEVERITY_ALERT
                                                                     : v1::SEVERITY_WARNING;
-  context_.note(severity, vm_.name(), fmt::format("cutover to {} (epoch {}): {}, blackout {:.1f} ms{}{}", result.to(), result.epoch(),
-                                                  v1::Outcome_Name(result.outcome()), result.blackout_ms(),
-                                                  result.detail().empty() ? "" : ": ", result.detail()));
+  context_.note(severity, vm_.name(),
+                fmt::format("cutover to {} (epoch {}): {}, blackout {:.1f} ms{}{}", result.to(), result.epoch(),
+                            v1::Outcome_Name(result.outcome()), result.blackout_ms(),
+                            result.detail().empty() ? "" : ": ", result.detail()));
   pending->answer = result;
   pending_.reset();
   changed_.notify();
@@ -334,7 +346,8 @@ Task<void> Source::drop(std::string why) {
     discard.set_vm_uuid(uuid_);
     discard.set_why(why);
     const auto discarded = co_await standby_->discard(std::move(discard), kCall);
-    if (!discarded) spdlog::warn("{}: discarding the shadow on {}: {}", vm_.name(), built_.standby().name(), discarded.error());
+    if (!discarded)
+      spdlog::warn("{}: discarding the shadow on {}: {}", vm_.name(), built_.standby().name(), discarded.error());
   }
   if (!wish_) life_.set_wish({});
   UMBRA_CO_CHECK(co_await life_.apply(Event::kDrop));

@@ -94,7 +94,8 @@ asio::awaitable<void> Source::recover() {
 asio::awaitable<void> Source::settle() {
   v1::CutoverRequest request;
   if (!request.ParseFromString(life_.record().cutover)) {
-    context_.note(v1::SEVERITY_ALERT, vm_.name(), "the journal's record of its cutover is damaged: look at both hosts, then resume it on one");
+    context_.note(v1::SEVERITY_ALERT, vm_.name(),
+                  "the journal's record of its cutover is damaged: look at both hosts, then resume it on one");
     co_await pause(kMostBackoff);
     co_return;
   }
@@ -106,7 +107,10 @@ asio::awaitable<void> Source::settle() {
     const auto& why = cutover.result().detail();
     if (backoff_ == 0ms)
       context_.note(v1::SEVERITY_ALERT, vm_.name(),
-                    !why.empty() ? why : fmt::format("nobody can say whether it runs on {0}; it stays as it is here until {0} answers", request.standby().name()));
+                    !why.empty()
+                        ? why
+                        : fmt::format("nobody can say whether it runs on {0}; it stays as it is here until {0} answers",
+                                      request.standby().name()));
     backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, kAskAgain);
     co_await pause(backoff_);
     co_return;
@@ -126,7 +130,8 @@ asio::awaitable<void> Source::leave() {
     life_.set_wish({});
     if (cleared) cleared = co_await life_.apply(Event::kDrop);
     if (cleared) break;
-    context_.note(v1::SEVERITY_WARNING, vm_.name(), fmt::format("moved away, but not cleared away yet: {}", cleared.error()));
+    context_.note(v1::SEVERITY_WARNING, vm_.name(),
+                  fmt::format("moved away, but not cleared away yet: {}", cleared.error()));
     co_await pause(wait);
   }
   context_.changed();
@@ -153,8 +158,10 @@ Task<void> Source::check_gone() {
   inspect.set_epoch(life_.epoch());
   UMBRA_CO_TRY(const auto there, co_await standby_->inspect(std::move(inspect), kCall));
   if (!status.running && there.running()) co_return Result<void>{};
-  co_return fail({Errc::kConflict, fmt::format("{} was moved to {}, but QEMU here does not say that it left", vm_.name(), built_.standby().name()),
-                  "look at both hosts: virsh domstate; destroy the one that is not the owner"});
+  co_return fail(
+      {Errc::kConflict,
+       fmt::format("{} was moved to {}, but QEMU here does not say that it left", vm_.name(), built_.standby().name()),
+       "look at both hosts: virsh domstate; destroy the one that is not the owner"});
 }
 
 }  // namespace umbra::shadow

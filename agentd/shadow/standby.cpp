@@ -10,11 +10,11 @@ namespace {
 using namespace std::chrono_literals;
 using qmp::MigrationStatus;
 
-constexpr Deadline kCall = 5s;           // one libvirt or QMP call
-constexpr Deadline kStart = 30s;         // starting a QEMU; the first one after libvirtd's start pays its probing
+constexpr Deadline kCall = 5s;    // one libvirt or QMP call
+constexpr Deadline kStart = 30s;  // starting a QEMU; the first one after libvirtd's start pays its probing
 constexpr Deadline kLock = 10s;
-constexpr Deadline kLastPages = 10s;     // from released to memory complete
-constexpr Deadline kLook = 500ms;        // between looks at a migration whose event may have been missed
+constexpr Deadline kLastPages = 10s;  // from released to memory complete
+constexpr Deadline kLook = 500ms;     // between looks at a migration whose event may have been missed
 
 }  // namespace
 
@@ -30,7 +30,9 @@ Standby::Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor&
 
 Standby::~Standby() = default;
 
-bool Standby::holds(const std::string& vm_uuid) const { return shadows_.contains(vm_uuid); }
+bool Standby::holds(const std::string& vm_uuid) const {
+  return shadows_.contains(vm_uuid);
+}
 
 Standby::Shadow* Standby::find(const std::string& vm_uuid) {
   const auto found = shadows_.find(vm_uuid);
@@ -72,7 +74,8 @@ Task<void> Standby::admit(v1::Vm vm) {
   const auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
   if (existing)
     co_return fail({Errc::kConflict, fmt::format("{} has a domain {} of its own already", config_.node, vm.name()),
-                    "if it is a left-over definition, virsh undefine it there; if it runs there, the VM runs twice: look at once"});
+                    "if it is a left-over definition, virsh undefine it there; if it runs there, the VM runs twice: "
+                    "look at once"});
   if (existing.error().code != Errc::kNotFound) co_return fail(existing.error());
   co_return Result<void>{};
 }
@@ -149,10 +152,12 @@ Task<void> Standby::accept(v1::AcceptRequest request) {
 Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
   const auto arrived = clock_.wall();
   const auto arrived_steady = clock_.steady();
-  if (request.epoch() != 0 && request.epoch() == served_[request.vm_uuid()]) co_return v1::ReleasedReply{};  // told twice
+  if (request.epoch() != 0 && request.epoch() == served_[request.vm_uuid()])
+    co_return v1::ReleasedReply{};  // told twice
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow || request.epoch() != shadow->life.epoch())
-    co_return fail(Errc::kConflict, "{} has not accepted epoch {} of VM {}", config_.node, request.epoch(), request.vm_uuid());
+    co_return fail(Errc::kConflict, "{} has not accepted epoch {} of VM {}", config_.node, request.epoch(),
+                   request.vm_uuid());
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "another step of this shadow"));
   v1::ReleasedReply reply;
   if (shadow->life.phase() != Phase::kMoved) {
@@ -170,15 +175,17 @@ Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
 Task<void> Standby::last_pages(Shadow& shadow) {
   const auto end = clock_.steady() + kLastPages;
   const auto settled = [&shadow] {
-    return shadow.gone || shadow.watch->status() == MigrationStatus::kCompleted || shadow.watch->status() == MigrationStatus::kFailed;
+    return shadow.gone || shadow.watch->status() == MigrationStatus::kCompleted ||
+           shadow.watch->status() == MigrationStatus::kFailed;
   };
   for (;;) {
     const auto seen = co_await shadow.changed.until(settled, kLook, "the last of the memory");
     if (seen) co_return Result<void>{};
-    const auto info = co_await shadow.watch->qmp().migration(kCall);
-    if (info) shadow.watch->set_status(info->status);
+    const auto looked = co_await shadow.watch->ask(kCall);
+    if (!looked) spdlog::warn("{}: {}", shadow.name(), looked.error());
     if (!settled() && clock_.steady() >= end)
-      co_return fail(Errc::kTimeout, "the last of the memory of {} did not come within {} ms", shadow.name(), kLastPages.count());
+      co_return fail(Errc::kTimeout, "the last of the memory of {} did not come within {} ms", shadow.name(),
+                     kLastPages.count());
   }
 }
 
@@ -188,7 +195,8 @@ Task<void> Standby::last_pages(Shadow& shadow) {
 Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arrived) {
   UMBRA_CO_CHECK(co_await last_pages(shadow));
   if (shadow.gone || shadow.watch->status() == MigrationStatus::kFailed) {
-    const auto why = fmt::format("the shadow of {} on {} did not take the last of the memory", shadow.name(), config_.node);
+    const auto why =
+        fmt::format("the shadow of {} on {} did not take the last of the memory", shadow.name(), config_.node);
     UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, why));
     co_return fail(Errc::kConflict, "{}", why);
   }
@@ -196,11 +204,13 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   if (!resumed) {
     Result<bool> ran = shadow.watch->resumed_at().count() != 0;
-    if (resumed.error().code == Errc::kTimeout || resumed.error().code == Errc::kUnavailable) ran = co_await has_run(shadow);
+    if (resumed.error().code == Errc::kTimeout || resumed.error().code == Errc::kUnavailable)
+      ran = co_await has_run(shadow);
     if (!ran) co_return fail({Errc::kTimeout, ran.error().message, ""});  // unknown: the source will ask again
     if (!*ran) {
       UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, resumed.error().message));
-      co_return fail(Errc::kConflict, "{} could not resume {}: {}", config_.node, shadow.name(), resumed.error().message);
+      co_return fail(Errc::kConflict, "{} could not resume {}: {}", config_.node, shadow.name(),
+                     resumed.error().message);
     }
   }
   // The event usually came with the answer; its own time stamp is truer than ours.
@@ -209,11 +219,13 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   co_return (event ? shadow.watch->resumed_at() : clock_.wall()).count() - arrived.count();
 }
 
-/// Whether a guest that was told to resume did so. One that has ended since may have: its old memory must not run again.
+/// Whether a guest that was told to resume did so. One that has ended since may have: its old memory must not run
+/// again.
 Task<bool> Standby::has_run(Shadow& shadow) {
   const auto domain = co_await hypervisor_.domain(shadow.uuid(), kCall);
   if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
-  const bool paused = domain && domain->state != virt::DomainState::kRunning && domain->state != virt::DomainState::kShutOff;
+  const bool paused =
+      domain && domain->state != virt::DomainState::kRunning && domain->state != virt::DomainState::kShutOff;
   shadow.may_run = !paused || shadow.watch->resumed_at().count() != 0;
   co_return shadow.may_run;
 }
@@ -231,7 +243,8 @@ Task<void> Standby::settle_in(Shadow& shadow) {
   hooks_.moved(vm, shadow.life.epoch());
   const auto finished = co_await finish(shadow);
   if (!finished)
-    hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {}, but is not all settled there yet: {}", config_.node, finished.error()));
+    hooks_.note(v1::SEVERITY_WARNING, vm.name(),
+                fmt::format("runs on {}, but is not all settled there yet: {}", config_.node, finished.error()));
   co_return Result<void>{};
 }
 
@@ -259,7 +272,8 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
       const auto why = fmt::format("epoch {} given up: {}", request.epoch(), request.why());
       UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, why));
     }
-    if (shadow->life.phase() == Phase::kMoved && shadow->life.epoch() >= request.epoch()) co_return reply;  // too late: it runs here
+    if (shadow->life.phase() == Phase::kMoved && shadow->life.epoch() >= request.epoch())
+      co_return reply;                                        // too late: it runs here
   } else if (request.epoch() > epochs_[request.vm_uuid()]) {  // else it is over, and has not run here
     const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());  // unknown is not gone

@@ -97,10 +97,11 @@ class Standby {
   StandbyConfig config_;
   Hooks hooks_;
   std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised, and dropped until all of it is gone
-  std::map<std::string, std::shared_ptr<Shadow>> settling_;  // serve already, but are not persistent or not journaled so
-  std::map<std::string, std::uint64_t> epochs_;             // the newest epoch this host has answered for, by VM
-  std::map<std::string, std::uint64_t> served_;             // the newest one in which the guest ran here, by VM
-  std::set<std::uint16_t> ports_;                           // in use
+  std::map<std::string, std::shared_ptr<Shadow>>
+      settling_;                                 // serve already, but are not persistent or not journaled so
+  std::map<std::string, std::uint64_t> epochs_;  // the newest epoch this host has answered for, by VM
+  std::map<std::string, std::uint64_t> served_;  // the newest one in which the guest ran here, by VM
+  std::set<std::uint16_t> ports_;                // in use
 };
 
 }  // namespace umbra::shadow

@@ -21,7 +21,8 @@ Task<void> Standby::clear(Shadow& shadow) {
     const auto domain = co_await hypervisor_.domain(uuid, kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
     if (domain && (domain->state == virt::DomainState::kRunning || domain->persistent)) {  // a shadow is neither
-      hooks_.note(v1::SEVERITY_ALERT, shadow.name(), "its shadow was resumed or defined by hand: it may run twice, look at both hosts");
+      hooks_.note(v1::SEVERITY_ALERT, shadow.name(),
+                  "its shadow was resumed or defined by hand: it may run twice, look at both hosts");
       forget(uuid);
       co_return Result<void>{};
     }
@@ -52,11 +53,15 @@ Task<void> Standby::finish(Shadow& shadow) {
   if (here && vm.persistent() && !shadow.request.inactive_xml().empty()) {
     auto defined = Result<void>{};
     const auto clean = virt::clean_xml(shadow.request.inactive_xml());
-    if (clean) defined = co_await hypervisor_.define(*clean, kCall);
-    else defined = fail(clean.error());
-    if (!defined && (defined.error().code == Errc::kUnavailable || defined.error().code == Errc::kTimeout)) co_return defined;
+    if (clean)
+      defined = co_await hypervisor_.define(*clean, kCall);
+    else
+      defined = fail(clean.error());
+    if (!defined && (defined.error().code == Errc::kUnavailable || defined.error().code == Errc::kTimeout))
+      co_return defined;
     if (!defined)
-      hooks_.note(v1::SEVERITY_WARNING, vm.name(), fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
+      hooks_.note(v1::SEVERITY_WARNING, vm.name(),
+                  fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
   }
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kServe));
   settling_.erase(vm.uuid());
@@ -100,8 +105,7 @@ asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
 Task<void> Standby::attend(Shadow& shadow) {
   UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
-  UMBRA_CO_TRY(const auto info, co_await shadow.watch->qmp().migration(kCall));
-  shadow.watch->set_status(info.status);
+  UMBRA_CO_CHECK(co_await shadow.watch->ask(kCall));
   co_return Result<void>{};
 }
 
@@ -114,7 +118,9 @@ void Standby::point_here(const Shadow& shadow) {
   point.set_host(config_.node);
   auto pointed = network_.attach(shadow.request.vm());
   if (pointed) pointed = network_.point(point);
-  if (!pointed) hooks_.note(v1::SEVERITY_WARNING, shadow.name(), fmt::format("runs on {}, but its routes do not lead there: {}", config_.node, pointed.error()));
+  if (!pointed)
+    hooks_.note(v1::SEVERITY_WARNING, shadow.name(),
+                fmt::format("runs on {}, but its routes do not lead there: {}", config_.node, pointed.error()));
 }
 
 Task<void> Standby::recover(std::vector<Record> records) {
@@ -142,7 +148,8 @@ Task<void> Standby::recover(std::vector<Record> records) {
       continue;
     }
     if (runs && phase != Phase::kDropped) {
-      hooks_.note(v1::SEVERITY_ALERT, shadow->name(), "its shadow was resumed by hand: it may run twice, look at both hosts");
+      hooks_.note(v1::SEVERITY_ALERT, shadow->name(),
+                  "its shadow was resumed by hand: it may run twice, look at both hosts");
       forget(record.vm_uuid);
       continue;
     }

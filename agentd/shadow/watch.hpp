@@ -18,8 +18,11 @@ class Watch {
   Watch& operator=(const Watch&) = delete;
 
   qmp::MigrationStatus status() const { return status_; }
-  /// What a query told, or what was just asked for: events that came before the watch began are lost.
+  /// What was just asked for.
   void set_status(qmp::MigrationStatus status) { status_ = status; }
+  /// Asks QEMU, since events that came before the watch began, or while libvirtd was away, are lost. An event that
+  /// comes meanwhile may be newer than the answer: then its status stands.
+  Task<qmp::MigrationInfo> ask(Deadline deadline);
   bool migrating() const { return status_ == qmp::MigrationStatus::kSetup || status_ == qmp::MigrationStatus::kActive; }
   /// When QEMU last stopped and resumed the guest, on this host's wall clock; zero when it has not been seen.
   std::chrono::microseconds stopped_at() const { return stopped_at_; }
@@ -35,6 +38,7 @@ class Watch {
   qmp::Client qmp_;
   Signal& changed_;
   qmp::MigrationStatus status_ = qmp::MigrationStatus::kNone;
+  std::uint64_t told_ = 0;  // migration events so far
   std::chrono::microseconds stopped_at_{};
   std::chrono::microseconds resumed_at_{};
 };

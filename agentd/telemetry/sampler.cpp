@@ -3,7 +3,9 @@
 namespace umbra::telemetry {
 namespace {
 
-double per_second(Bytes now, Bytes before, double seconds) { return static_cast<double>((now - before).count) / seconds; }
+double per_second(Bytes now, Bytes before, double seconds) {
+  return static_cast<double>((now - before).count) / seconds;
+}
 
 bool forwards(const virt::DomainStats& now, const virt::DomainStats& before) {
   return now.cpu_time >= before.cpu_time && now.net_rx >= before.net_rx && now.net_tx >= before.net_tx &&
@@ -12,8 +14,8 @@ bool forwards(const virt::DomainStats& now, const virt::DomainStats& before) {
 
 }  // namespace
 
-std::vector<v1::VmSample> Sampler::sample(const std::vector<virt::DomainStats>& stats, std::chrono::steady_clock::time_point at,
-                                          UnixMillis wall) {
+std::vector<v1::VmSample> Sampler::sample(const std::vector<virt::DomainStats>& stats,
+                                          std::chrono::steady_clock::time_point at, UnixMillis wall) {
   std::vector<v1::VmSample> samples;
   std::map<std::string, Seen> seen;
   for (const auto& now : stats) {

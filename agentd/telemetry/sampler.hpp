@@ -16,8 +16,8 @@ class Sampler {
  public:
   /// @param at when the counters were read: monotonic for the rates, wall clock for the samples
   /// @return a sample per domain that was seen before and whose counters did not run backwards (a restarted QEMU)
-  std::vector<v1::VmSample> sample(const std::vector<virt::DomainStats>& stats, std::chrono::steady_clock::time_point at,
-                                   UnixMillis wall);
+  std::vector<v1::VmSample> sample(const std::vector<virt::DomainStats>& stats,
+                                   std::chrono::steady_clock::time_point at, UnixMillis wall);
 
  private:
   struct Seen {

@@ -58,7 +58,8 @@ TEST(AgentConfig, HasAFallbackForWhatNeedNotBeSaid) {
 
 TEST(AgentConfig, TakesWhatIsSaid) {
   auto text = file("shadow", "refresh_interval = '2s'\nreserve_memory = '1GiB'");
-  text.replace(text.find("[migration]\n"), 12, "[migration]\naddress = '10.1.0.1'\nport_first = 50000\nport_last = 50000\n");
+  text.replace(text.find("[migration]\n"), 12,
+               "[migration]\naddress = '10.1.0.1'\nport_first = 50000\nport_last = 50000\n");
   const auto config = parsed(text);
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->source.refresh_interval, 2s);
@@ -73,7 +74,9 @@ struct Wrong {
   std::string cause, remedy;
 };
 
-void PrintTo(const Wrong& wrong, std::ostream* out) { *out << '[' << wrong.section << "] " << wrong.line; }
+void PrintTo(const Wrong& wrong, std::ostream* out) {
+  *out << '[' << wrong.section << "] " << wrong.line;
+}
 
 class WrongValue : public testing::TestWithParam<Wrong> {};
 
@@ -83,7 +86,8 @@ TEST_P(WrongValue, IsNamedByFileLineKeyAndRemedy) {
   ASSERT_FALSE(config) << text;
   EXPECT_EQ(config.error().code, Errc::kInvalid);
   const auto key = GetParam().section + '.' + GetParam().line.substr(0, GetParam().line.find(' '));
-  const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(GetParam().line)), '\n');
+  const auto line =
+      1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(GetParam().line)), '\n');
   EXPECT_THAT(config.error().message, HasSubstr(fmt::format("agent.toml:{}: {}: ", line, key)));
   EXPECT_THAT(config.error().message, HasSubstr(GetParam().cause));
   EXPECT_THAT(config.error().remedy, HasSubstr(GetParam().remedy));
@@ -97,8 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"network", "gateway_address = '300.1.1.1'", "300.1.1.1", ""},
                     Wrong{"network", "route_protocol = 4", "4", "5"},
                     Wrong{"network", "route_protocol = 256", "256", "255"},
-                    Wrong{"capacity", "memory = 'lots'", "lots", ""},
-                    Wrong{"capacity", "cpus = -1", "-1", "0"},
+                    Wrong{"capacity", "memory = 'lots'", "lots", ""}, Wrong{"capacity", "cpus = -1", "-1", "0"},
                     Wrong{"migration", "port_first = 80", "80", "1024"},
                     Wrong{"migration", "port_last = 49200", "below port_first", "at least one port"},
                     Wrong{"shadow", "refresh_interval = '5 parsecs'", "5 parsecs", "250ms"},
@@ -120,8 +123,8 @@ TEST_P(MissingValue, IsNamed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AgentConfig, MissingValue,
-                         testing::Values("agent.name", "controller.endpoint", "listen.endpoint", "tls.ca", "tls.certificate", "tls.key",
-                                         "network.underlay_address"),
+                         testing::Values("agent.name", "controller.endpoint", "listen.endpoint", "tls.ca",
+                                         "tls.certificate", "tls.key", "network.underlay_address"),
                          [](const auto& one) {
                            std::string name = one.param;
                            std::replace(name.begin(), name.end(), '.', '_');

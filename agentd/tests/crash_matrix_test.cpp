@@ -1,4 +1,5 @@
-// A cutover, the building and the dropping of a shadow, with each thing that can go wrong at each moment at which it can.
+// A cutover, the building and the dropping of a shadow, with each thing that can go wrong at each moment at which it
+// can.
 #include <gtest/gtest.h>
 
 #include <iostream>

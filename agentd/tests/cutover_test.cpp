@@ -49,7 +49,8 @@ TEST_F(CutoverTest, MovesTheVmAndLeavesBothHostsInOrder) {
   EXPECT_FALSE(world.source.kernel.link(TwoHosts::kTap));
   ASSERT_TRUE(world.domain(world.standby));
   EXPECT_TRUE(world.domain(world.standby)->persistent);
-  EXPECT_THAT(world.ask(nullptr, world.standby.hypervisor->inactive_xml(TwoHosts::kVm, 1s)).value(), Not(HasSubstr("incoming")));
+  EXPECT_THAT(world.ask(nullptr, world.standby.hypervisor->inactive_xml(TwoHosts::kVm, 1s)).value(),
+              Not(HasSubstr("incoming")));
   ASSERT_EQ(world.results().size(), 1U) << "the controller is told once";
   EXPECT_EQ(world.results()[0].outcome(), v1::OUTCOME_MOVED);
 }
@@ -81,14 +82,16 @@ TEST_F(CutoverTest, FlipsNewHostThenEdgeThenOldHostAndOnlyThenPauses) {
     if (holds && std::find(order.begin(), order.end(), what) == order.end()) order.push_back(what);
   };
   const auto move = world.cutover(world.source, world.standby);
-  world.until([&] {
-    saw("host2", world.route(world.standby) == "tap");
-    saw("edge", world.route(world.edge) == "host2");
-    saw("host1", world.route(world.source) == "host2");
-    saw("paused", !world.runs(world.source));
-    saw("resumed", world.runs(world.standby));
-    return order.size() == 5;
-  }, 2s);
+  world.until(
+      [&] {
+        saw("host2", world.route(world.standby) == "tap");
+        saw("edge", world.route(world.edge) == "host2");
+        saw("host1", world.route(world.source) == "host2");
+        saw("paused", !world.runs(world.source));
+        saw("resumed", world.runs(world.standby));
+        return order.size() == 5;
+      },
+      2s);
   // The last flip and the pause follow each other within one millisecond.
   EXPECT_THAT(order, ElementsAre("host2", "edge", "host1", "paused", "resumed"));
 }
@@ -142,7 +145,8 @@ TEST_F(CutoverTest, ThatCannotFlipTheNewHostIsRefusedBeforeTheGuestIsPaused) {
   TwoHosts world;
   world.warm();
   world.set_fate([&](const Moment& moment) {
-    if (moment.kind == Moment::Kind::kRequest && moment.what == "point" && moment.peer == "host2") world.standby.kernel.fail_change(1, EPERM);
+    if (moment.kind == Moment::Kind::kRequest && moment.what == "point" && moment.peer == "host2")
+      world.standby.kernel.fail_change(1, EPERM);
     return Verdict{};
   });
   const auto primary = world.qemu(world.source);
@@ -160,7 +164,8 @@ TEST_F(CutoverTest, ThatCannotFlipTheEdgeIsRefusedAndUndone) {
   TwoHosts world;
   world.warm();
   world.set_fate([&](const Moment& moment) {
-    if (moment.kind == Moment::Kind::kRequest && moment.what == "point" && moment.peer == "edge") world.edge.kernel.fail_change(1, EPERM);
+    if (moment.kind == Moment::Kind::kRequest && moment.what == "point" && moment.peer == "edge")
+      world.edge.kernel.fail_change(1, EPERM);
     return Verdict{};
   });
   const auto result = cut_over(world);
@@ -174,7 +179,8 @@ TEST_F(CutoverTest, WhosePromiseMeetsAFullDiskIsAborted) {
   world.warm();
   int commits = 0;
   world.set_fate([&](const Moment& moment) -> Verdict {
-    const bool second = moment.kind == Moment::Kind::kCommit && moment.node == "host1" && ++commits == 2;  // after `armed`
+    const bool second =
+        moment.kind == Moment::Kind::kCommit && moment.node == "host1" && ++commits == 2;  // after `armed`
     return {second ? Verdict::Kind::kFail : Verdict::Kind::kGoOn, {}};
   });
   const auto result = cut_over(world);
@@ -191,7 +197,9 @@ TEST_F(CutoverTest, ThatTheStandbyCannotRecordIsAbortedAndTheHoldKept) {
   world.warm();
   const auto shadow = world.qemu(world.standby);
   world.set_fate([&](const Moment& moment) -> Verdict {
-    return {moment.kind == Moment::Kind::kCommit && moment.node == "host2" ? Verdict::Kind::kFail : Verdict::Kind::kGoOn, {}};
+    return {
+        moment.kind == Moment::Kind::kCommit && moment.node == "host2" ? Verdict::Kind::kFail : Verdict::Kind::kGoOn,
+        {}};
   });
   const auto result = cut_over(world);
   EXPECT_EQ(result.outcome(), v1::OUTCOME_ABORTED);

@@ -40,7 +40,8 @@ asio::awaitable<void> serve(TwoHosts& world, Process& process, std::string what,
   const auto verdict = world.meet({Moment::Kind::kReply, process.name(), from, std::move(what)});
   co_await asio::post(process.loop(), asio::use_awaitable);  // an agent that has just crashed never comes back here
   if (verdict.kind == Verdict::Kind::kLose) co_return;
-  world.lan().send(process.name(), from, [exchange, reply = std::move(reply)] { exchange->deliver(reply); }, verdict.delay);
+  world.lan().send(
+      process.name(), from, [exchange, reply = std::move(reply)] { exchange->deliver(reply); }, verdict.delay);
 }
 
 template <class Reply, class Request>
@@ -58,7 +59,11 @@ Task<void> on_network(Process& process, Result<void> (Network::*step)(const Requ
 class DirectPeer final : public shadow::Peer {
  public:
   DirectPeer(TwoHosts& world, asio::any_io_executor executor, std::string self, std::string peer)
-      : world_(world), executor_(std::move(executor)), self_(std::move(self)), peer_(std::move(peer)), up_(executor_, world.clock()) {}
+      : world_(world),
+        executor_(std::move(executor)),
+        self_(std::move(self)),
+        peer_(std::move(peer)),
+        up_(executor_, world.clock()) {}
 
   Task<void> reach(Deadline deadline) override {
     UMBRA_CO_CHECK(co_await connect(deadline));
@@ -93,13 +98,19 @@ class DirectPeer final : public shadow::Peer {
 
  private:
   template <class Reply, class Request>
-  Task<Reply> to_standby(std::string what, Task<Reply> (shadow::Standby::*step)(Request), Request request, Deadline deadline) {
-    Work<Reply> work = [step, request = std::move(request)](Process& process) { return on_standby(process, step, request); };
+  Task<Reply> to_standby(std::string what, Task<Reply> (shadow::Standby::*step)(Request), Request request,
+                         Deadline deadline) {
+    Work<Reply> work = [step, request = std::move(request)](Process& process) {
+      return on_standby(process, step, request);
+    };
     return call(std::move(what), std::move(work), deadline);
   }
   template <class Request>
-  Task<void> to_network(std::string what, Result<void> (Network::*step)(const Request&), Request request, Deadline deadline) {
-    Work<void> work = [step, request = std::move(request)](Process& process) { return on_network(process, step, request); };
+  Task<void> to_network(std::string what, Result<void> (Network::*step)(const Request&), Request request,
+                        Deadline deadline) {
+    Work<void> work = [step, request = std::move(request)](Process& process) {
+      return on_network(process, step, request);
+    };
     return call(std::move(what), std::move(work), deadline);
   }
 

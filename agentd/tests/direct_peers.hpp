@@ -19,8 +19,8 @@ class Exchange {
   virtual void broken() = 0;
 };
 
-/// One agent's. A node whose agent is down is waited for up to 3 s, as the dialer does; its end breaks the connection; a
-/// parted network is silent until the deadline.
+/// One agent's. A node whose agent is down is waited for up to 3 s, as the dialer does; its end breaks the connection;
+/// a parted network is silent until the deadline.
 class DirectPeers final : public shadow::Peers {
  public:
   DirectPeers(TwoHosts& world, asio::any_io_executor executor, std::string self);

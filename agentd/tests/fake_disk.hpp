@@ -6,8 +6,8 @@
 
 namespace umbra::agent::test {
 
-/// What SQLite writes, in the whole process: its default VFS for as long as this lives. Files are real; only waiting for
-/// the platter is left out (a crash of the agent loses nothing that was written). One at a time, one thread.
+/// What SQLite writes, in the whole process: its default VFS for as long as this lives. Files are real; only waiting
+/// for the platter is left out (a crash of the agent loses nothing that was written). One at a time, one thread.
 class FakeDisk {
  public:
   struct Hooks {

@@ -6,7 +6,8 @@ namespace umbra::agent::test {
 
 class InterruptedHypervisor::Monitor final : public qmp::Transport {
  public:
-  Monitor(InterruptedHypervisor& agent, std::shared_ptr<qmp::Transport> monitor) : agent_(agent), monitor_(std::move(monitor)) {}
+  Monitor(InterruptedHypervisor& agent, std::shared_ptr<qmp::Transport> monitor)
+      : agent_(agent), monitor_(std::move(monitor)) {}
   Task<boost::json::value> execute(std::string command, boost::json::object arguments, Deadline deadline) override {
     UMBRA_CO_CHECK(co_await agent_.leave("qmp " + command));
     co_return co_await monitor_->execute(std::move(command), std::move(arguments), deadline);
@@ -18,7 +19,8 @@ class InterruptedHypervisor::Monitor final : public qmp::Transport {
   std::shared_ptr<qmp::Transport> monitor_;
 };
 
-InterruptedHypervisor::InterruptedHypervisor(asio::any_io_executor executor, virt::Hypervisor& host, std::string node, Fate fate)
+InterruptedHypervisor::InterruptedHypervisor(asio::any_io_executor executor, virt::Hypervisor& host, std::string node,
+                                             Fate fate)
     : executor_(std::move(executor)), host_(host), node_(std::move(node)), fate_(std::move(fate)) {}
 
 InterruptedHypervisor::~InterruptedHypervisor() = default;

@@ -25,7 +25,9 @@ struct JournalTest : testing::Test {
     return std::move(*journal);
   }
   void write(Journal& journal, Record record) { ASSERT_TRUE(run_task(io, journal.write(std::move(record)))); }
-  static Record record(Phase phase, std::uint64_t epoch) { return {"vm-1", Side::kSource, phase, epoch, "wish", "cutover"}; }
+  static Record record(Phase phase, std::uint64_t epoch) {
+    return {"vm-1", Side::kSource, phase, epoch, "wish", "cutover"};
+  }
 };
 
 TEST_F(JournalTest, GivesBackWhatWasWritten) {
@@ -58,7 +60,8 @@ TEST_F(JournalTest, LetsAnEpochOnlyGrow) {
 TEST_F(JournalTest, RefusesADamagedFileWithItsName) {
   {
     const auto journal = opened();
-    for (int i = 0; i < 50; ++i) write(*journal, {fmt::format("vm-{}", i), Side::kSource, Phase::kWarm, 1, std::string(500, 'x'), ""});
+    for (int i = 0; i < 50; ++i)
+      write(*journal, {fmt::format("vm-{}", i), Side::kSource, Phase::kWarm, 1, std::string(500, 'x'), ""});
   }
   std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
   damage.seekp(4096 + 100);
@@ -96,7 +99,8 @@ TEST_F(JournalTest, SaysThatTheDiskIsFullAndStaysUsable) {
   write(*journal, record(Phase::kWarm, 1));
   full = true;
   std::optional<Result<void>> written;
-  asio::co_spawn(io, journal->write(record(Phase::kArmed, 2)), [&](std::exception_ptr, Result<void> result) { written = std::move(result); });
+  asio::co_spawn(io, journal->write(record(Phase::kArmed, 2)),
+                 [&](std::exception_ptr, Result<void> result) { written = std::move(result); });
   io.restart();
   io.run();
   ASSERT_TRUE(written && !*written);

@@ -17,14 +17,17 @@ class Lan {
  public:
   explicit Lan(Clock& clock) : clock_(clock) {}
 
-  /// Calls `arrive` after the way, and `late` more; never, if the two are parted when it leaves or when it would arrive.
+  /// Calls `arrive` after the way, and `late` more; never, if the two are parted when it leaves or when it would
+  /// arrive.
   void send(const std::string& from, const std::string& to, std::function<void()> arrive, Milliseconds late = {}) {
     if (parted(from, to)) return;
     after(kWay + late, [this, from, to, arrive = std::move(arrive)] {
       if (!parted(from, to)) arrive();
     });
   }
-  void after(Milliseconds wait, std::function<void()> happen) { agenda_.emplace(clock_.steady() + wait, std::move(happen)); }
+  void after(Milliseconds wait, std::function<void()> happen) {
+    agenda_.emplace(clock_.steady() + wait, std::move(happen));
+  }
   /// Does what is due. @return whether anything was
   bool deliver() {
     bool any = false;

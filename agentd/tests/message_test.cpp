@@ -27,7 +27,8 @@ struct MessageTest : testing::Test {
     return world.ask(&world.standby, world.standby_of(world.standby).accept(about<v1::AcceptRequest>(of_epoch)), 15s);
   }
   Result<v1::ReleasedReply> released(std::uint64_t of_epoch) {
-    return world.ask(&world.standby, world.standby_of(world.standby).released(about<v1::ReleasedRequest>(of_epoch)), 15s);
+    return world.ask(&world.standby, world.standby_of(world.standby).released(about<v1::ReleasedRequest>(of_epoch)),
+                     15s);
   }
   Result<v1::RefuseReply> refuse(std::uint64_t of_epoch) {
     return world.ask(&world.standby, world.standby_of(world.standby).refuse(about<v1::RefuseRequest>(of_epoch)), 15s);
@@ -38,7 +39,8 @@ struct MessageTest : testing::Test {
     return world.ask(&world.standby, world.standby_of(world.standby).discard(request), 15s);
   }
   v1::InspectReply inspect() {
-    return world.ask(&world.standby, world.standby_of(world.standby).inspect(about<v1::InspectRequest>(epoch)), 15s).value();
+    return world.ask(&world.standby, world.standby_of(world.standby).inspect(about<v1::InspectRequest>(epoch)), 15s)
+        .value();
   }
   void move() {
     const auto moved = world.cutover(world.source, world.standby);

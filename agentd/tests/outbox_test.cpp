@@ -87,7 +87,7 @@ TEST_F(OutboxTest, KeepsTheNewestOfTooMany) {
 
 TEST_F(OutboxTest, DoesNotForgetNewsInPlaceOfNewsThatWereDroppedMeanwhile) {
   for (int i = 0; i < 10'000; ++i) sample(i);
-  const auto sent = report();  // 0 … 1999
+  const auto sent = report();                       // 0 … 1999
   for (int i = 10'000; i < 11'000; ++i) sample(i);  // pushes 0 … 999 out
   outbox.delivered(sent);
   EXPECT_EQ(report().samples(0).at_unix_ms(), 2'000) << "those that were not in the report stay";

@@ -12,8 +12,9 @@ namespace {
 using enum Phase;
 
 constexpr std::array kPhases{kProfile, kStaging, kStaged, kPrecopy, kWarm, kHot, kArmed, kPromised, kMoved, kDropped};
-constexpr std::array kEvents{Event::kStage, Event::kStaged, Event::kMigrate, Event::kSynced, Event::kHeat,  Event::kCool,
-                             Event::kArm,   Event::kDisarm, Event::kPromise, Event::kServe,  Event::kRefuse, Event::kDrop};
+constexpr std::array kEvents{Event::kStage,   Event::kStaged, Event::kMigrate, Event::kSynced,
+                             Event::kHeat,    Event::kCool,   Event::kArm,     Event::kDisarm,
+                             Event::kPromise, Event::kServe,  Event::kRefuse,  Event::kDrop};
 
 /// What may happen in each phase, as phase.hpp and DESIGN §3 and §4 tell it.
 const std::map<Phase, std::map<Event, Phase>> kLife{
@@ -24,7 +25,11 @@ const std::map<Phase, std::map<Event, Phase>> kLife{
     {kWarm, {{Event::kHeat, kHot}, {Event::kArm, kArmed}, {Event::kDrop, kDropped}}},
     {kHot, {{Event::kCool, kWarm}, {Event::kArm, kArmed}, {Event::kDrop, kDropped}}},
     {kArmed,
-     {{Event::kArm, kArmed}, {Event::kDisarm, kWarm}, {Event::kPromise, kPromised}, {Event::kRefuse, kDropped}, {Event::kDrop, kDropped}}},
+     {{Event::kArm, kArmed},
+      {Event::kDisarm, kWarm},
+      {Event::kPromise, kPromised},
+      {Event::kRefuse, kDropped},
+      {Event::kDrop, kDropped}}},
     {kPromised, {{Event::kServe, kMoved}, {Event::kRefuse, kDropped}}},
     {kMoved, {{Event::kDrop, kDropped}}},
     {kDropped, {{Event::kStage, kStaging}}},
@@ -42,7 +47,8 @@ TEST(PhaseTable, AllowsWhatTheDesignSaysAndNothingElse) {
 
 TEST(PhaseTable, NamesEachEdgeOnce) {
   std::set<std::pair<Phase, Event>> seen;
-  for (const auto& edge : kEdges) EXPECT_TRUE(seen.emplace(edge.from, edge.on).second) << to_string(edge.from) << " on " << to_string(edge.on);
+  for (const auto& edge : kEdges)
+    EXPECT_TRUE(seen.emplace(edge.from, edge.on).second) << to_string(edge.from) << " on " << to_string(edge.on);
 }
 
 TEST(PhaseTable, LeadsFromEveryPhaseBackToANewShadow) {

@@ -88,7 +88,8 @@ TEST(Refusal, OfAFullStandbyHost) {
   TwoHosts world(options);
   ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
   world.pass(2s);
-  EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("host2 has 44.0 MiB free for shadows, web1 needs 64.0 MiB"));
+  EXPECT_THAT(world.shadow(world.source).detail(),
+              HasSubstr("host2 has 44.0 MiB free for shadows, web1 needs 64.0 MiB"));
   EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("choose another host"));
   EXPECT_EQ(world.phase(world.source), Phase::kDropped);
   expect_untouched(world);
@@ -121,7 +122,8 @@ TEST(Refusal, OfAStandbyWithoutLibvirtd) {
   EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("libvirtd cannot be reached"));
   EXPECT_TRUE(world.runs(world.source));
   world.standby.hypervisor->set_connected(true);
-  EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kWarm; }, 60s, 5ms)) << "it is built as soon as it can be";
+  EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kWarm; }, 60s, 5ms))
+      << "it is built as soon as it can be";
 }
 
 TEST(Refusal, OfAStandbyWhoseAgentIsDown) {

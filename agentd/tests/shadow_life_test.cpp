@@ -76,7 +76,8 @@ TEST(ShadowLife, RefreshesKeepTheirBeat) {
   const auto first = world.shadow(world.source).refreshed_at_unix_ms();
   for (std::uint64_t beat = 1; beat <= 15; ++beat) {
     ASSERT_TRUE(world.until([&] { return world.shadow(world.source).refreshes() == beat; }, 5s)) << world.describe();
-    const auto off = world.shadow(world.source).refreshed_at_unix_ms() - first - static_cast<std::int64_t>(beat) * 4'000;
+    const auto off =
+        world.shadow(world.source).refreshed_at_unix_ms() - first - static_cast<std::int64_t>(beat) * 4'000;
     EXPECT_GE(off, -10) << "beat " << beat;
     EXPECT_LE(off, 250) << "beat " << beat << ": late ones must not shift those that follow";
   }
@@ -90,11 +91,13 @@ TEST(ShadowLife, ARefreshCostsWhatWasDirtiedAndParkingCostsNothing) {
   world.pass(12s, 2ms);  // two refreshes
   const auto before = world.qemu(world.source)->sent().count;
   int parked = 0, looks = 0;
-  world.until([&] {
-    ++looks;
-    parked += world.qemu(world.source)->max_bandwidth() == kParked ? 1 : 0;
-    return false;
-  }, 20s, 5ms);
+  world.until(
+      [&] {
+        ++looks;
+        parked += world.qemu(world.source)->max_bandwidth() == kParked ? 1 : 0;
+        return false;
+      },
+      20s, 5ms);
   const auto sent = world.qemu(world.source)->sent().count - before;
   EXPECT_GT(sent, 35'000'000U) << "20 s at 2 MB/s";
   EXPECT_LT(sent, 50'000'000U);
@@ -110,7 +113,8 @@ TEST(ShadowLife, AnIdleGuestsHoldSendsNextToNothing) {
   const auto commands = world.qemu(world.source)->commands().size();
   world.pass(60s, 5ms);
   EXPECT_LT(world.qemu(world.source)->sent().count - before, 5'000'000U);
-  EXPECT_LT(world.qemu(world.source)->commands().size() - commands, 12U * 12) << "a handful of commands for each refresh";
+  EXPECT_LT(world.qemu(world.source)->commands().size() - commands, 12U * 12)
+      << "a handful of commands for each refresh";
   EXPECT_TRUE(world.runs(world.source));
 }
 
@@ -127,8 +131,10 @@ TEST_P(AgentRestart, LeavesAWarmShadowAsItIs) {
   world.warm();
   world.pass(2s, 5ms);
   const auto primary = world.qemu(world.source), shadow = world.qemu(world.standby);
-  if (GetParam().crash) world.restart(world.*GetParam().who, 1s);
-  else world.restart_in_order(world.*GetParam().who);
+  if (GetParam().crash)
+    world.restart(world.*GetParam().who, 1s);
+  else
+    world.restart_in_order(world.*GetParam().who);
   world.pass(1500ms);
   expect_order(world);
   EXPECT_EQ(world.qemu(world.source), primary);
@@ -136,7 +142,8 @@ TEST_P(AgentRestart, LeavesAWarmShadowAsItIs) {
   EXPECT_EQ(std::count(primary->commands().begin(), primary->commands().end(), "migrate"), 1);
   EXPECT_EQ(std::count(primary->commands().begin(), primary->commands().end(), "migrate_cancel"), 0);
   const auto refreshes = world.shadow(world.source).refreshes();
-  EXPECT_TRUE(world.until([&] { return world.shadow(world.source).refreshes() > refreshes; }, 6s)) << "it goes on being refreshed";
+  EXPECT_TRUE(world.until([&] { return world.shadow(world.source).refreshes() > refreshes; }, 6s))
+      << "it goes on being refreshed";
 
   const auto move = world.cutover(world.source, world.standby);
   ASSERT_TRUE(world.until([&] { return move->end.has_value(); }, 5s));
@@ -146,8 +153,10 @@ TEST_P(AgentRestart, LeavesAWarmShadowAsItIs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, AgentRestart,
-                         testing::Values(Restart{"TheSource", &TwoHosts::source, false}, Restart{"TheStandby", &TwoHosts::standby, false},
-                                         Restart{"ACrashedSource", &TwoHosts::source, true}, Restart{"ACrashedStandby", &TwoHosts::standby, true}),
+                         testing::Values(Restart{"TheSource", &TwoHosts::source, false},
+                                         Restart{"TheStandby", &TwoHosts::standby, false},
+                                         Restart{"ACrashedSource", &TwoHosts::source, true},
+                                         Restart{"ACrashedStandby", &TwoHosts::standby, true}),
                          [](const auto& one) { return one.param.name; });
 
 TEST(UnaskedPreSwitchover, OfAPausedGuestIsCancelledAndTheShadowRebuiltAfterItsResume) {
@@ -155,7 +164,9 @@ TEST(UnaskedPreSwitchover, OfAPausedGuestIsCancelledAndTheShadowRebuiltAfterItsR
   world.warm();
   const auto shadow = world.qemu(world.standby);
   ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->suspend(TwoHosts::kVm, 1s)));
-  ASSERT_TRUE(world.until([&] { return world.qemu(world.source)->migration_status() == MigrationStatus::kCancelled; }, 2s)) << world.describe();
+  ASSERT_TRUE(
+      world.until([&] { return world.qemu(world.source)->migration_status() == MigrationStatus::kCancelled; }, 2s))
+      << world.describe();
   EXPECT_EQ(world.qemu(world.source)->run_state(), RunState::kPaused) << "the state it was in";
   world.pass(3s, 5ms);
   EXPECT_EQ(world.qemu(world.source)->run_state(), RunState::kPaused) << "nobody resumes what the operator paused";
@@ -172,7 +183,8 @@ TEST(UnaskedPreSwitchover, OfAnIoErrorKeepsThatStateAndNoDataIsLost) {
   TwoHosts world;
   world.warm();
   world.qemu(world.source)->io_error();
-  ASSERT_TRUE(world.until([&] { return world.qemu(world.source)->migration_status() == MigrationStatus::kCancelled; }, 2s));
+  ASSERT_TRUE(
+      world.until([&] { return world.qemu(world.source)->migration_status() == MigrationStatus::kCancelled; }, 2s));
   EXPECT_EQ(world.qemu(world.source)->run_state(), RunState::kIoError);
   world.pass(2s, 5ms);
   world.resume_by_hand(world.source);
@@ -184,7 +196,8 @@ TEST(GuestInHold, ThatShutsDownTakesItsShadowWithIt) {
   TwoHosts world;
   world.warm();
   world.qemu(world.source)->guest_shutdown();
-  ASSERT_TRUE(world.until([&] { return !world.qemu(world.source) && !world.qemu(world.standby); }, 5s)) << world.describe();
+  ASSERT_TRUE(world.until([&] { return !world.qemu(world.source) && !world.qemu(world.standby); }, 5s))
+      << world.describe();
   world.pass(2s, 5ms);
   EXPECT_EQ(world.phase(world.source), Phase::kDropped);
   EXPECT_FALSE(world.domain(world.standby));
@@ -230,7 +243,12 @@ TEST(StandbyInHold, WhoseQemuDiesIsRebuilt) {
   world.warm();
   const auto shadow = world.qemu(world.standby);
   shadow->die();
-  ASSERT_TRUE(world.until([&] { return world.qemu(world.standby) && world.qemu(world.standby) != shadow && world.phase(world.source) == Phase::kWarm; }, 10s))
+  ASSERT_TRUE(world.until(
+      [&] {
+        return world.qemu(world.standby) && world.qemu(world.standby) != shadow &&
+               world.phase(world.source) == Phase::kWarm;
+      },
+      10s))
       << world.describe();
   EXPECT_TRUE(world.runs(world.source));
   expect_order(world);

@@ -11,10 +11,18 @@ using shadow::Phase;
 
 constexpr std::size_t kMostFailuresTold = 5;
 
-bool anywhere(const Moment&) { return true; }
-bool at_messages(const Moment& moment) { return moment.is_message(); }
-bool at_commits(const Moment& moment) { return moment.kind == Kind::kCommit; }
-bool at_calls(const Moment& moment) { return moment.kind == Kind::kCall; }
+bool anywhere(const Moment&) {
+  return true;
+}
+bool at_messages(const Moment& moment) {
+  return moment.is_message();
+}
+bool at_commits(const Moment& moment) {
+  return moment.kind == Kind::kCommit;
+}
+bool at_calls(const Moment& moment) {
+  return moment.kind == Kind::kCall;
+}
 
 Fault crash(std::string name, std::vector<Machine TwoHosts::*> who, Milliseconds down) {
   return {std::move(name), anywhere, [who = std::move(who), down](TwoHosts& world, const Moment&) {
@@ -87,7 +95,8 @@ std::vector<Fault> all_faults() {
 std::string named(const Story& story, const std::vector<Strike>& strikes, const std::vector<std::string>& met) {
   auto text = story.name;
   for (std::size_t i = 0; i < strikes.size(); ++i)
-    text += fmt::format(", {} at moment {} ({})", strikes[i].fault->name, strikes[i].at, i < met.size() ? met[i] : "not reached");
+    text += fmt::format(", {} at moment {} ({})", strikes[i].fault->name, strikes[i].at,
+                        i < met.size() ? met[i] : "not reached");
   return text;
 }
 
@@ -97,11 +106,13 @@ std::string move_on(TwoHosts& world) {
   auto& other = world.runs(world.source) ? world.standby : world.source;
   const auto kept = world.keep(owner, other, v1::TIER_WARM);
   if (!kept) return "it cannot get another shadow: " + kept.error().text();
-  if (!world.until([&] { return world.phase(owner) == Phase::kWarm; }, 30s, 5ms)) return "its next shadow does not become warm";
+  if (!world.until([&] { return world.phase(owner) == Phase::kWarm; }, 30s, 5ms))
+    return "its next shadow does not become warm";
   const auto move = world.cutover(owner, other);
   if (!world.until([&] { return move->end.has_value(); }, 5s)) return "its next cutover does not end";
   if (!*move->end) return "its next cutover is refused: " + (*move->end).error().text();
-  if ((*move->end)->outcome() != v1::OUTCOME_MOVED) return "its next cutover does not move it: " + (*move->end)->detail();
+  if ((*move->end)->outcome() != v1::OUTCOME_MOVED)
+    return "its next cutover does not move it: " + (*move->end)->detail();
   for (int i = 0; i < 30 && !world.disorder().empty(); ++i) world.pass(500ms, 20ms);
   return world.disorder();
 }
@@ -120,12 +131,12 @@ const Fault& fault(std::string_view name) {
 }
 
 Story cutover_story() {
-  return {"cutover", [](TwoHosts& world) { world.warm(); }, [](TwoHosts& world) { world.cutover(world.source, world.standby); }};
+  return {"cutover", [](TwoHosts& world) { world.warm(); },
+          [](TwoHosts& world) { world.cutover(world.source, world.standby); }};
 }
 
 Story staging_story() {
-  return {"staging", [](TwoHosts&) {},
-          [](TwoHosts& world) { world.want(world.source, world.standby, v1::TIER_WARM); }};
+  return {"staging", [](TwoHosts&) {}, [](TwoHosts& world) { world.want(world.source, world.standby, v1::TIER_WARM); }};
 }
 
 Story dropping_story() {
@@ -187,8 +198,10 @@ std::size_t play_everywhere(const Story& story, const Fault& fault) {
     ++played;
     const auto wrong = play(story, {{at, &fault}});
     if (wrong.empty()) continue;
-    if (++failed <= kMostFailuresTold) ADD_FAILURE() << wrong;
-    else ADD_FAILURE() << wrong.substr(0, wrong.find('\n', wrong.find('\n') + 1));
+    if (++failed <= kMostFailuresTold)
+      ADD_FAILURE() << wrong;
+    else
+      ADD_FAILURE() << wrong.substr(0, wrong.find('\n', wrong.find('\n') + 1));
   }
   return played;
 }

@@ -43,8 +43,8 @@ struct Strike {
 /// @return what is wrong; empty when at no step the VM had two owners, and in the end the fleet is in order
 std::string play(const Story& story, const std::vector<Strike>& strikes);
 
-/// Plays the story once for each of its moments at which the fault is possible. Fails the running test for each that goes
-/// wrong. @return how many were played
+/// Plays the story once for each of its moments at which the fault is possible. Fails the running test for each that
+/// goes wrong. @return how many were played
 std::size_t play_everywhere(const Story& story, const Fault& fault);
 
 }  // namespace umbra::agent::test

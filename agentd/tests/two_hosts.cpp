@@ -16,9 +16,13 @@ void must(const Result<void>& done) {
   if (!done) throw std::runtime_error(done.error().text());
 }
 
-netswitch::IpAddress ip(std::string_view text) { return netswitch::IpAddress::parse(text).value(); }
+netswitch::IpAddress ip(std::string_view text) {
+  return netswitch::IpAddress::parse(text).value();
+}
 
-Task<v1::HoldProof> prove(Machine& machine) { co_return machine.proof; }
+Task<v1::HoldProof> prove(Machine& machine) {
+  co_return machine.proof;
+}
 
 }  // namespace
 
@@ -48,8 +52,8 @@ Process::Process(TwoHosts& world, Machine& machine)
   journal_ = std::move(*journal);
   const auto fate = [&world](const Moment& moment) { return world.meet(moment); };
   hypervisor_ = std::make_unique<InterruptedHypervisor>(loop_.get_executor(), *machine.hypervisor, name_, fate);
-  host_ = std::make_unique<Host>(loop_.get_executor(), world.clock(), machine.config, *hypervisor_, network_, *journal_, peers_,
-                                 outbox_, Host::Hooks{[] {}, [&machine] { return prove(machine); }});
+  host_ = std::make_unique<Host>(loop_.get_executor(), world.clock(), machine.config, *hypervisor_, network_, *journal_,
+                                 peers_, outbox_, Host::Hooks{[] {}, [&machine] { return prove(machine); }});
   asio::co_spawn(loop_, host_->run(), [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);
   });
@@ -78,7 +82,9 @@ TwoHosts::TwoHosts(Options options)
   qemu(source)->set_dirty_rate(options_.dirty_rate);
   owner_ = source.name();
   owner_epoch_ = next_epoch();
-  if (!until([this] { return route(source) == "tap" && route(standby) == source.name() && route(edge) == source.name(); }, 15s, 20ms))
+  if (!until(
+          [this] { return route(source) == "tap" && route(standby) == source.name() && route(edge) == source.name(); },
+          15s, 20ms))
     violate("the fleet does not come up: " + describe());
 }
 

@@ -75,12 +75,12 @@ struct Move {
 };
 
 /// One VM on `source`, room for it on `standby`, and `edge` in front. Nothing happens but in pass() and until(), where
-/// time moves in small steps and every agent does after each what it can. At every step it is checked that the VM has one
-/// owner; see violations().
+/// time moves in small steps and every agent does after each what it can. At every step it is checked that the VM has
+/// one owner; see violations().
 class TwoHosts {
  public:
   struct Options {
-    Bytes memory = mebibytes(64);           ///< of the VM
+    Bytes memory = mebibytes(64);  ///< of the VM
     Bytes standby_memory = gibibytes(4);
     BytesPerSecond dirty_rate{};
     bool persistent = true;
@@ -203,10 +203,11 @@ class TwoHosts {
 template <class T>
 Result<T> TwoHosts::ask(Machine* agent, Task<T> task, Milliseconds limit) {
   const auto answer = std::make_shared<std::optional<Result<T>>>();
-  asio::co_spawn(agent != nullptr ? agent->process->loop() : world_, std::move(task), [answer](std::exception_ptr bug, Result<T> result) {
-    if (bug) std::rethrow_exception(bug);
-    *answer = std::move(result);
-  });
+  asio::co_spawn(agent != nullptr ? agent->process->loop() : world_, std::move(task),
+                 [answer](std::exception_ptr bug, Result<T> result) {
+                   if (bug) std::rethrow_exception(bug);
+                   *answer = std::move(result);
+                 });
   until([&] { return answer->has_value(); }, limit);
   return answer->value_or(fail(Errc::kTimeout, "no answer within {} ms", limit.count()));
 }

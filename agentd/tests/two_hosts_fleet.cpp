@@ -14,7 +14,9 @@ constexpr auto kControlEvery = 1s;
 constexpr auto kBelieveAfter = 5s;  // what hosts claim together counts once it has lasted
 
 asio::awaitable<void> ask_cutover(Host& host, v1::CutoverRequest request, std::shared_ptr<Move> move) {
-  const shadow::Cutover::Progress progress = [move](const v1::CutoverProgress& at) { move->phases.push_back(at.phase()); };
+  const shadow::Cutover::Progress progress = [move](const v1::CutoverProgress& at) {
+    move->phases.push_back(at.phase());
+  };
   move->end = co_await host.cutover(std::move(request), progress);
 }
 
@@ -28,14 +30,18 @@ Task<v1::Shadow> TwoHosts::tell(Decision decision) {
   return decision.at->process->host()->keep_shadow(std::move(wish));
 }
 
-Result<v1::Shadow> TwoHosts::keep(Machine& at, Machine& to, v1::Tier tier) { return ask(&at, tell({&at, &to, tier}), 5s); }
+Result<v1::Shadow> TwoHosts::keep(Machine& at, Machine& to, v1::Tier tier) {
+  return ask(&at, tell({&at, &to, tier}), 5s);
+}
 
 void TwoHosts::want(Machine& at, Machine& to, v1::Tier tier) {
   decision_ = {&at, &to, tier};
   asio::co_spawn(at.process->loop(), tell(*decision_), asio::detached);
 }
 
-void TwoHosts::resume_by_hand(Machine& machine) { asio::co_spawn(world_, machine.hypervisor->resume(kVm, 1s), asio::detached); }
+void TwoHosts::resume_by_hand(Machine& machine) {
+  asio::co_spawn(world_, machine.hypervisor->resume(kVm, 1s), asio::detached);
+}
 
 void TwoHosts::drop(Machine& at, std::string why) {
   v1::DropShadowRequest request;
@@ -68,7 +74,9 @@ void TwoHosts::warm() {
   ASSERT_TRUE(until([this] { return phase(source) == Phase::kWarm; }, 10s)) << describe();
 }
 
-Phase TwoHosts::phase(Machine& at) const { return static_cast<Phase>(shadow(at).phase()); }
+Phase TwoHosts::phase(Machine& at) const {
+  return static_cast<Phase>(shadow(at).phase());
+}
 
 v1::Shadow TwoHosts::shadow(Machine& at) const {
   v1::ReportRequest report;
@@ -201,7 +209,8 @@ std::string TwoHosts::disorder() {
   if (owner_ != owner.name()) return "the controller does not know who runs it";
   if (route(owner) != "tap") return fmt::format("{}, which runs it, routes to '{}'", owner.name(), route(owner));
   for (auto* one : {&other, &edge})
-    if (route(*one) != owner.name()) return fmt::format("{} routes to '{}', but {} runs it", one->name(), route(*one), owner.name());
+    if (route(*one) != owner.name())
+      return fmt::format("{} routes to '{}', but {} runs it", one->name(), route(*one), owner.name());
 
   const auto kept = shadow(owner);
   const auto phase = static_cast<Phase>(kept.phase());
@@ -210,33 +219,39 @@ std::string TwoHosts::disorder() {
   const bool stands = other.process->host()->standby().value()->holds(kVm);
   if (stands != held) return stands ? "a shadow is left over" : "its shadow is nowhere";
   const auto left = domain(other);
-  if (left.has_value() != held) return fmt::format("{} {}", other.name(), held ? "has no domain for the shadow" : "still has a domain of it");
+  if (left.has_value() != held)
+    return fmt::format("{} {}", other.name(), held ? "has no domain for the shadow" : "still has a domain of it");
   if (held && qemu(other)->migration_status() != qmp::MigrationStatus::kActive) return "the shadow gets no memory";
-  if (other.kernel.link(kTap).has_value() != held) return fmt::format("{} {} the tap", other.name(), held ? "lacks" : "still has");
+  if (other.kernel.link(kTap).has_value() != held)
+    return fmt::format("{} {} the tap", other.name(), held ? "lacks" : "still has");
 
   const auto is = [&](Machine& machine, Side side, std::initializer_list<Phase> any_of) {
     const auto found = record(machine, side);
     return !found || std::find(any_of.begin(), any_of.end(), found->phase) != any_of.end();
   };
   if (!is(owner, Side::kSource, {Phase::kDropped, phase})) return "the owner's journal does not say what it keeps";
-  if (!is(owner, Side::kStandby, {Phase::kMoved, Phase::kDropped})) return "the owner's journal still has it as a shadow";
+  if (!is(owner, Side::kStandby, {Phase::kMoved, Phase::kDropped}))
+    return "the owner's journal still has it as a shadow";
   if (!is(other, Side::kSource, {Phase::kDropped})) return "the other host's journal has it as its own";
-  if (!is(other, Side::kStandby, {Phase::kDropped, held ? Phase::kStaged : Phase::kMoved})) return "the other host's journal is wrong about the shadow";
+  if (!is(other, Side::kStandby, {Phase::kDropped, held ? Phase::kStaged : Phase::kMoved}))
+    return "the other host's journal is wrong about the shadow";
 
   const auto definition = ask(nullptr, owner.hypervisor->inactive_xml(kVm, 1s));
-  if (definition.has_value() != options_.persistent) return options_.persistent ? "it is not persistent any more" : "it was made persistent";
+  if (definition.has_value() != options_.persistent)
+    return options_.persistent ? "it is not persistent any more" : "it was made persistent";
   if (definition && definition->find("-incoming") != std::string::npos) return "its definition carries -incoming";
   return "";
 }
 
 std::string TwoHosts::describe() {
-  std::string text = fmt::format("at {} ms, owner {} since epoch {} (newest {})\n", clock().steady().time_since_epoch() / 1ms, owner_,
-                                 owner_epoch_, epoch_);
+  std::string text = fmt::format("at {} ms, owner {} since epoch {} (newest {})\n",
+                                 clock().steady().time_since_epoch() / 1ms, owner_, owner_epoch_, epoch_);
   for (auto* one : machines()) {
     text += fmt::format("  {}: route '{}'", one->name(), route(*one));
     if (one->is_host()) {
       const auto guest = qemu(*one);
-      text += guest ? fmt::format(", QEMU {} / migration {}", static_cast<int>(guest->run_state()), static_cast<int>(guest->migration_status()))
+      text += guest ? fmt::format(", QEMU {} / migration {}", static_cast<int>(guest->run_state()),
+                                  static_cast<int>(guest->migration_status()))
                     : ", no QEMU";
     }
     if (!one->process) {
@@ -246,15 +261,18 @@ std::string TwoHosts::describe() {
     for (const auto side : {Side::kSource, Side::kStandby})
       if (one->is_host())
         if (const auto found = record(*one, side))
-          text += fmt::format(", {} {} in epoch {}", side == Side::kSource ? "source" : "standby", to_string(found->phase), found->epoch);
+          text += fmt::format(", {} {} in epoch {}", side == Side::kSource ? "source" : "standby",
+                              to_string(found->phase), found->epoch);
     v1::ReportRequest report;
     one->process->report(report);
-    if (!report.shadows().empty()) text += fmt::format(", keeps a shadow: {} ({})", to_string(phase(*one)), report.shadows(0).detail());
+    if (!report.shadows().empty())
+      text += fmt::format(", keeps a shadow: {} ({})", to_string(phase(*one)), report.shadows(0).detail());
     text += '\n';
     for (const auto& event : report.events()) text += fmt::format("    not yet told: {}\n", event.text());
   }
   for (const auto& event : events_)
-    text += fmt::format("  {} {} {}: {}\n", event.at_unix_ms() % 10'000'000, v1::Severity_Name(event.severity()), event.node(), event.text());
+    text += fmt::format("  {} {} {}: {}\n", event.at_unix_ms() % 10'000'000, v1::Severity_Name(event.severity()),
+                        event.node(), event.text());
   for (const auto& violation : violations_) text += "  VIOLATION " + violation + '\n';
   return text;
 }

@@ -24,7 +24,7 @@ struct Domain {
   bool incoming = false;  ///< carries `-incoming` in its live XML *and* QEMU still waits: somebody's shadow
   Bytes memory{};
   unsigned vcpus = 0;
-  std::string tap;                     ///< <target dev=…> of its first managed='no' ethernet interface; may be empty
+  std::string tap;  ///< <target dev=…> of its first managed='no' ethernet interface; may be empty
   std::string mac;
   std::vector<std::string> addresses;  ///< from <metadata><umbra:vm>
   std::string refusal;                 ///< why this domain cannot have a shadow; empty when it can
@@ -50,7 +50,17 @@ struct HostInfo {
   unsigned cpus = 0;
 };
 
-enum class LifecycleChange : std::uint8_t { kDefined, kUndefined, kStarted, kSuspended, kResumed, kStopped, kShutdown, kCrashed, kOther };
+enum class LifecycleChange : std::uint8_t {
+  kDefined,
+  kUndefined,
+  kStarted,
+  kSuspended,
+  kResumed,
+  kStopped,
+  kShutdown,
+  kCrashed,
+  kOther
+};
 
 struct LifecycleEvent {
   std::string uuid;
@@ -77,7 +87,8 @@ class Hypervisor {
   /// @error kNotFound
   virtual Task<Domain> domain(std::string uuid, Deadline deadline) = 0;
   virtual Task<std::vector<DomainStats>> stats(Deadline deadline) = 0;
-  /// Asks QEMU to measure how fast the guest dirties memory (virDomainStartDirtyRateCalc); the value shows up in stats().
+  /// Asks QEMU to measure how fast the guest dirties memory (virDomainStartDirtyRateCalc); the value shows up in
+  /// stats().
   /// @error kConflict while the domain migrates
   virtual Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) = 0;
 

@@ -16,7 +16,8 @@ TEST(Units, ParsesSizesAndRefusesNonsenseAndOverflow) {
   EXPECT_EQ(parse_bytes("256MiB"), mebibytes(256));
   EXPECT_EQ(parse_bytes("1 GiB"), gibibytes(1));
   EXPECT_EQ(parse_bytes("4096"), Bytes{4096});
-  for (const auto* bad : {"", "MiB", "-1", "1 parsec", "99999999999PiB", "1.5GiB"}) EXPECT_FALSE(parse_bytes(bad)) << bad;
+  for (const auto* bad : {"", "MiB", "-1", "1 parsec", "99999999999PiB", "1.5GiB"})
+    EXPECT_FALSE(parse_bytes(bad)) << bad;
 }
 
 }  // namespace

@@ -72,12 +72,17 @@ def restart(lab: Lab, node: str, service: str) -> None:
 
 
 def stop(lab: Lab, node: str, service: str, how: signal.Signals = signal.SIGTERM, deadline: float = 15) -> None:
-    """Signals the daemon and waits for its end."""
+    """Signals the daemon and waits for its end; one that does not heed SIGTERM in time is killed, as systemd would."""
     if (pid := running(lab, node, service)) is None:
         return
     run(nodes.inside(lab, node, 'kill', f'-{how.name[3:]}', pid), check=False)
-    wait_until(f'{service} on {node} ends', lambda: running(lab, node, service) is None, deadline=deadline,
-               remedy=f'umbra-lab service {node} {service} kill')
+    try:
+        wait_until(f'{service} on {node} ends', lambda: running(lab, node, service) is None, deadline=deadline,
+                   remedy=f'umbra-lab service {node} {service} kill')
+    except LabError:
+        if how != signal.SIGTERM:
+            raise
+        stop(lab, node, service, signal.SIGKILL, deadline)
 
 
 def tail(lab: Lab, node: str, service: str, lines: int = 5) -> str:
