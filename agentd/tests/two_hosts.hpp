@@ -167,6 +167,8 @@ class TwoHosts {
   void violate(std::string what);
   void control();
   void route_all(bool complete);
+  void take(const v1::CutoverResult& result);
+  void ask_how_it_ended();
   struct Decision {
     Machine *at, *to;
     v1::Tier tier;
@@ -186,7 +188,9 @@ class TwoHosts {
   std::vector<std::pair<std::string, std::weak_ptr<Exchange>>> exchanges_;  // by who serves
 
   // The controller's knowledge.
-  std::uint64_t epoch_ = 0, owner_epoch_ = 0;
+  std::uint64_t epoch_ = 0, owner_epoch_ = 0, asked_epoch_ = 0;
+  Machine* asked_at_ = nullptr;
+  unsigned denials_ = 0;
   std::string owner_;
   std::optional<Decision> decision_;
   std::string claimed_by_;

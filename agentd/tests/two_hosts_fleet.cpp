@@ -11,6 +11,7 @@ using shadow::Phase;
 using shadow::Side;
 
 constexpr auto kControlEvery = 1s;
+constexpr unsigned kDenialsThatCount = 5;
 constexpr auto kBelieveAfter = 5s;  // what hosts claim together counts once it has lasted
 
 asio::awaitable<void> ask_cutover(Host& host, v1::CutoverRequest request, std::shared_ptr<Move> move) {
@@ -63,6 +64,8 @@ v1::CutoverRequest TwoHosts::cutover_request(Machine& at, Machine& to) {
 }
 
 std::shared_ptr<Move> TwoHosts::cutover(Machine& at, v1::CutoverRequest request) {
+  asked_at_ = &at;
+  asked_epoch_ = request.epoch();
   auto move = std::make_shared<Move>();
   asio::co_spawn(at.process->loop(), ask_cutover(*at.process->host(), std::move(request), move), asio::detached);
   return move;
@@ -155,9 +158,7 @@ void TwoHosts::control() {
     events_.insert(events_.end(), report.events().begin(), report.events().end());
     for (const auto& result : report.cutovers()) {
       results_.push_back(result);
-      if (result.outcome() == v1::OUTCOME_UNDECIDED || result.epoch() <= owner_epoch_) continue;
-      owner_ = result.outcome() == v1::OUTCOME_MOVED ? result.to() : result.from();
-      owner_epoch_ = result.epoch();
+      take(result);
     }
     if (!one->is_host()) continue;
     known = known && report.vms_known();
@@ -172,9 +173,28 @@ void TwoHosts::control() {
     owner_ = claimed_by;
     owner_epoch_ = next_epoch();
   }
+  if (asked_epoch_ > owner_epoch_) ask_how_it_ended();
   route_all(known);
   if (decision_ && decision_->at->process && shadow(*decision_->at).tier() != decision_->tier)
     asio::co_spawn(decision_->at->process->loop(), tell(*decision_), asio::detached);
+}
+
+void TwoHosts::take(const v1::CutoverResult& result) {
+  if (result.outcome() == v1::OUTCOME_UNDECIDED || result.epoch() <= owner_epoch_) return;
+  owner_ = result.outcome() == v1::OUTCOME_MOVED ? result.to() : result.from();
+  owner_epoch_ = result.epoch();
+  denials_ = 0;
+}
+
+/// An agent that steadily knows nothing of the cutover, and has the VM still, never began it, or gave it up.
+void TwoHosts::ask_how_it_ended() {
+  if (!asked_at_->process) return;
+  const auto heard = [this, epoch = asked_epoch_](std::exception_ptr, const Result<v1::CutoverResult>& last) {
+    if (last && last->epoch() == epoch) return take(*last);
+    denials_ = claimed_by_ == asked_at_->name() ? denials_ + 1 : 0;
+    if (denials_ >= kDenialsThatCount && epoch > owner_epoch_) owner_epoch_ = epoch;
+  };
+  asio::co_spawn(asked_at_->process->loop(), asked_at_->process->host()->last_cutover(kVm), heard);
 }
 
 void TwoHosts::route_all(bool complete) {
@@ -216,7 +236,9 @@ std::string TwoHosts::disorder() {
   const auto phase = static_cast<Phase>(kept.phase());
   const bool held = phase == Phase::kWarm || phase == Phase::kHot;
   if (kept.tier() >= v1::TIER_WARM ? !held : held) return fmt::format("its shadow is {}", to_string(phase));
-  const bool stands = other.process->host()->standby().value()->holds(kVm);
+  const auto side = other.process->host()->standby();
+  if (!side) return other.name() + " is still recovering";
+  const bool stands = (*side)->holds(kVm);
   if (stands != held) return stands ? "a shadow is left over" : "its shadow is nowhere";
   const auto left = domain(other);
   if (left.has_value() != held)
