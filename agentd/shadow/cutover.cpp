@@ -271,7 +271,10 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
   if (!refused) spdlog::warn("{}: giving up epoch {}: {}", vm_.name(), request_.epoch(), refused.error());
   const auto cancelled = co_await hold_.cancel(kCall);
-  if (!cancelled) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+  if (!cancelled) {  // still armed: whoever looks after the shadow drops it when QEMU can be asked
+    spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+    co_return;
+  }
   const auto dropped = co_await life_.apply(Event::kDrop);
   if (!dropped) life_.assume(Event::kDrop);
 }

@@ -38,8 +38,8 @@ class Cutover {
   /// @param vm the primary, with its addresses
   Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request, Progress progress);
 
-  /// The whole of it, for a shadow that is warm or hot. Ends with the life in warm (disarmed), dropped, moved, or,
-  /// where the outcome is OUTCOME_UNDECIDED, still in promised.
+  /// The whole of it, for a shadow that is warm or hot. Ends with the life in warm (disarmed), dropped, moved; in
+  /// armed, where QEMU could not be told to let go; or, where the outcome is OUTCOME_UNDECIDED, still in promised.
   asio::awaitable<v1::CutoverResult> run();
 
   /// For a life in promised: asks the standby to refuse, and acts on its answer. Also the whole recovery from a crash.

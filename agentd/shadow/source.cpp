@@ -33,6 +33,7 @@ Source::Source(SourceContext& context, Record record)
       uuid_(record.vm_uuid),
       life_(context.journal, std::move(record)),
       changed_(context.executor, context.clock) {
+  vm_.set_uuid(uuid_);  // the rest once libvirt has told; a question about nobody would be answered, and wrongly
   status_.set_vm_uuid(uuid_);
   status_.set_source(context_.config.node);
 }
@@ -138,10 +139,11 @@ Task<void> Source::step() {
       co_return co_await keep();
     case Phase::kStaging:
     case Phase::kPrecopy:
-    case Phase::kArmed:
+    case Phase::kArmed:  // given up, but not let go yet
+      co_return co_await drop("it could not be dropped earlier");
     case Phase::kPromised:
     case Phase::kMoved:
-      co_return fail(Errc::kInternal, "no step begins while {}", to_string(life_.phase()));  // steps leave these behind
+      co_return fail(Errc::kInternal, "no step begins while {}", to_string(life_.phase()));  // run() sees to these
   }
   co_await pause(kMostBackoff);
   co_return Result<void>{};
@@ -199,7 +201,12 @@ Task<void> Source::precopy() {
   UMBRA_CO_TRY(const auto domain, co_await primary());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kMigrate));
   hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
-  UMBRA_CO_CHECK(co_await hold_->open(migration_uri_, kCall));
+  const auto opened = co_await hold_->open(migration_uri_, kCall);
+  if (!opened) {
+    // A migration that is under way already is somebody else's, and not ours to cancel.
+    if (opened.error().code != Errc::kTimeout && opened.error().code != Errc::kUnavailable) hold_.reset();
+    co_return fail(opened.error());
+  }
   const auto line = fmt::format(
       "[umbra] a shadow of this VM is held on {}: hot-plug, save and migration are refused until "
       "'umbractl shadow drop {}'",
@@ -305,6 +312,7 @@ void Source::take(const qmp::MigrationInfo& info) {
 }
 
 Task<void> Source::perform(std::shared_ptr<Pending> pending) {
+  if (vm_.name().empty()) UMBRA_CO_CHECK(co_await primary());  // its addresses are needed
   Cutover cutover(context_, *hold_, life_, vm_, pending->request, pending->progress);
   const auto result = co_await cutover.run();
   last_cutover_ = result;
@@ -327,6 +335,17 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
   co_return Result<void>{};
 }
 
+/// Cancels the precopy. Until QEMU has said so the shadow is not dropped: one that was lifted keeps the guest paused.
+/// @error kUnavailable, kTimeout try again
+Task<void> Source::let_go() {
+  const auto cancelled = co_await hold_->cancel(kCall);
+  if (cancelled) co_return Result<void>{};
+  const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
+  const bool ended = domain ? domain->state == virt::DomainState::kShutOff : domain.error().code == Errc::kNotFound;
+  if (ended) co_return Result<void>{};
+  co_return fail(cancelled.error());
+}
+
 /// Ends whatever there is of the shadow, on both sides. What cannot be done now is done by the standby when it finds
 /// the migration broken off.
 Task<void> Source::drop(std::string why) {
@@ -335,8 +354,7 @@ Task<void> Source::drop(std::string why) {
     pending_.reset();
   }
   if (hold_) {
-    const auto cancelled = co_await hold_->cancel(kCall);
-    if (!cancelled && cancelled.error().code != Errc::kNotFound) spdlog::warn("{}: {}", vm_.name(), cancelled.error());
+    UMBRA_CO_CHECK(co_await let_go());
     const auto cleared = co_await context_.hypervisor.annotate(uuid_, "", kCall);
     if (!cleared && cleared.error().code != Errc::kNotFound) spdlog::warn("{}: {}", vm_.name(), cleared.error());
     hold_.reset();

@@ -61,6 +61,7 @@ class Source {
   Task<std::uint64_t> observe();
   void take(const qmp::MigrationInfo& info);
   Task<void> drop(std::string why);
+  Task<void> let_go();
   void account(v1::Outcome outcome, std::string detail);
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();

@@ -92,6 +92,13 @@ asio::awaitable<void> Source::recover() {
 
 /// In promised: asks until the standby has answered for certain.
 asio::awaitable<void> Source::settle() {
+  if (vm_.name().empty()) {  // its addresses are needed
+    const auto known = co_await primary();
+    if (!known && vm_.name().empty() && known.error().code != Errc::kNotFound) {
+      co_await pause(kLeastBackoff);
+      co_return;
+    }
+  }
   v1::CutoverRequest request;
   if (!request.ParseFromString(life_.record().cutover)) {
     context_.note(v1::SEVERITY_ALERT, vm_.name(),
