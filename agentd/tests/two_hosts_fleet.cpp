@@ -236,9 +236,9 @@ std::string TwoHosts::disorder() {
   const auto phase = static_cast<Phase>(kept.phase());
   const bool held = phase == Phase::kWarm || phase == Phase::kHot;
   if (kept.tier() >= v1::TIER_WARM ? !held : held) return fmt::format("its shadow is {}", to_string(phase));
-  const auto side = other.process->host()->standby();
-  if (!side) return other.name() + " is still recovering";
-  const bool stands = (*side)->holds(kVm);
+  const auto shadows = other.process->host()->standby();
+  if (!shadows) return other.name() + " is still recovering";
+  const bool stands = (*shadows)->holds(kVm);
   if (stands != held) return stands ? "a shadow is left over" : "its shadow is nowhere";
   const auto left = domain(other);
   if (left.has_value() != held)
