@@ -91,6 +91,7 @@ Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   Record record{uuid, Side::kStandby, Phase::kProfile, epochs_[uuid], request.SerializeAsString(), {}};
   auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, std::move(record));
   shadow->request = std::move(request);
+  shadow->staged_in = shadow->life.epoch();
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "staging the shadow"));
   UMBRA_CO_CHECK(co_await admit(shadow->request.vm()));
   if (!shadows_.emplace(uuid, shadow).second)

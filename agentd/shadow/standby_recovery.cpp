@@ -29,7 +29,9 @@ Task<void> Standby::clear(Shadow& shadow) {
     if (domain) UMBRA_CO_CHECK(co_await hypervisor_.destroy(uuid, kCall));
     shadow.gone = true;
   }
-  if (shadow.life.epoch() != 0) {  // this host may have been pointed to its tap: back to where the VM is
+  // Once accepted, this host may have been pointed to its tap: back to where the VM is. Without, its newest epoch is
+  // the one in which the VM moved, and that flip stands.
+  if (shadow.life.epoch() != shadow.staged_in) {
     v1::UnpointRequest unpoint;
     unpoint.set_vm_uuid(uuid);
     *unpoint.mutable_addresses() = shadow.request.vm().addresses();

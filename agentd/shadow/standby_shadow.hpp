@@ -12,8 +12,9 @@ struct Standby::Shadow {
   v1::StageRequest request;
   Life life;
   std::uint16_t port = 0;
-  bool gone = false;     // its QEMU has ended
-  bool may_run = false;  // it was told to resume, and the answer is not known
+  std::uint64_t staged_in = 0;  // the VM's epoch when it was staged, which an accept leaves; 0 after a restart
+  bool gone = false;            // its QEMU has ended
+  bool may_run = false;         // it was told to resume, and the answer is not known
   Mutex lock;
   Signal changed;
   std::unique_ptr<Watch> watch;

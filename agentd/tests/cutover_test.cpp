@@ -55,6 +55,23 @@ TEST_F(CutoverTest, MovesTheVmAndLeavesBothHostsInOrder) {
   EXPECT_EQ(world.results()[0].outcome(), v1::OUTCOME_MOVED);
 }
 
+TEST_F(CutoverTest, StaysFlippedWhenAShadowOnTheOldHostIsDroppedAgain) {
+  TwoHosts world;
+  world.warm();
+  ASSERT_EQ(cut_over(world).outcome(), v1::OUTCOME_MOVED);
+  expect_order(world);
+  ASSERT_TRUE(world.keep(world.standby, world.source, v1::TIER_WARM));
+  ASSERT_TRUE(world.until([&] { return world.phase(world.standby) == Phase::kWarm; }, 40s)) << world.describe();
+  world.drop(world.standby, "for the test");
+  bool led_away = true;
+  const auto dropped = [&] {
+    led_away = led_away && world.route(world.source) == "host2";
+    return !world.standby_of(world.source).holds(TwoHosts::kVm);
+  };
+  EXPECT_TRUE(world.until(dropped, 40s)) << world.describe();
+  EXPECT_TRUE(led_away) << world.describe();
+}
+
 TEST_F(CutoverTest, LeavesATransientVmTransient) {
   TwoHosts::Options options;
   options.persistent = false;
