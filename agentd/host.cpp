@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 constexpr Deadline kCall = 5s;
 constexpr auto kInventoryEvery = 10s;  // also without any event
 constexpr auto kRetry = 2s;
+constexpr auto kProveAgain = 1min;  // the host may have been overloaded; its QEMU may be replaced
 
 v1::VmState state_of(virt::DomainState state) {
   switch (state) {
@@ -121,6 +122,7 @@ void Host::on_connection(bool up) {
 asio::awaitable<void> Host::run() {
   auto sample_due = clock_.steady();
   auto inventory_due = clock_.steady();
+  auto proof_due = clock_.steady();
   while (!stopping_) {
     const auto now = clock_.steady();
     if (!hypervisor_up_) {
@@ -130,8 +132,9 @@ asio::awaitable<void> Host::run() {
     Result<void> step;
     if (!recovered_) {
       step = co_await recover();
-    } else if (proof_.proven_at_unix_ms() == 0) {
+    } else if (!proof_.proven() && now >= proof_due) {
       step = co_await prove();
+      proof_due = clock_.steady() + kProveAgain;
     } else if (inventory_stale_ || now >= inventory_due) {
       inventory_stale_ = false;
       inventory_due = now + kInventoryEvery;
@@ -140,7 +143,8 @@ asio::awaitable<void> Host::run() {
       sample_due = now + config_.sample_interval;
       step = co_await take_samples();
     } else {
-      co_await changed_.wait_until(std::min(sample_due, inventory_due));
+      const auto due = std::min(sample_due, inventory_due);
+      co_await changed_.wait_until(proof_.proven() ? due : std::min(due, proof_due));
       continue;
     }
     if (!step) {
@@ -175,6 +179,7 @@ Task<void> Host::recover() {
 }
 
 Task<void> Host::prove() {
+  const auto before = proof_.detail();
   const auto proof = co_await hooks_.prove();
   if (proof)
     proof_ = *proof;
@@ -182,6 +187,7 @@ Task<void> Host::prove() {
     proof_.set_detail(proof.error().text());
   proof_.set_proven_at_unix_ms(clock_.unix_ms());
   if (const auto host = co_await hypervisor_.host(kCall); host) proof_.set_libvirt_version(host->libvirt_version);
+  if (proof_.detail() == before) co_return Result<void>{};  // nothing new
   outbox_.event(
       v1::EVENT_KIND_HOST, proof_.proven() ? v1::SEVERITY_INFO : v1::SEVERITY_ALERT, "",
       fmt::format("{}: {}", proof_.proven() ? "the hold is proven" : "no warm shadows here", proof_.detail()));

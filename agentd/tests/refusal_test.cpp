@@ -80,6 +80,11 @@ TEST(Refusal, WhereTheHoldIsNotProven) {
   ASSERT_FALSE(kept);
   EXPECT_EQ(kept.error().code, Errc::kUnsupported);
   EXPECT_THAT(kept.error().message, HasSubstr("host1 keeps no shadows: QEMU 7.2 is too old"));
+
+  world.source.proof.set_proven(true);  // QEMU was upgraded
+  world.source.proof.set_detail("held");
+  world.pass(61s, 100ms);
+  EXPECT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM)) << "the proof is tried again";
 }
 
 TEST(Refusal, OfAFullStandbyHost) {
