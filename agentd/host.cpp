@@ -80,8 +80,7 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                shadow::Standby::Hooks{[this] { return refusal(); },
                                       [this](const v1::Vm& vm, std::uint64_t epoch) {
                                         epochs_[vm.uuid()] = epoch;
-                                        inventory_stale_ = true;
-                                        changed_.notify();
+                                        outdate_inventory();
                                       },
                                       context_.note}),
       changed_(executor, clock) {
@@ -99,18 +98,23 @@ void Host::stop() {
   changed_.notify();
 }
 
+/// Events come in bursts, and those of a cutover at a moment when the guest needs the cores.
+void Host::outdate_inventory() {
+  inventory_due_ = std::min(inventory_due_, clock_.steady() + shadow::kArrival);
+  changed_.notify();
+}
+
 void Host::on_lifecycle(const virt::LifecycleEvent& event) {
-  inventory_stale_ = true;
+  outdate_inventory();
   if (event.change == virt::LifecycleChange::kStopped && standby_.holds(event.uuid))
     asio::co_spawn(executor_, standby_.domain_stopped(event.uuid), asio::detached);
   if (const auto found = sources_.find(event.uuid); found != sources_.end()) found->second->domain_changed();
-  changed_.notify();
 }
 
 void Host::on_connection(bool up) {
   if (hypervisor_up_ == up) return;
   hypervisor_up_ = up;
-  inventory_stale_ = true;
+  inventory_due_ = clock_.steady();
   inventory_known_ = inventory_known_ && up;
   outbox_.event(v1::EVENT_KIND_HOST, up ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING, "",
                 up ? "libvirt is reachable" : "libvirt is not reachable; VMs and shadows stay as they are");
@@ -121,7 +125,7 @@ void Host::on_connection(bool up) {
 
 asio::awaitable<void> Host::run() {
   auto sample_due = clock_.steady();
-  auto inventory_due = clock_.steady();
+  inventory_due_ = clock_.steady();
   auto proof_due = clock_.steady();
   while (!stopping_) {
     const auto now = clock_.steady();
@@ -135,22 +139,21 @@ asio::awaitable<void> Host::run() {
     } else if (!proof_.proven() && now >= proof_due) {
       step = co_await prove();
       proof_due = clock_.steady() + kProveAgain;
-    } else if (inventory_stale_ || now >= inventory_due) {
-      inventory_stale_ = false;
-      inventory_due = now + kInventoryEvery;
+    } else if (now >= inventory_due_) {
+      inventory_due_ = now + kInventoryEvery;
       step = co_await take_inventory();
     } else if (now >= sample_due) {
       sample_due = now + config_.sample_interval;
       step = co_await take_samples();
     } else {
-      const auto due = std::min(sample_due, inventory_due);
+      const auto due = std::min(sample_due, inventory_due_);
       co_await changed_.wait_until(proof_.proven() ? due : std::min(due, proof_due));
       continue;
     }
     if (!step) {
       spdlog::warn("{}", step.error());
-      inventory_stale_ = true;
       co_await changed_.wait_until(clock_.steady() + kRetry);
+      inventory_due_ = clock_.steady();
     }
   }
 }
@@ -306,8 +309,7 @@ asio::awaitable<void> Host::supervised(std::shared_ptr<shadow::Source> source, s
   if (source->moved()) vms_.erase(vm_uuid);
   sources_.erase(vm_uuid);
   attached_.erase(vm_uuid);
-  inventory_stale_ = true;
-  changed_.notify();
+  outdate_inventory();
 }
 
 Task<v1::Shadow> Host::keep_shadow(v1::KeepShadowRequest request) {

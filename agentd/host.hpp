@@ -56,6 +56,7 @@ class Host {
   Task<v1::Vm> shadowable(std::string vm_uuid);
   std::shared_ptr<shadow::Source> source(const std::string& vm_uuid);
   void supervise(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
+  void outdate_inventory();
   asio::awaitable<void> supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
   std::string refusal() const;
 
@@ -79,9 +80,9 @@ class Host {
   std::set<std::string> attached_;
   v1::HostCapacity capacity_;
   v1::HoldProof proof_;
+  Signal::TimePoint inventory_due_{};
   bool hypervisor_up_ = false;
   bool inventory_known_ = false;
-  bool inventory_stale_ = true;
   bool recovered_ = false;
   bool stopping_ = false;
 };

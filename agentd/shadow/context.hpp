@@ -12,6 +12,10 @@
 
 namespace umbra::shadow {
 
+/// For this long after a cutover both hosts leave alone what can wait. The guest has just arrived: caches are cold,
+/// packets have queued, and every core counts.
+constexpr std::chrono::milliseconds kArrival{250};
+
 struct SourceConfig {
   std::string node;                                   ///< this node's name
   std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier

@@ -12,6 +12,8 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
+constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
+constexpr std::chrono::milliseconds kEarly{10};    // what was noticed had happened by so much earlier
 // Only decides when QEMU stops estimating and looks exactly; the missing acknowledgement is what holds.
 constexpr std::chrono::milliseconds kDowntimeLimit{300};
 
@@ -87,8 +89,12 @@ Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes
       co_return fail(Errc::kTimeout,
                      "the guest dirties its memory faster than the link carries it: {} are left after {} ms",
                      to_string(info.remaining), deadline.count());
-    co_await changed().wait_until(clock_.steady() + poll);
+    const bool asleep = info.dirty_sync_count == before;
+    const auto soon = clock_.steady() + poll;
+    // A QEMU out of budget sleeps to the end of its window: no use in asking before.
+    co_await changed().wait_until(asleep ? std::max(soon, woke_ + kWindow - kEarly) : soon);
     UMBRA_CO_TRY(info, co_await watch_.ask(deadline));
+    if (asleep && info.dirty_sync_count > before) woke_ = clock_.steady();
   }
   co_return info;
 }

@@ -45,7 +45,7 @@ class Hold {
   /// or the migration is over. The counter is polled. QEMU's event of each pass is of no use: unparked with little to
   /// send it comes thousands of times a second, and libvirtd's queue of events to one client drowns in that.
   /// @param enough one pass will do once no more than this is left to send
-  /// @param poll how often the counter is read; late notice costs QEMU a spinning core meanwhile
+  /// @param poll how often the counter is read when it is likely to change; late notice costs QEMU a spinning core
   /// @return the counters as last read
   /// @error kTimeout the guest dirties its memory faster than the link carries it
   Task<qmp::MigrationInfo> catch_up(std::function<bool()> interrupted, Bytes enough, std::chrono::milliseconds poll,
@@ -62,6 +62,7 @@ class Hold {
  private:
   Watch watch_;
   Clock& clock_;
+  Signal::TimePoint woke_{};  // when QEMU was last seen to begin a pass, some milliseconds after it did
   bool parked_ = false;
 };
 

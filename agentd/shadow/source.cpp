@@ -13,7 +13,8 @@ constexpr Deadline kStage = 40s;        // the standby starts a QEMU
 constexpr Deadline kFirstCopy = 30min;  // a big guest over a slow link
 constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;  // between looks at a running copy
-constexpr auto kRefreshPoll = 8ms;
+constexpr auto kWarmPoll = 8ms;
+constexpr auto kHotPoll = 3ms;           // late notice costs ten times a second
 constexpr Bytes kLittle = mebibytes(4);  // a refresh that leaves no more than this has done its work
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
@@ -276,7 +277,8 @@ Task<void> Source::refresh() {
   const auto& watch = hold_->watch();
   UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
   const std::function<bool()> interrupted = [this] { return pending_ || stopping_ || !hypervisor_up_; };
-  const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, kRefreshPoll, kRefresh);
+  const auto poll = life_.phase() == Phase::kHot ? kHotPoll : kWarmPoll;
+  const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, poll, kRefresh);
   if (pending_ || !watch.migrating() || !hypervisor_up_) co_return Result<void>{};  // keep() looks after it
   UMBRA_CO_CHECK(co_await hold_->park(kCall));
   if (!refreshed) {

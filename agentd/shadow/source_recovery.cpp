@@ -132,6 +132,8 @@ asio::awaitable<void> Source::settle() {
 /// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.
 asio::awaitable<void> Source::leave() {
   hold_.reset();
+  const auto arrived = context_.clock.steady() + kArrival;
+  while (!stopping_ && context_.clock.steady() < arrived) co_await changed_.wait_until(arrived);
   for (auto wait = kLeastBackoff; !stopping_; wait = std::min<std::chrono::seconds>(wait * 2, kMostBackoff)) {
     auto cleared = co_await clear_away();
     life_.set_wish({});

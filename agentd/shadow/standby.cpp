@@ -231,7 +231,7 @@ Task<bool> Standby::has_run(Shadow& shadow) {
   co_return shadow.may_run;
 }
 
-/// The shadow has become this host's own VM.
+/// The shadow has become this host's own VM. What remains to be done for it can wait: tidy() does that.
 Task<void> Standby::settle_in(Shadow& shadow) {
   const auto vm = shadow.request.vm();
   served_[vm.uuid()] = shadow.life.epoch();
@@ -242,10 +242,6 @@ Task<void> Standby::settle_in(Shadow& shadow) {
   settling_[vm.uuid()] = std::move(shadows_[vm.uuid()]);
   shadows_.erase(vm.uuid());
   hooks_.moved(vm, shadow.life.epoch());
-  const auto finished = co_await finish(shadow);
-  if (!finished)
-    hooks_.note(v1::SEVERITY_WARNING, vm.name(),
-                fmt::format("runs on {}, but is not all settled there yet: {}", config_.node, finished.error()));
   co_return Result<void>{};
 }
 

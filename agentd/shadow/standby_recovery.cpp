@@ -74,7 +74,9 @@ asio::awaitable<void> Standby::tidy() {
   const auto settling = settling_;
   for (const auto& [uuid, shadow] : settling) {
     const auto finished = co_await finish(*shadow);
-    if (!finished) spdlog::warn("{}: {}", shadow->name(), finished.error());
+    if (finished || std::exchange(shadow->unsettled, true)) continue;
+    hooks_.note(v1::SEVERITY_WARNING, shadow->name(),
+                fmt::format("runs on {}, but is not all settled there yet: {}", config_.node, finished.error()));
   }
   const auto shadows = shadows_;
   for (const auto& [uuid, shadow] : shadows) {

@@ -15,6 +15,7 @@ struct Standby::Shadow {
   std::uint64_t staged_in = 0;  // the VM's epoch when it was staged, which an accept leaves; 0 after a restart
   bool gone = false;            // its QEMU has ended
   bool may_run = false;         // it was told to resume, and the answer is not known
+  bool unsettled = false;       // it serves, and that something of it is left to do was told
   Mutex lock;
   Signal changed;
   std::unique_ptr<Watch> watch;

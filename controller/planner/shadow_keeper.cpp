@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 20s;  // the agent admits and journals the wish before it answers
 constexpr auto kPatience = 5s;   // before an accepted wish that no report shows is sent again
+constexpr auto kArrival = 2s;    // a guest that has just moved has its hosts for itself
 constexpr unsigned kMostLosses = 3;
 
 bool exists(const v1::Shadow& shadow) {
@@ -33,18 +34,23 @@ void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
     return;
   }
   auto& state = states_[vm_uuid];
+  if (state.owner != record->host) {
+    if (!state.owner.empty()) state.not_before = clock_.steady() + kArrival;
+    state.owner = record->host;
+  }
   if (!(state.wish == wish)) {
-    const bool busy = state.busy;
-    state = {wish, busy};
+    state.wish = wish;
+    state.progress = {};
   }
   if (fulfilled(*record, wish)) {
-    if (record->shadow && record->shadow->phase() >= v1::SHADOW_PHASE_WARM) state.losses = 0;
+    if (record->shadow && record->shadow->phase() >= v1::SHADOW_PHASE_WARM) state.progress.losses = 0;
     return;
   }
-  if (state.busy || !inventory_.session(record->host)) return;
-  const bool asked = state.asked_at != TimePoint{};
-  if (asked && clock_.steady() - state.asked_at < kPatience) return;
-  if (asked && record->shadow && record->shadow->phase() == v1::SHADOW_PHASE_DROPPED && ++state.losses >= kMostLosses)
+  if (state.busy || clock_.steady() < state.not_before || !inventory_.session(record->host)) return;
+  const bool asked = state.progress.asked_at != TimePoint{};
+  if (asked && clock_.steady() - state.progress.asked_at < kPatience) return;
+  if (asked && record->shadow && record->shadow->phase() == v1::SHADOW_PHASE_DROPPED &&
+      ++state.progress.losses >= kMostLosses)
     fail_there(vm_uuid, state,
                {Errc::kUnavailable,
                 fmt::format("its shadow on {} is lost again and again: {}", wish.standby, record->shadow->detail()),
@@ -56,13 +62,12 @@ void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
 void ShadowKeeper::begin_afresh(const std::string& vm_uuid) {
   const auto found = states_.find(vm_uuid);
   if (found == states_.end()) return;
-  const bool busy = found->second.busy;
-  found->second = {found->second.wish, busy};
+  found->second.progress = {};
 }
 
 std::optional<Error> ShadowKeeper::last_failure(const std::string& vm_uuid) const {
   const auto found = states_.find(vm_uuid);
-  return found == states_.end() ? std::nullopt : found->second.failure;
+  return found == states_.end() ? std::nullopt : found->second.progress.failure;
 }
 
 asio::awaitable<void> ShadowKeeper::ask(std::string vm_uuid, ShadowWish wish) {
@@ -72,9 +77,9 @@ asio::awaitable<void> ShadowKeeper::ask(std::string vm_uuid, ShadowWish wish) {
   auto& state = found->second;
   state.busy = false;
   if (!(state.wish == wish)) co_return;  // another is wanted by now
-  state.asked_at = clock_.steady();
+  state.progress.asked_at = clock_.steady();
   if (answer)
-    state.failure.reset();
+    state.progress.failure.reset();
   else
     fail_there(vm_uuid, state, answer.error());
   inventory_.changed().notify();
@@ -110,11 +115,11 @@ void ShadowKeeper::fail_there(const std::string& vm_uuid, State& state, Error wh
   const auto wanted = state.wish.standby.empty()
                           ? std::string("the shadow cannot be dropped")
                           : fmt::format("tier {} on {} cannot be kept", tier_name(state.wish.tier), state.wish.standby);
-  if (!state.failure || state.failure->message != why.message)
+  if (!state.progress.failure || state.progress.failure->message != why.message)
     events_.add(v1::EVENT_KIND_SHADOW, v1::SEVERITY_WARNING, fmt::format("{}: {}", wanted, why),
                 {state.wish.standby, name});
-  state.failure = why;
-  state.losses = 0;
+  state.progress.failure = why;
+  state.progress.losses = 0;
   if (!state.wish.standby.empty()) failed_(vm_uuid, state.wish.standby, why);
 }
 

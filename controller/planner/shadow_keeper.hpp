@@ -31,12 +31,17 @@ class ShadowKeeper {
   std::optional<Error> last_failure(const std::string& vm_uuid) const;
 
  private:
-  struct State {
-    ShadowWish wish{};
-    bool busy = false;
+  struct Progress {
     TimePoint asked_at{};
     unsigned losses = 0;  ///< times in a row that the agent took this wish and dropped the shadow again
     std::optional<Error> failure{};
+  };
+  struct State {
+    ShadowWish wish{};
+    Progress progress{};  ///< towards that wish
+    bool busy = false;
+    std::string owner{};     ///< the host it was last seen on
+    TimePoint not_before{};  ///< it has just moved there
   };
   bool fulfilled(const VmRecord& record, const ShadowWish& wish) const;
   asio::awaitable<void> ask(std::string vm_uuid, ShadowWish wish);
