@@ -23,12 +23,14 @@ enum {
 };
 static const long kTickNanoseconds = 20000000;
 
+static const uint64_t kMix = 0x9e3779b97f4a7c15u;
+
 static uint64_t* memory;
 static uint32_t* generation;
 static uint64_t bad;
 
 static uint64_t seed_of(size_t page) {
-  return (page + 1) * 0x9e3779b97f4a7c15u ^ (uint64_t)generation[page] << 32;
+  return (page + 1) * kMix ^ (uint64_t)generation[page] << 32;
 }
 
 static void stamp(size_t page) {
@@ -36,12 +38,28 @@ static void stamp(size_t page) {
   for (size_t i = 0; i < kWords; i++) words[i] = seed + i;
 }
 
+/// Whole pages of an older generation were never sent again; single words were lost in flight.
+static void describe(size_t page, const uint64_t* words, uint64_t seed) {
+  size_t first = kWords, last = 0, wrong = 0;
+  for (size_t i = 0; i < kWords; i++) {
+    if (words[i] == seed + i) continue;
+    if (first == kWords) first = i;
+    last = i;
+    wrong++;
+  }
+  const uint64_t found = words[first] - first;
+  uint32_t age = 1;
+  while (age <= generation[page] && found != ((page + 1) * kMix ^ (uint64_t)(generation[page] - age) << 32)) age++;
+  say("canary page %zu generation %u is damaged: %zu words from %zu to %zu, %u generations old", page,
+      generation[page], wrong, first, last, age);
+}
+
 static void verify(size_t page) {
   const uint64_t *words = memory + page * kWords, seed = seed_of(page);
   uint64_t difference = 0;
   for (size_t i = 0; i < kWords; i++) difference |= words[i] ^ (seed + i);
   if (difference == 0) return;
-  if (bad++ < kReported) say("canary page %zu generation %u is damaged", page, generation[page]);
+  if (bad++ < kReported) describe(page, words, seed);
   stamp(page);  // count each damage once
 }
 
