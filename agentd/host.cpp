@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "agentd/shadow/describe.hpp"
+
 namespace umbra::agent {
 namespace {
 
@@ -11,37 +13,6 @@ constexpr Deadline kCall = 5s;
 constexpr auto kInventoryEvery = 10s;  // also without any event
 constexpr auto kRetry = 2s;
 constexpr auto kProveAgain = 1min;  // the host may have been overloaded; its QEMU may be replaced
-
-v1::VmState state_of(virt::DomainState state) {
-  switch (state) {
-    case virt::DomainState::kRunning:
-      return v1::VM_STATE_RUNNING;
-    case virt::DomainState::kPaused:
-      return v1::VM_STATE_PAUSED;
-    case virt::DomainState::kShutOff:
-      return v1::VM_STATE_SHUT_OFF;
-    case virt::DomainState::kCrashed:
-      return v1::VM_STATE_CRASHED;
-    case virt::DomainState::kOther:
-      return v1::VM_STATE_UNKNOWN;
-  }
-  return v1::VM_STATE_UNKNOWN;
-}
-
-v1::Vm describe(const virt::Domain& domain) {
-  v1::Vm vm;
-  vm.set_uuid(domain.uuid);
-  vm.set_name(domain.name);
-  vm.set_state(state_of(domain.state));
-  vm.set_persistent(domain.persistent);
-  vm.set_memory_bytes(domain.memory.count);
-  vm.set_vcpus(domain.vcpus);
-  for (const auto& address : domain.addresses) vm.add_addresses(address);
-  vm.set_mac(domain.mac);
-  vm.set_tap(domain.tap);
-  vm.set_refusal(domain.refusal);
-  return vm;
-}
 
 /// Nothing left to look after, here or in the next life of the agent.
 bool over(shadow::Phase phase, bool wanted) {
@@ -108,7 +79,7 @@ void Host::on_lifecycle(const virt::LifecycleEvent& event) {
   outdate_inventory();
   if (event.change == virt::LifecycleChange::kStopped && standby_.holds(event.uuid))
     asio::co_spawn(executor_, standby_.domain_stopped(event.uuid), asio::detached);
-  if (const auto found = sources_.find(event.uuid); found != sources_.end()) found->second->domain_changed();
+  if (const auto kept = source(event.uuid)) kept->domain_changed();
 }
 
 void Host::on_connection(bool up) {
@@ -207,9 +178,8 @@ Task<void> Host::take_inventory() {
   std::map<std::string, v1::Vm> vms;
   for (const auto& domain : domains) {
     if (standby_.holds(domain.uuid)) continue;
-    const auto source = sources_.find(domain.uuid);
-    if (source != sources_.end() && source->second->phase() == shadow::Phase::kMoved) continue;
-    vms[domain.uuid] = describe(domain);
+    if (const auto kept = source(domain.uuid); kept && kept->phase() == shadow::Phase::kMoved) continue;
+    vms[domain.uuid] = shadow::describe(domain);
   }
   // A domain that is neither running nor defined any more needs nobody who waits to shadow it, and no tap.
   const auto rests = [](const shadow::Source& source) {
@@ -234,9 +204,8 @@ Task<void> Host::take_inventory() {
 }
 
 void Host::adopt_network(const v1::Vm& vm) {
-  const auto source = sources_.find(vm.uuid());
-  if (source != sources_.end() && source->second->phase() >= shadow::Phase::kArmed &&
-      source->second->phase() <= shadow::Phase::kMoved)
+  const auto kept = source(vm.uuid());
+  if (kept && kept->phase() >= shadow::Phase::kArmed && kept->phase() <= shadow::Phase::kMoved)
     return;  // a cutover has its routes in hand
   if (!attached_.contains(vm.uuid())) {
     if (const auto attached = network_.attach(vm); !attached) {
@@ -264,10 +233,10 @@ Task<void> Host::take_samples() {
   for (auto& sample : sampler_.sample(stats, clock_.steady(), clock_.unix_ms())) {
     cpus += sample.cpus_used();
     if (!vms_.contains(sample.vm_uuid())) continue;
-    const auto source = sources_.find(sample.vm_uuid());
+    const auto kept = source(sample.vm_uuid());
     // While a pre-copy is open QEMU cannot be asked for the dirty rate, but the refreshes tell it.
-    if (source != sources_.end() && source->second->phase() >= shadow::Phase::kWarm)
-      sample.set_dirty_bytes_per_second(source->second->status().dirty_bytes_per_second());
+    if (kept && kept->phase() >= shadow::Phase::kWarm)
+      sample.set_dirty_bytes_per_second(kept->status().dirty_bytes_per_second());
     outbox_.sample(std::move(sample));
   }
   capacity_.set_cpus_used(cpus);
@@ -283,10 +252,10 @@ Task<v1::Vm> Host::shadowable(std::string vm_uuid) {
   if (const auto why = refusal(); !why.empty())
     co_return fail({Errc::kUnsupported, fmt::format("{} keeps no shadows: {}", config_.name, why),
                     "umbractl doctor shows the proof of the hold"});
-  co_return describe(domain);
+  co_return shadow::describe(domain);
 }
 
-std::shared_ptr<shadow::Source> Host::source(const std::string& vm_uuid) {
+std::shared_ptr<shadow::Source> Host::source(const std::string& vm_uuid) const {
   const auto found = sources_.find(vm_uuid);
   return found == sources_.end() ? nullptr : found->second;
 }
@@ -344,15 +313,11 @@ Task<v1::CutoverResult> Host::cutover(v1::CutoverRequest request, shadow::Cutove
   if (!kept)
     co_return fail({Errc::kNotFound, fmt::format("{} keeps no shadow of VM {}", config_.name, request.vm_uuid()),
                     "umbractl shadow keep"});
-  auto result = co_await kept->cutover(std::move(request), std::move(progress));
-  if (result) {
-    outbox_.cutover(*result);
-    hooks_.nudge();
-  }
-  co_return result;
+  co_return co_await kept->cutover(std::move(request), std::move(progress));
 }
 
 Task<v1::CutoverResult> Host::last_cutover(std::string vm_uuid) {
+  if (!recovered_) co_return fail(Errc::kUnavailable, "{} is still recovering", config_.name);
   if (const auto kept = source(vm_uuid); kept && kept->last_cutover()) co_return *kept->last_cutover();
   if (const auto found = last_cutovers_.find(vm_uuid); found != last_cutovers_.end()) co_return found->second;
   co_return fail(Errc::kNotFound, "{} knows of no cutover of VM {}", config_.name, vm_uuid);
@@ -394,8 +359,8 @@ void Host::fill(v1::ReportRequest& report) const {
   report.set_hypervisor_up(hypervisor_up_);
   report.set_vms_known(inventory_known_ && hypervisor_up_);
   for (const auto& [uuid, vm] : vms_) {
-    const auto source = sources_.find(uuid);
-    if (source == sources_.end() || source->second->phase() != shadow::Phase::kMoved) *report.add_vms() = vm;
+    const auto kept = source(uuid);
+    if (!kept || kept->phase() != shadow::Phase::kMoved) *report.add_vms() = vm;
   }
   for (const auto& [uuid, source] : sources_) *report.add_shadows() = source->status();
 }

@@ -54,7 +54,7 @@ class Host {
   void on_lifecycle(const virt::LifecycleEvent& event);
   void on_connection(bool up);
   Task<v1::Vm> shadowable(std::string vm_uuid);
-  std::shared_ptr<shadow::Source> source(const std::string& vm_uuid);
+  std::shared_ptr<shadow::Source> source(const std::string& vm_uuid) const;
   void supervise(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
   void outdate_inventory();
   asio::awaitable<void> supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid);

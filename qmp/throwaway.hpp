@@ -12,21 +12,6 @@
 
 namespace umbra::qmp {
 
-/// A new directory under the system's temporary one, removed with everything in it when the object goes.
-class TemporaryDirectory {
- public:
-  static Result<TemporaryDirectory> make(std::string_view prefix);
-  TemporaryDirectory(TemporaryDirectory&& other) noexcept;
-  TemporaryDirectory& operator=(TemporaryDirectory&&) = delete;
-  ~TemporaryDirectory();
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  explicit TemporaryDirectory(std::filesystem::path path) : path_(std::move(path)) {}
-  std::filesystem::path path_;
-};
-
 /// One emulator process with a QMP monitor. Killed and reaped by pid in the destructor, which takes a few milliseconds.
 class Throwaway {
  public:

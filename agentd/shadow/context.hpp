@@ -33,7 +33,7 @@ struct SourceContext {
   SourceConfig config;
   /// Something worth telling the operator.
   std::function<void(v1::Severity severity, const std::string& vm, const std::string& text)> note;
-  /// A cutover that nobody waits for any more has ended, or turned out to have ended.
+  /// A cutover has ended, or turned out to have ended.
   std::function<void(const v1::CutoverResult& result)> ended;
   /// Some shadow's status has changed: report soon.
   std::function<void()> changed;

@@ -57,6 +57,14 @@ double Cutover::since_asked() const {
   return milliseconds(context_.clock.steady() - asked_);
 }
 
+v1::RefuseRequest refusing(const std::string& vm_uuid, std::uint64_t epoch, const std::string& why) {
+  v1::RefuseRequest refuse;
+  refuse.set_vm_uuid(vm_uuid);
+  refuse.set_epoch(epoch);
+  refuse.set_why(why);
+  return refuse;
+}
+
 /// Closes the phase that was entered before, and tells whoever watches.
 void Cutover::enter(std::string phase) {
   const auto now = since_asked();
@@ -263,10 +271,7 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   if (!accepted_ && hold_.watch().migrating()) {  // the standby never took the epoch: the hold is as good as before
     if (const auto kept = co_await life_.apply(Event::kDisarm); kept) co_return;
   }
-  v1::RefuseRequest refuse;
-  refuse.set_vm_uuid(vm_.uuid());
-  refuse.set_epoch(request_.epoch());
-  refuse.set_why(error.message);
+  auto refuse = refusing(vm_.uuid(), request_.epoch(), error.message);
   // Its answer does not matter here: nothing was promised, so the standby cannot be told that it was released.
   const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
   if (!refused) spdlog::warn("{}: giving up epoch {}: {}", vm_.name(), request_.epoch(), refused.error());
@@ -280,10 +285,7 @@ asio::awaitable<void> Cutover::give_up(Error error) {
 }
 
 asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
-  v1::RefuseRequest refuse;
-  refuse.set_vm_uuid(vm_.uuid());
-  refuse.set_epoch(request_.epoch());
-  refuse.set_why(why);
+  auto refuse = refusing(vm_.uuid(), request_.epoch(), why);
   const auto answer = co_await standby_->refuse(std::move(refuse), kResume);
   if (!answer) {
     spdlog::warn("{}: {} cannot say who owns it: {}", vm_.name(), request_.standby().name(), answer.error());

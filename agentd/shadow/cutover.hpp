@@ -13,6 +13,9 @@
 
 namespace umbra::shadow {
 
+/// The question that makes a standby refuse an epoch, unless it serves in it.
+v1::RefuseRequest refusing(const std::string& vm_uuid, std::uint64_t epoch, const std::string& why);
+
 /// Takes a held shadow through armed and promised to moved, or back.
 ///
 ///     source                                   standby                         edges, other hosts

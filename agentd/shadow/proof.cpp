@@ -1,6 +1,7 @@
 #include "agentd/shadow/proof.hpp"
 
 #include "agentd/shadow/hold.hpp"
+#include "base/temporary_directory.hpp"
 #include "qmp/throwaway.hpp"
 #include "qmp/unix_transport.hpp"
 
@@ -138,7 +139,7 @@ Task<void> Proof::run(v1::HoldProof& proof) {
 }  // namespace
 
 Task<v1::HoldProof> prove_hold(asio::any_io_executor executor, Clock& clock, std::filesystem::path emulator) {
-  UMBRA_CO_TRY(auto directory, qmp::TemporaryDirectory::make("umbra-proof"));
+  UMBRA_CO_TRY(auto directory, TemporaryDirectory::make("umbra-proof"));
   v1::HoldProof proof;
   Proof attempt(executor, clock, emulator.string(), directory.path());
   const auto outcome = co_await attempt.run(proof);

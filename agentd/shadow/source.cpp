@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "agentd/shadow/describe.hpp"
+
 namespace umbra::shadow {
 namespace {
 
@@ -48,6 +50,7 @@ void Source::stop() {
 
 void Source::want(v1::KeepShadowRequest wish) {
   wish_ = std::move(wish);
+  renewed_ = true;
   backoff_ = 0ms;
   changed_.notify();
 }
@@ -160,21 +163,9 @@ Task<virt::Domain> Source::primary() {
   co_return domain;
 }
 
-v1::Vm Source::describe(const virt::Domain& domain) const {
-  v1::Vm vm;
-  vm.set_uuid(domain.uuid);
-  vm.set_name(domain.name);
-  vm.set_persistent(domain.persistent);
-  vm.set_memory_bytes(domain.memory.count);
-  vm.set_vcpus(domain.vcpus);
-  vm.set_mac(domain.mac);
-  vm.set_tap(domain.tap);
-  for (const auto& address : domain.addresses) vm.add_addresses(address);
-  return vm;
-}
-
 Task<void> Source::stage() {
   auto wish = *wish_;
+  renewed_ = false;
   UMBRA_CO_TRY(const auto domain, co_await primary());
   v1::StageRequest request;
   *request.mutable_vm() = vm_;
@@ -252,7 +243,7 @@ Task<void> Source::keep() {
   if (std::exchange(look_, false)) UMBRA_CO_CHECK(co_await primary());
   if (pending_) co_return co_await perform(pending_);
   if (!wish_) co_return Result<void>{};
-  if (built_.SerializeAsString() != wish_->SerializeAsString()) {
+  if (std::exchange(renewed_, false)) {
     built_ = *wish_;
     life_.set_wish(built_.SerializeAsString());
     refresh_due_ = std::min(refresh_due_, context_.clock.steady() + interval());
@@ -318,6 +309,7 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
   Cutover cutover(context_, *hold_, life_, vm_, pending->request, pending->progress);
   const auto result = co_await cutover.run();
   last_cutover_ = result;
+  context_.ended(result);
   const auto severity = result.outcome() == v1::OUTCOME_MOVED       ? v1::SEVERITY_INFO
                         : result.outcome() == v1::OUTCOME_UNDECIDED ? v1::SEVERITY_ALERT
                                                                     : v1::SEVERITY_WARNING;
@@ -375,42 +367,6 @@ Task<void> Source::drop(std::string why) {
   context_.note(v1::SEVERITY_INFO, vm_.name(), fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
   changed_.notify();
   co_return Result<void>{};
-}
-
-/// After libvirt came back: its QEMU and the hold in it lived on.
-Task<void> Source::reattach() {
-  reattach_ = false;
-  const auto domain = co_await primary();
-  if (!domain && domain.error().code == Errc::kUnavailable) {
-    reattach_ = true;
-    co_return fail(domain.error());
-  }
-  if (!domain) co_return fail(domain.error());
-  if (!hold_) co_return Result<void>{};
-  hold_.reset();  // the new one takes over the monitor's events
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
-  UMBRA_CO_CHECK(co_await hold_->adopt(kCall));
-  co_return Result<void>{};
-}
-
-/// A step failed: drop what is there, and try again later. While libvirt is away nothing is dropped.
-asio::awaitable<void> Source::failed(Error error) {
-  status_.set_detail(error.text());
-  if (!hypervisor_up_ || error.code == Errc::kUnavailable || error.code == Errc::kTimeout)
-    spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
-  if (!hypervisor_up_) co_return;
-  if (life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped && life_.phase() != Phase::kPromised &&
-      life_.phase() != Phase::kMoved) {
-    const auto why = error.message;
-    const auto dropped = co_await drop(why);
-    if (!dropped) spdlog::error("{}: {}", vm_.name(), dropped.error());
-    status_.set_detail(error.text());
-  }
-  backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
-  const auto until = context_.clock.steady() + backoff_;
-  const auto waited = backoff_;
-  // A new wish or a change of the domain resets the back-off, and so ends the wait.
-  while (!stopping_ && backoff_ == waited && context_.clock.steady() < until) co_await changed_.wait_until(until);
 }
 
 asio::awaitable<void> Source::pause(std::chrono::milliseconds at_most) {

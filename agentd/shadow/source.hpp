@@ -71,7 +71,6 @@ class Source {
   asio::awaitable<void> failed(Error error);
   asio::awaitable<void> pause(std::chrono::milliseconds at_most);
   Task<virt::Domain> primary();
-  v1::Vm describe(const virt::Domain& domain) const;
   std::chrono::milliseconds interval() const;
   bool held() const { return life_.phase() == Phase::kWarm || life_.phase() == Phase::kHot; }
 
@@ -93,7 +92,8 @@ class Source {
   std::chrono::milliseconds backoff_{0};
   bool hypervisor_up_ = true;
   bool reattach_ = false;
-  bool look_ = false;  ///< libvirt told of a change of the domain
+  bool renewed_ = false;  ///< a wish has come that is not taken up yet
+  bool look_ = false;     ///< libvirt told of a change of the domain
   bool stopping_ = false;
 };
 

@@ -54,10 +54,7 @@ asio::awaitable<void> Source::recover() {
     case Phase::kArmed: {  // half made, or a cutover that promised nothing
       hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
       if (life_.phase() == Phase::kArmed) {
-        v1::RefuseRequest refuse;
-        refuse.set_vm_uuid(uuid_);
-        refuse.set_epoch(life_.epoch());
-        refuse.set_why("the source's agent was restarted before it promised");
+        auto refuse = refusing(uuid_, life_.epoch(), "the source's agent was restarted before it promised");
         const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
         if (!refused) spdlog::warn("{}: {}", uuid_, refused.error());
         account(v1::OUTCOME_ABORTED, "the agent was restarted before it promised");
@@ -127,6 +124,42 @@ asio::awaitable<void> Source::settle() {
   context_.ended(*last_cutover_);
   backoff_ = 0ms;
   if (outcome == v1::OUTCOME_REFUSED) hold_.reset();
+}
+
+/// After libvirt came back: its QEMU and the hold in it lived on.
+Task<void> Source::reattach() {
+  reattach_ = false;
+  const auto domain = co_await primary();
+  if (!domain && domain.error().code == Errc::kUnavailable) {
+    reattach_ = true;
+    co_return fail(domain.error());
+  }
+  if (!domain) co_return fail(domain.error());
+  if (!hold_) co_return Result<void>{};
+  hold_.reset();  // the new one takes over the monitor's events
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
+  UMBRA_CO_CHECK(co_await hold_->adopt(kCall));
+  co_return Result<void>{};
+}
+
+/// A step failed: drop what is there, and try again later. While libvirt is away nothing is dropped.
+asio::awaitable<void> Source::failed(Error error) {
+  status_.set_detail(error.text());
+  if (!hypervisor_up_ || error.code == Errc::kUnavailable || error.code == Errc::kTimeout)
+    spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
+  if (!hypervisor_up_) co_return;
+  if (life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped && life_.phase() != Phase::kPromised &&
+      life_.phase() != Phase::kMoved) {
+    const auto why = error.message;
+    const auto dropped = co_await drop(why);
+    if (!dropped) spdlog::error("{}: {}", vm_.name(), dropped.error());
+    status_.set_detail(error.text());
+  }
+  backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
+  const auto until = context_.clock.steady() + backoff_;
+  const auto waited = backoff_;
+  // A new wish or a change of the domain resets the back-off, and so ends the wait.
+  while (!stopping_ && backoff_ == waited && context_.clock.steady() < until) co_await changed_.wait_until(until);
 }
 
 /// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.

@@ -6,8 +6,8 @@
 
 #include "agentd/shadow/life.hpp"
 #include "agentd/tests/fake_disk.hpp"
+#include "base/temporary_directory.hpp"
 #include "qmp/tests/run.hpp"
-#include "qmp/throwaway.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 using testing::HasSubstr;
 
 struct JournalTest : testing::Test {
-  qmp::TemporaryDirectory directory = qmp::TemporaryDirectory::make("umbra-journal-").value();
+  TemporaryDirectory directory = TemporaryDirectory::make("umbra-journal-").value();
   const std::filesystem::path file = directory.path() / "journal.sqlite";
   asio::io_context io;
 

@@ -66,7 +66,7 @@ void Process::report(v1::ReportRequest& report) {
 
 TwoHosts::TwoHosts(Options options)
     : options_(options),
-      directory_(qmp::TemporaryDirectory::make("umbra-two-hosts-").value()),
+      directory_(TemporaryDirectory::make("umbra-two-hosts-").value()),
       wire_(std::make_shared<qmp::FakeWire>()),
       lan_(wire_->clock()),
       disk_({[this](const std::string& file) { return commit(file, Moment::Kind::kCommit); },

@@ -12,8 +12,8 @@
 #include "agentd/tests/interrupted_hypervisor.hpp"
 #include "agentd/tests/lan.hpp"
 #include "agentd/virt/fakes/fake_hypervisor.hpp"
+#include "base/temporary_directory.hpp"
 #include "netswitch/fakes/fake_kernel.hpp"
-#include "qmp/throwaway.hpp"
 
 namespace umbra::agent::test {
 
@@ -178,7 +178,7 @@ class TwoHosts {
   std::array<Machine*, 3> machines() { return {&source, &standby, &edge}; }
 
   Options options_;
-  qmp::TemporaryDirectory directory_;
+  TemporaryDirectory directory_;
   Loop world_;  // libvirtds, QEMUs, operators
   std::shared_ptr<qmp::FakeWire> wire_;
   Lan lan_;

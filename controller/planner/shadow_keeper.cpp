@@ -8,7 +8,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Deadline kCall = 20s;  // the agent admits and journals the wish before it answers
+constexpr Deadline kCall = 20s;  // the agent asks libvirt before it admits a wish
 constexpr auto kPatience = 5s;   // before an accepted wish that no report shows is sent again
 constexpr auto kArrival = 2s;    // a guest that has just moved has its hosts for itself
 constexpr unsigned kMostLosses = 3;

@@ -1,6 +1,7 @@
 // What Umbra relies on in a QEMU, held against FakeQemu and against a real pair.
 #include <boost/asio/steady_timer.hpp>
 
+#include "base/temporary_directory.hpp"
 #include "qmp/client.hpp"
 #include "qmp/codec.hpp"
 #include "qmp/fakes/fake_qemu.hpp"

@@ -10,6 +10,8 @@
 #include <regex>
 #include <string>
 
+#include "base/temporary_directory.hpp"
+
 namespace umbra::systemd {
 namespace {
 
@@ -38,17 +40,14 @@ Run run(const std::string& command) {
 class Units : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "umbra-units-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
     // The programs need not be installed for their units to be judged.
-    copy_ = directory_ / GetParam();
+    copy_ = directory_.path() / GetParam();
     std::ofstream(copy_) << std::regex_replace(source(), std::regex("ExecStart=\\S+"), "ExecStart=/bin/true");
   }
-  void TearDown() override { fs::remove_all(directory_); }
   static std::string source() { return text_of(fs::path(UMBRA_UNITS) / GetParam()); }
 
-  fs::path directory_, copy_;
+  TemporaryDirectory directory_ = TemporaryDirectory::make("umbra-units-").value();
+  fs::path copy_;
 };
 
 TEST_P(Units, are_understood_by_systemd_without_a_word) {
@@ -74,8 +73,8 @@ INSTANTIATE_TEST_SUITE_P(Each, Units, testing::Values("umbra-agentd.service", "u
                          });
 
 TEST(Sysusers, makes_the_users_that_the_units_name) {
-  std::string root = (fs::temp_directory_path() / "umbra-sysusers-XXXXXX").string();
-  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  const auto directory = TemporaryDirectory::make("umbra-sysusers-").value();
+  const auto root = directory.path().string();
   const auto made = run("systemd-sysusers --root=" + root + " " UMBRA_UNITS "/umbra-sysusers.conf");
   EXPECT_EQ(made.code, 0) << made.output;
   const std::string users = text_of(fs::path(root) / "etc/passwd");
@@ -85,7 +84,6 @@ TEST(Sysusers, makes_the_users_that_the_units_name) {
     ASSERT_TRUE(std::regex_search(source, user, std::regex("\nUser=(\\S+)\n")));
     EXPECT_NE(("\n" + users).find("\n" + user[1].str() + ":"), std::string::npos) << users;
   }
-  fs::remove_all(root);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <fstream>
 
-#include "qmp/throwaway.hpp"
+#include "base/temporary_directory.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -41,7 +41,7 @@ class OwnTemporaryDirectory {
   bool empty() const { return fs::is_empty(directory_.path()); }
 
  private:
-  qmp::TemporaryDirectory directory_ = qmp::TemporaryDirectory::make("umbra-test").value();
+  TemporaryDirectory directory_ = TemporaryDirectory::make("umbra-test").value();
 };
 
 TEST(Proof, TheHostsOwnQemuHolds) {
@@ -69,7 +69,7 @@ struct Kind {
 class OtherQemu : public testing::TestWithParam<Kind> {};
 
 TEST_P(OtherQemu, IsFoundOutWithReasonAndRemedy) {
-  const auto directory = qmp::TemporaryDirectory::make("umbra-other-").value();
+  const auto directory = TemporaryDirectory::make("umbra-other-").value();
   const auto emulator = directory.path() / "qemu";
   std::ofstream(emulator) << "#!/bin/sh\nexec " UMBRA_OTHER_QEMU " " << GetParam().name << " \"$@\"\n";
   fs::permissions(emulator, fs::perms::owner_all);

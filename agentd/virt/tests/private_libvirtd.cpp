@@ -12,7 +12,7 @@ extern char** environ;
 
 namespace umbra::virt {
 
-PrivateLibvirtd::PrivateLibvirtd() : directory_(qmp::TemporaryDirectory::make("umbra-lv-").value()) {
+PrivateLibvirtd::PrivateLibvirtd() : directory_(TemporaryDirectory::make("umbra-lv-").value()) {
   int in[2], out[2];
   if (::pipe2(in, O_CLOEXEC) != 0 || ::pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
   std::vector<std::string> words{"unshare",

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "qmp/throwaway.hpp"
+#include "base/temporary_directory.hpp"
 
 namespace umbra::virt {
 
@@ -30,7 +30,7 @@ class PrivateLibvirtd {
  private:
   void tell(const std::string& command);
 
-  qmp::TemporaryDirectory directory_;
+  TemporaryDirectory directory_;
   pid_t pid_ = 0;
   int commands_ = -1, answers_ = -1;
 };
