@@ -74,6 +74,7 @@ inline std::string_view phase_name(v1::ShadowPhase phase) {
       return "armed";
     case v1::SHADOW_PHASE_PROMISED:
       return "promised";
+    case v1::SHADOW_PHASE_SERVING:
     case v1::SHADOW_PHASE_MOVED:
       return "moved";
     case v1::SHADOW_PHASE_DROPPED:

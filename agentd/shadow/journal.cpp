@@ -42,7 +42,7 @@ Result<std::vector<Record>> Journal::load() {
     UMBRA_TRY(const bool more, rows.step());
     if (!more) return records;
     const auto phase = rows.integer(2);
-    if (phase < 0 || phase > static_cast<int>(Phase::kDropped))
+    if (phase < 0 || phase > static_cast<int>(kLastPhase))
       return fail({Errc::kCorrupt, fmt::format("the journal holds phase {} of VM {}", phase, rows.text(0)),
                    "it was written by a newer agent: install that version again"});
     records.push_back({rows.text(0), static_cast<Side>(rows.integer(1)), static_cast<Phase>(phase),

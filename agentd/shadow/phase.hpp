@@ -1,9 +1,9 @@
 /// The life of a shadow, on both hosts: one enum, one table of edges, one place that reads it.
 ///
 /// Source: profile → staging → staged → precopy → warm ⇄ hot → armed → promised → moved, and from anywhere before the
-/// promise to dropped. Standby: profile → staging → staged → armed → promised → moved; its memory fills while it is
-/// staged. "Promised" means on the source: *I shall not resume in this epoch unless the standby refuses it*; on the
-/// standby: *the source's promise has arrived, the VM is mine*.
+/// promise to dropped. Standby: profile → staging → staged → armed → promised → serving → moved; its memory fills while
+/// it is staged. "Promised" means on the source: *I shall not resume in this epoch unless the standby refuses it*; on
+/// the standby: *the source's promise has arrived, and the guest may have run here since*.
 #pragma once
 
 #include <array>
@@ -25,7 +25,10 @@ enum class Phase : std::uint8_t {
   kPromised = 7,  ///< past the point of no return for the source
   kMoved = 8,     ///< the standby serves
   kDropped = 9,   ///< given up; nothing of it is left, or will be soon
+  kServing = 10,  ///< standby: the guest runs, and is not yet defined as it was
 };
+
+inline constexpr Phase kLastPhase = Phase::kServing;  ///< the highest number that can be stored
 
 enum class Event : std::uint8_t {
   kStage,    ///< wanted: at least the staged tier
@@ -37,7 +40,8 @@ enum class Event : std::uint8_t {
   kArm,      ///< cutover authorised (source), accepted (standby)
   kDisarm,   ///< cutover given up before the promise; the hold goes on
   kPromise,  ///< promise written (source), released received (standby)
-  kServe,    ///< the standby's guest runs
+  kResume,   ///< standby: the guest runs
+  kServe,    ///< the standby's guest runs, and all is settled there
   kRefuse,   ///< the standby refused the epoch, durably
   kDrop,     ///< not wanted, or lost
 };
@@ -70,6 +74,8 @@ inline constexpr std::array kEdges{
     Edge{Phase::kArmed, Event::kDrop, Phase::kDropped},
     Edge{Phase::kPromised, Event::kServe, Phase::kMoved},
     Edge{Phase::kPromised, Event::kRefuse, Phase::kDropped},
+    Edge{Phase::kPromised, Event::kResume, Phase::kServing},
+    Edge{Phase::kServing, Event::kServe, Phase::kMoved},
     Edge{Phase::kMoved, Event::kDrop, Phase::kDropped},  // source: what was left of it here is gone
     Edge{Phase::kDropped, Event::kStage, Phase::kStaging},
 };
@@ -83,6 +89,7 @@ constexpr std::optional<Phase> next(Phase from, Event on) {
 
 static_assert(!next(Phase::kPromised, Event::kDrop), "after the promise only the destination can refuse");
 static_assert(!next(Phase::kPromised, Event::kDisarm), "a promise is not taken back by who gave it");
+static_assert(!next(Phase::kServing, Event::kRefuse), "a guest that has run here is not given back");
 static_assert(!next(Phase::kMoved, Event::kStage), "what moved away is cleared away before anything new begins");
 
 constexpr std::string_view to_string(Phase phase) {
@@ -107,13 +114,15 @@ constexpr std::string_view to_string(Phase phase) {
       return "moved";
     case Phase::kDropped:
       return "dropped";
+    case Phase::kServing:
+      return "serving";
   }
   return "unknown";
 }
 
 constexpr std::string_view to_string(Event event) {
-  constexpr std::array<std::string_view, 12> names{"stage", "staged", "migrate", "synced", "heat",   "cool",
-                                                   "arm",   "disarm", "promise", "serve",  "refuse", "drop"};
+  constexpr std::array<std::string_view, 13> names{"stage",  "staged",  "migrate", "synced", "heat",   "cool", "arm",
+                                                   "disarm", "promise", "resume",  "serve",  "refuse", "drop"};
   return names[static_cast<std::size_t>(event)];
 }
 

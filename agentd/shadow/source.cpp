@@ -147,6 +147,7 @@ Task<void> Source::step() {
       co_return co_await drop("it could not be dropped earlier");
     case Phase::kPromised:
     case Phase::kMoved:
+    case Phase::kServing:
       co_return fail(Errc::kInternal, "no step begins while {}", to_string(life_.phase()));  // run() sees to these
   }
   co_await pause(kMostBackoff);

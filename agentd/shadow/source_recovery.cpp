@@ -84,6 +84,8 @@ asio::awaitable<void> Source::recover() {
     case Phase::kMoved:  // run() clears away what is left
       account(v1::OUTCOME_MOVED, "");
       break;
+    case Phase::kServing:
+      break;  // never written on this side
   }
 }
 

@@ -2,12 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include "agentd/virt/domain_xml.hpp"
 
 namespace umbra::shadow {
 namespace {
 
 using namespace std::chrono_literals;
+using namespace asio::experimental::awaitable_operators;
 using qmp::MigrationStatus;
 
 constexpr Deadline kCall = 5s;    // one libvirt or QMP call
@@ -162,7 +165,7 @@ Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "another step of this shadow"));
   v1::ReleasedReply reply;
   if (shadow->life.phase() != Phase::kMoved) {
-    if (shadow->life.phase() != Phase::kArmed)
+    if (!shadow->accepted())
       co_return fail(Errc::kConflict, "the shadow of {} is {}", shadow->name(), to_string(shadow->life.phase()));
     UMBRA_CO_TRY(const auto after, co_await resume(*shadow, arrived));
     reply.set_resumed_after_us(after);
@@ -190,11 +193,24 @@ Task<void> Standby::last_pages(Shadow& shadow) {
   }
 }
 
+/// Durable: from now on the guest may have run here. Should both agent and QEMU die, the source's old memory must not
+/// run again. A journal that fails does not keep the guest waiting.
+Task<void> Standby::note_release(Shadow& shadow) {
+  if (shadow.life.phase() != Phase::kArmed) co_return Result<void>{};  // told twice
+  const auto written = co_await shadow.life.apply(Event::kPromise);
+  if (!written) {
+    spdlog::error("{}: {}", shadow.name(), written.error());
+    shadow.life.assume(Event::kPromise);
+  }
+  co_return Result<void>{};
+}
+
 /// Waits for the last of the memory and lets the guest run; gives the microseconds from `arrived` to RESUME.
-/// Nothing is written here: it would lie in the blackout, and should the agent die now, QEMU itself tells whether the
-/// guest ran.
+/// What is written lies in the shade of what the guest waits for anyway.
 Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arrived) {
-  UMBRA_CO_CHECK(co_await last_pages(shadow));
+  auto [noted, complete] = co_await (note_release(shadow) && last_pages(shadow));
+  UMBRA_CO_CHECK(std::move(noted));
+  UMBRA_CO_CHECK(std::move(complete));
   if (shadow.gone || shadow.watch->status() == MigrationStatus::kFailed) {
     const auto why =
         fmt::format("the shadow of {} on {} did not take the last of the memory", shadow.name(), config_.node);
@@ -237,8 +253,9 @@ Task<void> Standby::settle_in(Shadow& shadow) {
   served_[vm.uuid()] = shadow.life.epoch();
   ports_.erase(shadow.port);
   shadow.watch.reset();
-  const auto promised = co_await shadow.life.apply(Event::kPromise);
-  if (!promised) shadow.life.assume(Event::kPromise);  // it runs, whether the journal can take it or not
+  if (shadow.life.phase() == Phase::kArmed) shadow.life.assume(Event::kPromise);
+  const auto serving = co_await shadow.life.apply(Event::kResume);
+  if (!serving) shadow.life.assume(Event::kResume);  // it runs, whether the journal can take it or not
   settling_[vm.uuid()] = std::move(shadows_[vm.uuid()]);
   shadows_.erase(vm.uuid());
   hooks_.moved(vm, shadow.life.epoch());
@@ -260,7 +277,7 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (shadow) {
     UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kLastPages, "another step of this shadow"));
-    if (shadow->life.phase() == Phase::kArmed && shadow->life.epoch() == request.epoch()) {
+    if (shadow->accepted() && shadow->life.epoch() == request.epoch()) {
       if (shadow->may_run) {
         UMBRA_CO_TRY(const bool ran, co_await has_run(*shadow));
         if (ran) UMBRA_CO_CHECK(co_await settle_in(*shadow));
@@ -313,6 +330,7 @@ Task<void> Standby::discard(v1::DiscardRequest request) {
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
   if (find(request.vm_uuid()) != shadow.get() || shadow->life.phase() == Phase::kMoved) co_return Result<void>{};
   if (shadow->life.phase() == Phase::kDropped) co_return co_await clear(*shadow);
+  if (shadow->life.phase() == Phase::kPromised) co_return Result<void>{};  // late: who promises does not discard
   const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
   co_return co_await drop(*shadow, event, request.why());
 }

@@ -80,7 +80,9 @@ class Standby {
   Task<void> drop(Shadow& shadow, Event event, std::string why);
   Task<void> clear(Shadow& shadow);
   Task<void> attend(Shadow& shadow);
+  asio::awaitable<void> ended_here(Shadow& shadow);
   void point_here(const Shadow& shadow);
+  Task<void> note_release(Shadow& shadow);
   Task<void> last_pages(Shadow& shadow);
   Task<bool> has_run(Shadow& shadow);
   Task<void> settle_in(Shadow& shadow);

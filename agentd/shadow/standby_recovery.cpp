@@ -100,9 +100,24 @@ asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
   shadow->changed.notify();  // released() may be waiting for its memory
   const auto guard = co_await shadow->lock.lock(kLock, "another step of this shadow");
   if (!guard || find(vm_uuid) != shadow.get() || shadow->life.phase() == Phase::kDropped) co_return;
-  const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
+  if (shadow->accepted() && shadow->may_run) {
+    co_await ended_here(*shadow);
+    co_return;
+  }
+  const auto event = shadow->accepted() ? Event::kRefuse : Event::kDrop;
   const auto dropped = co_await drop(*shadow, event, "its QEMU ended");
   if (!dropped) spdlog::error("dropping the shadow of {}: {}", shadow->name(), dropped.error());
+}
+
+/// Its QEMU ended, and nobody can say whether the guest had run by then. It counts as having: what the source holds may
+/// be older than what the guest did to its disks and told its peers.
+asio::awaitable<void> Standby::ended_here(Shadow& shadow) {
+  hooks_.note(v1::SEVERITY_ALERT, shadow.name(),
+              fmt::format("its QEMU on {} ended while it was taking over; it may have run, so it stays here, shut off: "
+                          "virsh start it when its disks are in order",
+                          config_.node));
+  const auto settled = co_await settle_in(shadow);
+  if (!settled) spdlog::error("{}: {}", shadow.name(), settled.error());
 }
 
 /// Takes up a shadow whose QEMU outlived the agent.
@@ -134,9 +149,10 @@ Task<void> Standby::recover(std::vector<Record> records) {
     if (record.phase == Phase::kMoved) served_[record.vm_uuid] = record.epoch;
     if (record.phase == Phase::kProfile || record.phase == Phase::kMoved) continue;
     if (record.phase == Phase::kDropped && record.wish.empty()) continue;  // and nothing of it is left
-    if (record.phase == Phase::kPromised && record.epoch < epochs_[record.vm_uuid]) continue;  // it has moved on since
     const auto phase = record.phase;
-    if (phase == Phase::kPromised) record.phase = Phase::kArmed;  // it ran already, and settles in again
+    if ((phase == Phase::kPromised || phase == Phase::kServing) && record.epoch < epochs_[record.vm_uuid])
+      continue;                                                     // it has moved on since
+    if (phase == Phase::kServing) record.phase = Phase::kPromised;  // it settles in again
     auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, record);
     if (!shadow->request.ParseFromString(record.wish))
       co_return fail({Errc::kCorrupt, fmt::format("the journal's record of VM {} is damaged", record.vm_uuid),
@@ -146,7 +162,7 @@ Task<void> Standby::recover(std::vector<Record> records) {
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
     shadow->gone = !domain;
     const bool runs = domain && domain->state == virt::DomainState::kRunning;
-    if (phase == Phase::kPromised || (phase == Phase::kArmed && runs)) {  // resumed before the journal could say more
+    if (phase == Phase::kServing || (shadow->accepted() && runs)) {  // resumed before the journal could say more
       point_here(*shadow);
       UMBRA_CO_CHECK(co_await settle_in(*shadow));
       continue;
@@ -175,13 +191,20 @@ Task<void> Standby::recover(std::vector<Record> records) {
           UMBRA_CO_CHECK(co_await attend(*shadow));
         }
         break;
+      case Phase::kPromised:
+        if (shadow->gone) {
+          co_await ended_here(*shadow);
+        } else {
+          UMBRA_CO_CHECK(co_await attend(*shadow));
+        }
+        break;
       case Phase::kDropped:  // tidy() clears it away
         break;
       case Phase::kProfile:
       case Phase::kPrecopy:
       case Phase::kWarm:
       case Phase::kHot:
-      case Phase::kPromised:
+      case Phase::kServing:
       case Phase::kMoved:
         break;  // never written on this side, or left above
     }

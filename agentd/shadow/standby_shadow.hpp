@@ -20,6 +20,8 @@ struct Standby::Shadow {
   Signal changed;
   std::unique_ptr<Watch> watch;
 
+  /// It takes part in an epoch that is not decided.
+  bool accepted() const { return life.phase() == Phase::kArmed || life.phase() == Phase::kPromised; }
   const std::string& uuid() const { return request.vm().uuid(); }
   const std::string& name() const { return request.vm().name(); }
 };

@@ -269,6 +269,30 @@ TEST_F(CutoverTest, WhoseShadowDiesAtTheLastMomentIsRefusedAndTheGuestGoesOn) {
   EXPECT_EQ(world.qemu(world.source), primary);
 }
 
+TEST_F(CutoverTest, WhoseGuestRanAndDiedWithItsAgentNeverRunsTheOldMemoryAgain) {
+  TwoHosts world;
+  world.warm();
+  // It has resumed, and before the agent there can write that down both are gone.
+  world.set_fate([&](const Moment& moment) {
+    if (moment.kind != Moment::Kind::kCommit || moment.node != "host2" || !world.runs(world.standby)) return Verdict{};
+    world.qemu(world.standby)->die();
+    world.restart(world.standby, 3s);
+    return Verdict{};
+  });
+  const auto move = world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return !world.standby.process; }, 40s)) << world.describe();
+  world.set_fate({});
+  for (int second = 0; second < 60; second++) {
+    world.pass(1s, 5ms);
+    ASSERT_FALSE(world.runs(world.source)) << world.describe();
+  }
+  EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "it may have run, so it stays here, shut off")) << world.describe();
+  ASSERT_TRUE(world.domain(world.standby)) << "defined, so that it can be started";
+  EXPECT_EQ(world.domain(world.standby)->state, virt::DomainState::kShutOff);
+  EXPECT_FALSE(world.domain(world.source));
+  EXPECT_THAT(world.violations(), testing::IsEmpty());
+}
+
 TEST_F(CutoverTest, WhoseMigrateContinueFailsDoesNotKeepTheGuestWaiting) {
   TwoHosts world;
   world.warm();

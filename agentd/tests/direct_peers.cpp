@@ -37,7 +37,7 @@ template <class Reply>
 asio::awaitable<void> serve(TwoHosts& world, Process& process, std::string what, std::string from, Work<Reply> work,
                             std::shared_ptr<ExchangeOf<Reply>> exchange) {
   auto reply = co_await work(process);
-  const auto verdict = world.meet({Moment::Kind::kReply, process.name(), from, std::move(what)});
+  const auto verdict = world.meet({Moment::Kind::kReply, process.name(), from, what});
   co_await asio::post(process.loop(), asio::use_awaitable);  // an agent that has just crashed never comes back here
   if (verdict.kind == Verdict::Kind::kLose) co_return;
   world.lan().send(

@@ -84,11 +84,11 @@ TEST_F(JournalTest, RefusesAPhaseOfANewerAgentWithTheRemedy) {
   write(*opened(), record(Phase::kWarm, 1));
   auto database = sqlite::Database::open(file, sqlite::Durability::kFull);
   ASSERT_TRUE(database);
-  ASSERT_TRUE(database->run("UPDATE shadow SET phase = 10"));
+  ASSERT_TRUE(database->run("UPDATE shadow SET phase = 11"));
   const auto records = opened()->load();
   ASSERT_FALSE(records) << "to guess what a newer agent meant could make two owners";
   EXPECT_EQ(records.error().code, Errc::kCorrupt);
-  EXPECT_THAT(records.error().message, HasSubstr("phase 10 of VM vm-1"));
+  EXPECT_THAT(records.error().message, HasSubstr("phase 11 of VM vm-1"));
   EXPECT_THAT(records.error().remedy, HasSubstr("newer agent"));
 }
 

@@ -106,7 +106,7 @@ TEST_F(MessageTest, ReleasedWithoutTheLastOfTheMemoryDecidesNothing) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Errc::kTimeout);
   EXPECT_FALSE(world.runs(world.standby));
-  EXPECT_EQ(phase(), Phase::kArmed);
+  EXPECT_EQ(phase(), Phase::kPromised);
   EXPECT_TRUE(refuse(epoch)->refused());
 }
 

@@ -11,10 +11,11 @@ namespace {
 
 using enum Phase;
 
-constexpr std::array kPhases{kProfile, kStaging, kStaged, kPrecopy, kWarm, kHot, kArmed, kPromised, kMoved, kDropped};
-constexpr std::array kEvents{Event::kStage,   Event::kStaged, Event::kMigrate, Event::kSynced,
-                             Event::kHeat,    Event::kCool,   Event::kArm,     Event::kDisarm,
-                             Event::kPromise, Event::kServe,  Event::kRefuse,  Event::kDrop};
+constexpr std::array kPhases{kProfile, kStaging,  kStaged, kPrecopy, kWarm,   kHot,
+                             kArmed,   kPromised, kMoved,  kDropped, kServing};
+constexpr std::array kEvents{Event::kStage, Event::kStaged, Event::kMigrate, Event::kSynced,  Event::kHeat,
+                             Event::kCool,  Event::kArm,    Event::kDisarm,  Event::kPromise, Event::kResume,
+                             Event::kServe, Event::kRefuse, Event::kDrop};
 
 /// What may happen in each phase, as phase.hpp and DESIGN §3 and §4 tell it.
 const std::map<Phase, std::map<Event, Phase>> kLife{
@@ -30,7 +31,8 @@ const std::map<Phase, std::map<Event, Phase>> kLife{
       {Event::kPromise, kPromised},
       {Event::kRefuse, kDropped},
       {Event::kDrop, kDropped}}},
-    {kPromised, {{Event::kServe, kMoved}, {Event::kRefuse, kDropped}}},
+    {kPromised, {{Event::kServe, kMoved}, {Event::kRefuse, kDropped}, {Event::kResume, kServing}}},
+    {kServing, {{Event::kServe, kMoved}}},
     {kMoved, {{Event::kDrop, kDropped}}},
     {kDropped, {{Event::kStage, kStaging}}},
 };
@@ -65,7 +67,8 @@ TEST(PhaseTable, LeadsFromEveryPhaseBackToANewShadow) {
 
 TEST(PhaseTable, LeadsToServingOnlyThroughAPromise) {
   for (const auto& edge : kEdges) {
-    EXPECT_TRUE(edge.to != kMoved || edge.from == kPromised) << to_string(edge.from);
+    EXPECT_TRUE(edge.to != kMoved || edge.from == kPromised || edge.from == kServing) << to_string(edge.from);
+    EXPECT_TRUE(edge.to != kServing || edge.from == kPromised) << to_string(edge.from);
     EXPECT_TRUE(edge.to != kPromised || edge.from == kArmed) << to_string(edge.from);
   }
 }
@@ -78,6 +81,7 @@ TEST(PhaseTable, KeepsTheNumbersThatAreStoredAndSent) {
   EXPECT_EQ(static_cast<int>(kPromised), 7);
   EXPECT_EQ(static_cast<int>(kMoved), 8);
   EXPECT_EQ(static_cast<int>(kDropped), 9);
+  EXPECT_EQ(static_cast<int>(kServing), 10);
 }
 
 TEST(PhaseTable, HasANameForEverything) {

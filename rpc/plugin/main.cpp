@@ -1,5 +1,6 @@
 // protoc-gen-umbra: writes, for each service of a .proto file, the interface that a server implements and the client
 // that calls it (<name>.rpc.hpp, <name>.rpc.cpp). rpc/README.md shows the shape.
+#include <fmt/format.h>
 #include <google/protobuf/compiler/code_generator.h>
 #include <google/protobuf/compiler/plugin.h>
 #include <google/protobuf/descriptor.h>
