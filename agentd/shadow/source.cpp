@@ -335,6 +335,10 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
 Task<void> Source::let_go() {
   const auto cancelled = co_await hold_->cancel(kCall);
   if (cancelled) co_return Result<void>{};
+  if (cancelled.error().code == Errc::kConflict) {  // an earlier one completed; a guest that runs was taken back since
+    UMBRA_CO_TRY(const auto here, co_await hold_->qmp().status(kCall));
+    if (here.running) co_return Result<void>{};
+  }
   const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
   const bool ended = domain ? domain->state == virt::DomainState::kShutOff : domain.error().code == Errc::kNotFound;
   if (ended) co_return Result<void>{};

@@ -164,7 +164,7 @@ Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
                    request.vm_uuid());
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "another step of this shadow"));
   v1::ReleasedReply reply;
-  if (shadow->life.phase() != Phase::kMoved) {
+  if (!shadow->served()) {
     if (!shadow->accepted())
       co_return fail(Errc::kConflict, "the shadow of {} is {}", shadow->name(), to_string(shadow->life.phase()));
     UMBRA_CO_TRY(const auto after, co_await resume(*shadow, arrived));
@@ -286,8 +286,7 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
       const auto why = fmt::format("epoch {} given up: {}", request.epoch(), request.why());
       UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, why));
     }
-    if (shadow->life.phase() == Phase::kMoved && shadow->life.epoch() >= request.epoch())
-      co_return reply;                                        // too late: it runs here
+    if (shadow->served() && shadow->life.epoch() >= request.epoch()) co_return reply;  // too late: it runs here
   } else if (request.epoch() > epochs_[request.vm_uuid()]) {  // else it is over, and has not run here
     const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());  // unknown is not gone
@@ -328,7 +327,7 @@ Task<void> Standby::discard(v1::DiscardRequest request) {
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow) co_return Result<void>{};
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
-  if (find(request.vm_uuid()) != shadow.get() || shadow->life.phase() == Phase::kMoved) co_return Result<void>{};
+  if (find(request.vm_uuid()) != shadow.get() || shadow->served()) co_return Result<void>{};
   if (shadow->life.phase() == Phase::kDropped) co_return co_await clear(*shadow);
   if (shadow->life.phase() == Phase::kPromised) co_return Result<void>{};  // late: who promises does not discard
   const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;

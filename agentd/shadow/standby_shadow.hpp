@@ -22,6 +22,8 @@ struct Standby::Shadow {
 
   /// It takes part in an epoch that is not decided.
   bool accepted() const { return life.phase() == Phase::kArmed || life.phase() == Phase::kPromised; }
+  /// Decided: the guest has run here.
+  bool served() const { return life.phase() == Phase::kServing || life.phase() == Phase::kMoved; }
   const std::string& uuid() const { return request.vm().uuid(); }
   const std::string& name() const { return request.vm().name(); }
 };

@@ -214,6 +214,11 @@ void TwoHosts::route_all(bool complete) {
 }
 
 std::string TwoHosts::disorder() {
+  // Time passes while these are asked, and an agent may crash meanwhile: first of all.
+  const std::map<Machine*, std::optional<virt::Domain>> domains{{&source, domain(source)}, {&standby, domain(standby)}};
+  std::map<Machine*, Result<std::string>> definitions;
+  for (auto* one : {&source, &standby}) definitions.emplace(one, ask(nullptr, one->hypervisor->inactive_xml(kVm, 1s)));
+
   if (!violations_.empty()) return violations_.front();
   for (auto* one : machines())
     if (!one->process) return one->name() + "'s agent is down";
@@ -240,7 +245,7 @@ std::string TwoHosts::disorder() {
   if (!shadows) return other.name() + " is still recovering";
   const bool stands = (*shadows)->holds(kVm);
   if (stands != held) return stands ? "a shadow is left over" : "its shadow is nowhere";
-  const auto left = domain(other);
+  const auto& left = domains.at(&other);
   if (left.has_value() != held)
     return fmt::format("{} {}", other.name(), held ? "has no domain for the shadow" : "still has a domain of it");
   if (held && qemu(other)->migration_status() != qmp::MigrationStatus::kActive) return "the shadow gets no memory";
@@ -258,7 +263,7 @@ std::string TwoHosts::disorder() {
   if (!is(other, Side::kStandby, {Phase::kDropped, held ? Phase::kStaged : Phase::kMoved}))
     return "the other host's journal is wrong about the shadow";
 
-  const auto definition = ask(nullptr, owner.hypervisor->inactive_xml(kVm, 1s));
+  const auto& definition = definitions.at(&owner);
   if (definition.has_value() != options_.persistent)
     return options_.persistent ? "it is not persistent any more" : "it was made persistent";
   if (definition && definition->find("-incoming") != std::string::npos) return "its definition carries -incoming";
