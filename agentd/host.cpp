@@ -187,7 +187,7 @@ Task<void> Host::take_inventory() {
   };
   for (const auto& [uuid, source] : sources_)
     if (!vms.contains(uuid) && rests(*source)) source->stop();
-  for (const auto& uuid : std::set<std::string>(attached_))
+  for (const auto& [uuid, how] : std::map(attached_))
     if (const auto kept = source(uuid); !vms.contains(uuid) && !standby_.holds(uuid) && (!kept || rests(*kept))) {
       if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("{}: {}", uuid, detached.error());
       attached_.erase(uuid);
@@ -207,14 +207,17 @@ void Host::adopt_network(const v1::Vm& vm) {
   const auto kept = source(vm.uuid());
   if (kept && kept->phase() >= shadow::Phase::kArmed && kept->phase() <= shadow::Phase::kMoved)
     return;  // a cutover has its routes in hand
-  if (!attached_.contains(vm.uuid())) {
+  // A domain that is just being started is listed without its tap.
+  if (vm.tap().empty()) return;
+  const auto how = fmt::format("{} {} {}", vm.tap(), vm.mac(), fmt::join(vm.addresses(), " "));
+  if (auto& done = attached_[vm.uuid()]; done != how) {
     if (const auto attached = network_.attach(vm); !attached) {
       outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), attached.error().text());
       return;
     }
-    attached_.insert(vm.uuid());
+    done = how;
   }
-  if (vm.state() != v1::VM_STATE_RUNNING || vm.tap().empty()) return;
+  if (vm.state() != v1::VM_STATE_RUNNING) return;
   v1::ReconcileRequest here;
   for (const auto& address : vm.addresses()) {
     auto* route = here.add_routes();

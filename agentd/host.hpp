@@ -77,7 +77,7 @@ class Host {
   std::map<std::string, v1::CutoverResult> last_cutovers_;
   std::map<std::string, std::uint64_t> epochs_;  // of VMs that moved here
   std::map<std::string, v1::Vm> vms_;
-  std::set<std::string> attached_;
+  std::map<std::string, std::string> attached_;  // by VM: what its tap was configured for
   v1::HostCapacity capacity_;
   v1::HoldProof proof_;
   Signal::TimePoint inventory_due_{};

@@ -192,6 +192,31 @@ TEST(UnaskedPreSwitchover, OfAnIoErrorKeepsThatStateAndNoDataIsLost) {
   expect_order(world);
 }
 
+TEST(Network, OfADomainThatIsListedWithoutItsTapWhileItIsStartedIsTakenUpOnceItHasOne) {
+  TwoHosts world;
+  auto xml = TwoHosts::domain_xml(mebibytes(64));
+  const auto change = [&xml](const std::string& from, const std::string& to) {
+    xml.replace(xml.find(from), from.size(), to);
+  };
+  change("web1", "web2");
+  change(TwoHosts::kVm, "11111111-2222-3333-4444-555555555502");
+  change(TwoHosts::kAddress, "10.50.0.2");
+  change("52:54:00:00:00:01", "52:54:00:00:00:02");
+  change(TwoHosts::kTap, "uvm2");
+  auto starting = xml;
+  const auto interface = starting.find("<interface");
+  starting.erase(interface, starting.find("</interface>") + 12 - interface);
+
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->define(starting, 1s)));
+  world.pass(11s, 10ms);  // it has been seen so
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->define(xml, 1s)));
+  ASSERT_TRUE(world.source.hypervisor->start(xml, true));
+  world.pass(1s, 10ms);
+  const auto neighbours = world.source.kernel.neighbours("uvm2");
+  ASSERT_TRUE(neighbours) << neighbours.error().text();
+  EXPECT_THAT(*neighbours, testing::SizeIs(1));
+}
+
 TEST(GuestInHold, ThatShutsDownTakesItsShadowWithIt) {
   TwoHosts world;
   world.warm();

@@ -17,7 +17,7 @@
 enum {
   kPageBytes = 4096,
   kWords = kPageBytes / sizeof(uint64_t),
-  kSweepPerTick = 64,
+  kSweepPerTick = 256,
   kTicksPerReport = 25,
   kReported = 10
 };
