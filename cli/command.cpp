@@ -46,12 +46,12 @@ CLI::App& add_verb(CLI::App& parent, const char* name, const char* what, std::st
   return verb;
 }
 
-CLI::Option* add_argument(CLI::App& verb, const char* name, const char* what, Setter set) {
-  return verb.add_option_function<std::string>(name, std::move(set), what)->type_name("")->required();
+CLI::Option* add_argument(CLI::App& verb, const char* name, const char* what, const Setter& set) {
+  return verb.add_option_function<std::string>(name, set, what)->type_name("")->required();
 }
 
-CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const char* what, Setter set) {
-  return verb.add_option_function<std::string>(name, std::move(set), what)->type_name(kind);
+CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const char* what, const Setter& set) {
+  return verb.add_option_function<std::string>(name, set, what)->type_name(kind);
 }
 
 std::vector<const CLI::App*> all_verbs(const CLI::App& parent) {

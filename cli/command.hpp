@@ -49,8 +49,8 @@ CLI::App& add_verb(CLI::App& parent, const char* name, const char* what, std::st
 
 /// A required positional argument, and an option with a text value. `set` may throw CLI::ValidationError.
 using Setter = std::function<void(const std::string&)>;
-CLI::Option* add_argument(CLI::App& verb, const char* name, const char* what, Setter set);
-CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const char* what, Setter set);
+CLI::Option* add_argument(CLI::App& verb, const char* name, const char* what, const Setter& set);
+CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const char* what, const Setter& set);
 
 /// The verbs below `parent`, without hidden ones.
 std::vector<const CLI::App*> all_verbs(const CLI::App& parent);

@@ -8,7 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using shadow::Phase;
-using shadow::Side;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;

@@ -7,7 +7,6 @@
 namespace umbra::agent {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr const char* kVm = "11111111-2222-3333-4444-555555555501";

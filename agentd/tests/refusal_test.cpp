@@ -8,7 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using shadow::Phase;
-using testing::AnyOf;
 using testing::HasSubstr;
 
 void expect_untouched(TwoHosts& world) {

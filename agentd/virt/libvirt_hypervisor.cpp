@@ -54,6 +54,7 @@ Result<std::vector<Domain>> list_domains(virConnectPtr connection) {
   if (count < 0) return fail(last_error("listing the domains"));
   const std::unique_ptr<virDomainPtr, CFree> array(raw);
   std::vector<DomainPtr> handles;
+  handles.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) handles.push_back(own(raw[i]));
   std::vector<Domain> domains;
   for (const auto& handle : handles) {

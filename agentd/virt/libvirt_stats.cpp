@@ -88,6 +88,7 @@ Result<std::vector<DomainStats>> read_stats(virConnectPtr connection) {
   const std::unique_ptr<virDomainStatsRecordPtr, decltype(&virDomainStatsRecordListFree)> owner(
       records, virDomainStatsRecordListFree);
   std::vector<DomainStats> list;
+  list.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) list.push_back(read(*records[i]));
   return list;
 }

@@ -70,7 +70,7 @@ Outcome examine(const Context& context) {
   if (!settings.tls.certificate.empty()) *found.add_checks() = certificate_check(settings.tls.certificate);
 
   v1::DoctorReply remote;
-  const auto outcome = talk(context, [&](v1::FleetClient fleet) { return collect(fleet, settings.timeout, &remote); });
+  auto outcome = talk(context, [&](v1::FleetClient fleet) { return collect(fleet, settings.timeout, &remote); });
   if (outcome == ExitCode::kInterrupted) return outcome;
   *found.add_checks() =
       outcome ? local_check("controller", true, "reached at " + settings.controller)

@@ -16,7 +16,7 @@ Outcome show_versions(const Context& context) {
   std::string controller;
   std::string problem = "none is configured";
   if (!context.settings.controller.empty()) {
-    const auto asked =
+    auto asked =
         talk(context, [&](v1::FleetClient fleet) { return ask_version(fleet, context.settings.timeout, &controller); });
     if (asked == ExitCode::kInterrupted) return asked;
     if (!asked) problem = asked.error().error.message;

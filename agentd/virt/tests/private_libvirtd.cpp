@@ -26,6 +26,7 @@ PrivateLibvirtd::PrivateLibvirtd() : directory_(TemporaryDirectory::make("umbra-
                                  directory_.path().string(),
                                  UMBRA_LIBVIRT_CACHE};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t files;
