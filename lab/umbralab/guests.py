@@ -146,7 +146,7 @@ def canary(lab: Lab, vm: Vm) -> dict[str, object]:
     text = log(lab, vm)
     reports = re.findall(r'(\d{10}\.\d{3}) canary writes (\d+) bad (\d+)', text)
     complaints = [line for line in text.splitlines()
-                  if 'is damaged' in line or 'generations add up' in line or re.search(r'Kernel panic|\bBUG:|\bOops\b', line)]
+                  if 'is damaged' in line or 'generations add up' in line or re.search(r'Out of memory|Kernel panic|\bBUG:|\bOops\b', line)]
     at, writes, bad = reports[-1] if reports else (0, 0, 0)
     return {'at': float(at), 'writes': int(writes), 'bad': max(int(bad), len(complaints)), 'complaints': complaints[:10]}
 
