@@ -33,61 +33,54 @@ Task<void> InterruptedHypervisor::leave(std::string call) {
   co_return Result<void>{};
 }
 
+template <class T, class... Arguments>
+Task<T> InterruptedHypervisor::through(std::string call, Task<T> (Hypervisor::*member)(Arguments...),
+                                       Arguments... arguments) {
+  UMBRA_CO_CHECK(co_await leave(std::move(call)));
+  co_return co_await (host_.*member)(std::move(arguments)...);
+}
+
 Task<virt::HostInfo> InterruptedHypervisor::host(Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("host"));
-  co_return co_await host_.host(deadline);
+  return through("host", &Hypervisor::host, deadline);
 }
 Task<std::vector<virt::Domain>> InterruptedHypervisor::domains(Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("domains"));
-  co_return co_await host_.domains(deadline);
+  return through("domains", &Hypervisor::domains, deadline);
 }
 Task<virt::Domain> InterruptedHypervisor::domain(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("domain"));
-  co_return co_await host_.domain(std::move(uuid), deadline);
+  return through("domain", &Hypervisor::domain, std::move(uuid), deadline);
 }
 Task<std::vector<virt::DomainStats>> InterruptedHypervisor::stats(Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("stats"));
-  co_return co_await host_.stats(deadline);
+  return through("stats", &Hypervisor::stats, deadline);
 }
 Task<void> InterruptedHypervisor::measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("measure_dirty_rate"));
-  co_return co_await host_.measure_dirty_rate(std::move(uuid), period, deadline);
+  return through("measure_dirty_rate", &Hypervisor::measure_dirty_rate, std::move(uuid), period, deadline);
 }
 Task<std::string> InterruptedHypervisor::migratable_xml(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("migratable_xml"));
-  co_return co_await host_.migratable_xml(std::move(uuid), deadline);
+  return through("migratable_xml", &Hypervisor::migratable_xml, std::move(uuid), deadline);
 }
 Task<std::string> InterruptedHypervisor::inactive_xml(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("inactive_xml"));
-  co_return co_await host_.inactive_xml(std::move(uuid), deadline);
+  return through("inactive_xml", &Hypervisor::inactive_xml, std::move(uuid), deadline);
 }
 Task<std::string> InterruptedHypervisor::create_paused(std::string xml, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("create_paused"));
-  co_return co_await host_.create_paused(std::move(xml), deadline);
+  return through("create_paused", &Hypervisor::create_paused, std::move(xml), deadline);
 }
 Task<void> InterruptedHypervisor::define(std::string xml, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("define"));
-  co_return co_await host_.define(std::move(xml), deadline);
+  return through("define", &Hypervisor::define, std::move(xml), deadline);
 }
 Task<void> InterruptedHypervisor::undefine(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("undefine"));
-  co_return co_await host_.undefine(std::move(uuid), deadline);
+  return through("undefine", &Hypervisor::undefine, std::move(uuid), deadline);
 }
 Task<void> InterruptedHypervisor::destroy(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("destroy"));
-  co_return co_await host_.destroy(std::move(uuid), deadline);
+  return through("destroy", &Hypervisor::destroy, std::move(uuid), deadline);
 }
 Task<void> InterruptedHypervisor::suspend(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("suspend"));
-  co_return co_await host_.suspend(std::move(uuid), deadline);
+  return through("suspend", &Hypervisor::suspend, std::move(uuid), deadline);
 }
 Task<void> InterruptedHypervisor::resume(std::string uuid, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("resume"));
-  co_return co_await host_.resume(std::move(uuid), deadline);
+  return through("resume", &Hypervisor::resume, std::move(uuid), deadline);
 }
 Task<void> InterruptedHypervisor::annotate(std::string uuid, std::string line, Deadline deadline) {
-  UMBRA_CO_CHECK(co_await leave("annotate"));
-  co_return co_await host_.annotate(std::move(uuid), std::move(line), deadline);
+  return through("annotate", &Hypervisor::annotate, std::move(uuid), std::move(line), deadline);
 }
 std::shared_ptr<qmp::Transport> InterruptedHypervisor::monitor(std::string uuid) {
   return std::make_shared<Monitor>(*this, host_.monitor(std::move(uuid)));

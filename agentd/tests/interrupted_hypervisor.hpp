@@ -34,6 +34,9 @@ class InterruptedHypervisor final : public virt::Hypervisor {
  private:
   class Monitor;
   Task<void> leave(std::string call);
+  /// The moment, then the host's own answer.
+  template <class T, class... Arguments>
+  Task<T> through(std::string call, Task<T> (Hypervisor::*member)(Arguments...), Arguments... arguments);
 
   asio::any_io_executor executor_;
   virt::Hypervisor& host_;
