@@ -2,8 +2,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 #include "agentd/peers.hpp"
@@ -124,10 +122,6 @@ asio::awaitable<void> Agent::stop() {
   parts_->controller->stop();
   const auto drained = co_await parts_->server->drain(2s);
   if (!drained) spdlog::debug("{}", drained.error());
-  // What was told to stop ends by itself when it is let run; destroyed later, it would reach for parts that are gone.
-  asio::steady_timer last_turns(co_await asio::this_coro::executor, 100ms);
-  boost::system::error_code ignored;
-  co_await last_turns.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   parts_->disk.join();
 }
 

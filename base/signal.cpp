@@ -10,11 +10,11 @@ Signal::Signal(asio::any_io_executor executor, Clock& clock)
 Signal::~Signal() = default;
 
 void Signal::notify() {
-  for (auto& waiter : waiters_) waiter.timer.cancel();
+  for (auto& waiter : *waiters_) waiter.timer.cancel();
 }
 
 void Signal::wake_due() {
-  for (auto& waiter : waiters_)
+  for (auto& waiter : *waiters_)
     if (waiter.deadline <= clock_.steady()) waiter.timer.cancel();
 }
 
@@ -22,11 +22,11 @@ asio::awaitable<void> Signal::wait_until(TimePoint deadline) {
   if (deadline <= clock_.steady()) co_return;
   // A clock that stands still wakes its waiters when it is moved; a real one by the timer.
   const auto expiry = clock_.runs() ? deadline : TimePoint::max();
-  const auto waiter = waiters_.insert(waiters_.end(), Waiter{asio::steady_timer(executor_, expiry), deadline});
+  const auto waiter = waiters_->insert(waiters_->end(), Waiter{asio::steady_timer(executor_, expiry), deadline});
   struct Leave {
-    std::list<Waiter>& list;
+    std::shared_ptr<std::list<Waiter>> list;
     std::list<Waiter>::iterator self;
-    ~Leave() { list.erase(self); }
+    ~Leave() { list->erase(self); }
   } leave{waiters_, waiter};
   boost::system::error_code ignored;
   co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));

@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <list>
+#include <memory>
 
 #include "base/clock.hpp"
 #include "base/task.hpp"
@@ -11,7 +12,8 @@
 namespace umbra {
 
 /// Wakes the coroutines that wait on it; a condition variable for coroutines.
-/// Owner's strand only. Must outlive its waiters. Wake-ups may be spurious: callers look at their condition again.
+/// Owner's strand only; the clock must outlive it. A wait that is destroyed later than its Signal is harmless.
+/// Wake-ups may be spurious: callers look at their condition again.
 class Signal {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -48,7 +50,7 @@ class Signal {
 
   asio::any_io_executor executor_;
   Clock& clock_;
-  std::list<Waiter> waiters_;
+  std::shared_ptr<std::list<Waiter>> waiters_ = std::make_shared<std::list<Waiter>>();  // with the waits themselves
   Clock::Watch watch_;
 };
 

@@ -317,7 +317,7 @@ Task<void> Cutover::take_back(std::string why) {
     // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the
     // same.
     if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
-    UMBRA_CO_TRY(const auto status, co_await hold_.qmp().status(kCall));
+    UMBRA_CO_TRY(const auto status, co_await hold_.state_after(kCall));
     if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
   }
   UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));

@@ -12,6 +12,7 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
+constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
 constexpr std::chrono::milliseconds kEarly{10};    // what was noticed had happened by so much earlier
 // Only decides when QEMU stops estimating and looks exactly; the missing acknowledgement is what holds.
@@ -110,6 +111,17 @@ Task<void> Hold::cancel(Deadline deadline) {
   if (watch_.status() == MigrationStatus::kCompleted)
     co_return fail(Errc::kConflict, "the migration completed before it could be cancelled");
   co_return Result<void>{};
+}
+
+Task<qmp::Status> Hold::state_after(Deadline deadline) {
+  const auto end = clock_.steady() + deadline;
+  for (;;) {
+    UMBRA_CO_TRY(const auto status, co_await qmp().status(deadline));
+    if (status.state != qmp::RunState::kFinishMigrate) co_return status;
+    if (clock_.steady() >= end)
+      co_return fail(Errc::kTimeout, "QEMU is not done with its migration after {} ms", deadline.count());
+    co_await changed().wait_until(clock_.steady() + kMoment);
+  }
 }
 
 }  // namespace umbra::shadow

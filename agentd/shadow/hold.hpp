@@ -55,6 +55,10 @@ class Hold {
   /// Fine when there is nothing to give up. @error kConflict it completed instead
   Task<void> cancel(Deadline deadline);
 
+  /// QEMU's state when it is done with a migration that has ended: for a moment after `completed` or `failed` its guest
+  /// is still in `finish-migrate`, from where nothing resumes it. @error kTimeout it stays there
+  Task<qmp::Status> state_after(Deadline deadline);
+
   const Watch& watch() const { return watch_; }
   Signal& changed() { return watch_.changed(); }
   qmp::Client& qmp() { return watch_.qmp(); }

@@ -36,7 +36,6 @@ class Proof {
   Task<Machine> start(std::string name, std::vector<std::string> arguments);
   Task<void> hold(std::string name);
   Task<void> pause();
-  asio::awaitable<bool> left_behind();
 
   Clock& clock_;
   std::string emulator_;
@@ -87,18 +86,6 @@ Task<void> Proof::pause() {
   co_return co_await changed_.until(lifted, kCall, "pre-switchover after a pause");
 }
 
-/// Whether the source comes to know that its guest is away; the other side knows earlier.
-asio::awaitable<bool> Proof::left_behind() {
-  const auto end = clock_.steady() + kCall;
-  while (clock_.steady() < end) {
-    const auto here = co_await hold_->qmp().status(kCall);
-    if (!here) co_return false;
-    if (here->state == qmp::RunState::kPostMigrate) co_return true;
-    co_await changed_.wait_until(clock_.steady() + kPoll);
-  }
-  co_return false;
-}
-
 Task<void> Proof::run(v1::HoldProof& proof) {
   std::vector<std::string> arguments;
   UMBRA_CO_TRY(source_, co_await start("source", std::move(arguments)));
@@ -127,8 +114,9 @@ Task<void> Proof::run(v1::HoldProof& proof) {
   UMBRA_CO_CHECK(co_await changed_.until(complete, kCall, "the end of a released migration"));
   UMBRA_CO_CHECK(co_await arrival.qmp().cont(kCall));
   UMBRA_CO_TRY(const auto there, co_await arrival.qmp().status(kCall));
-  const bool gone = co_await left_behind();
-  if (!there.running || !gone) co_return fail(Errc::kUnsupported, "a released guest did not end up on the other side");
+  UMBRA_CO_TRY(const auto here, co_await hold_->state_after(kCall));  // this side comes to know later
+  if (!there.running || here.state != qmp::RunState::kPostMigrate)
+    co_return fail(Errc::kUnsupported, "a released guest did not end up on the other side");
   const auto took = std::chrono::duration<double, std::milli>(clock_.steady() - released).count();
   proof.set_detail(
       fmt::format("QEMU {} holds parked and through refreshes, lets a pause be cancelled, and is released in {:.0f} ms",

@@ -336,7 +336,7 @@ Task<void> Source::let_go() {
   const auto cancelled = co_await hold_->cancel(kCall);
   if (cancelled) co_return Result<void>{};
   if (cancelled.error().code == Errc::kConflict) {  // an earlier one completed; a guest that runs was taken back since
-    UMBRA_CO_TRY(const auto here, co_await hold_->qmp().status(kCall));
+    UMBRA_CO_TRY(const auto here, co_await hold_->state_after(kCall));
     if (here.running) co_return Result<void>{};
   }
   const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);

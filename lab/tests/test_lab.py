@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -54,7 +55,9 @@ class Life(LabTest):
         self.lab('up', '--bare')
         pid = next(node['pid'] for node in json.loads(self.lab('status', '-o', 'json'))['nodes'] if node['name'] == 'host1')
         os.kill(pid, 9)
-        self.lab('down')
+        with tempfile.TemporaryDirectory() as logs:
+            self.lab('down', '--logs', logs)
+            self.assertTrue((Path(logs) / 'host2/libvirtd.log').exists())
         self.assert_nothing_left()
         self.lab('down')  # and once more, with nothing to do
 

@@ -82,6 +82,8 @@ def down(wanted: argparse.Namespace) -> None:
         except (LabError, ValueError, TypeError, KeyError):  # never made, or its file is damaged
             lab = Lab(wanted.lab)
         there = lab.dir.exists() or bool(nodes.namespaces(lab))
+        if there and wanted.logs:
+            services.keep_logs(lab, wanted.logs)
         _unmake(lab)
     say(f"lab '{lab.name}' is down" if there else f"there is no lab '{lab.name}'; nothing to do")
 
@@ -212,7 +214,8 @@ def parser() -> argparse.ArgumentParser:
                      help='what the host says it has')
     one.add_argument('--keep', action='store_true', help='if it fails, leave everything to be looked at until `down`')
 
-    command('down', down, 'Take the lab down; leaves nothing behind')
+    one = command('down', down, 'Take the lab down; leaves nothing behind')
+    one.add_argument('--logs', type=Path, metavar='DIR', help="first copy every node's logs, journals and core dumps to DIR")
 
     verbs = command('vm', vm, 'Guests').add_subparsers(dest='verb', required=True, metavar='VERB')
     one = command('add', vm, 'Start a guest; prints its address once it answers', verbs)

@@ -23,6 +23,7 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 remember_owner = 0
 stdio_handler = "file"
+max_core = 0
 '''
 LIBVIRTD_CONF = '''auth_unix_rw = "none"
 host_uuid = "{uuid}"

@@ -1,6 +1,7 @@
 """Daemons inside nodes, known by the process id and start time that were recorded when they were started."""
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -9,8 +10,10 @@ from . import nodes
 from .common import LabError, run, wait_until
 from .state import Lab
 
-# The shell records its own number in the node's PID namespace and becomes the daemon.
-RECORD_AND_BECOME = 'echo $$ > "$1.new" && mv "$1.new" "$1" && shift && exec "$@"'
+# The shell records its own number in the node's PID namespace and becomes the daemon, which dumps its core beside its log.
+RECORD_AND_BECOME = ('echo $$ > "$1.new" && mv "$1.new" "$1" && cd "${1%/*}" && shift && { ulimit -c unlimited 2>/dev/null || true; } '
+                     '&& exec "$@"')
+KEPT = ('*.log', 'core*', 'log/*.log', 'log/qemu/*.log', 'state/*.sqlite*', 'umbra.toml')
 
 
 def _record(lab: Lab, node: str, service: str) -> Path:
@@ -55,6 +58,15 @@ def running(lab: Lab, node: str, service: str) -> int | None:
         return None
     stat = _stat(lab, node, pid)
     return int(pid) if stat and stat[19] == started and stat[0] not in 'ZX' else None
+
+
+def keep_logs(lab: Lab, to: Path) -> None:
+    """Copies what tells how it came to this, before the lab goes."""
+    for node in sorted((lab.dir / 'nodes').iterdir()) if (lab.dir / 'nodes').is_dir() else ():
+        for file in (file for pattern in KEPT for file in node.glob(pattern) if file.is_file()):
+            copy = to / node.name / file.relative_to(node)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 def known(lab: Lab, node: str) -> list[str]:

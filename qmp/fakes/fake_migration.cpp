@@ -83,6 +83,10 @@ void FakeQemu::tick() {
     iterate();
   else if (status_ == MigrationStatus::kDevice && device_left_ms_-- <= 0)
     complete();
+  else if (run_state_ == RunState::kFinishMigrate && status_ == MigrationStatus::kCompleted)
+    run_state_ = RunState::kPostMigrate;  // migration_iteration_finish(): only after all could see how it ended
+  else if (run_state_ == RunState::kFinishMigrate && status_ == MigrationStatus::kFailed)
+    restore_guest();
 }
 
 void FakeQemu::connect() {
@@ -149,7 +153,6 @@ void FakeQemu::complete() {
   peer_.reset();
   peer->peer_.reset();
   peer->receive_all(state_before_ == RunState::kRunning);
-  run_state_ = RunState::kPostMigrate;
   set_status(MigrationStatus::kCompleted);
 }
 
@@ -164,17 +167,21 @@ void FakeQemu::receive_all(bool source_ran) {
 void FakeQemu::give_up(MigrationStatus end, std::string error) {
   const auto peer = peer_.lock();
   peer_.reset();
-  if (end == MigrationStatus::kCancelled) set_status(MigrationStatus::kCancelling);
-  if (run_state_ == RunState::kFinishMigrate) {
-    if (state_before_ == RunState::kRunning)
-      start_guest();
-    else
-      run_state_ = state_before_;
+  if (end == MigrationStatus::kCancelled) {
+    set_status(MigrationStatus::kCancelling);
+    if (run_state_ == RunState::kFinishMigrate) restore_guest();
   }
   error_ = std::move(error);
   remaining_ = 0;
   set_status(end);
   if (peer) peer->stream_lost("Channel error: Input/output error");
+}
+
+void FakeQemu::restore_guest() {
+  if (state_before_ == RunState::kRunning)
+    start_guest();
+  else
+    run_state_ = state_before_;
 }
 
 void FakeQemu::stream_lost(std::string error) {

@@ -91,6 +91,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   void begin_switchover();
   void complete();
   void give_up(MigrationStatus end, std::string error);
+  void restore_guest();
   void stream_lost(std::string error);
   void receive_all(bool source_ran);
   bool migrating() const;

@@ -170,6 +170,24 @@ Task<void> until(World& world, std::shared_ptr<Transport> side, MigrationStatus 
   co_return fail(Errc::kTimeout, "the migration is {}, not {}", to_string(info.status), to_string(wanted));
 }
 
+Task<void> until(World& world, std::shared_ptr<Transport> side, RunState wanted) {
+  Client client(side);
+  for (int tries = 0; tries < 1000; ++tries) {
+    UMBRA_CO_TRY(const auto status, co_await client.status(kSoon));
+    if (status.state == wanted) co_return Result<void>{};
+    UMBRA_CO_CHECK(co_await world.pass(5ms));
+  }
+  co_return fail(Errc::kTimeout, "QEMU does not get to that state");
+}
+
+/// QEMU tells of STOP while its migration thread, which has seen the stop already, tells of pre-switchover: either may
+/// come first.
+std::vector<std::string> with_the_stop_first(std::vector<std::string> events) {
+  for (std::size_t i = 1; i < events.size(); ++i)
+    if (events[i] == "STOP" && events[i - 1] == "pre-switchover") std::swap(events[i], events[i - 1]);
+  return events;
+}
+
 TEST_P(QemuContract, AnIdleGuestIsHeldForAsLongAsWeLike) {
   check([](World& world) -> Task<void> {
     UMBRA_CO_CHECK(co_await hold(world));
@@ -231,8 +249,9 @@ TEST_P(QemuContract, AnUnaskedPauseLiftsTheHoldAndCancelBringsTheGuestBack) {
     UMBRA_CO_CHECK(co_await source.cont(kSoon));
     UMBRA_CO_TRY(const auto running, co_await source.status(kSoon));
     EXPECT_EQ(running.state, RunState::kRunning);
-    EXPECT_EQ(world.source_events, (std::vector<std::string>{"setup", "active", "STOP", "pre-switchover", "cancelling",
-                                                             "cancelled", "RESUME"}));
+    EXPECT_EQ(
+        with_the_stop_first(world.source_events),
+        (std::vector<std::string>{"setup", "active", "STOP", "pre-switchover", "cancelling", "cancelled", "RESUME"}));
     co_return Result<void>{};
   });
 }
@@ -250,14 +269,13 @@ TEST_P(QemuContract, AReleaseEndsPausedOnTheDestinationAndPostmigrateOnTheSource
     UMBRA_CO_CHECK(co_await source.migrate_continue(kSoon));
     UMBRA_CO_CHECK(co_await until(world, world.destination, MigrationStatus::kCompleted));
     UMBRA_CO_CHECK(co_await until(world, world.source, MigrationStatus::kCompleted));
-    UMBRA_CO_TRY(const auto gone, co_await source.status(kSoon));
+    UMBRA_CO_CHECK(co_await until(world, world.source, RunState::kPostMigrate));  // a moment later, by QEMU's own order
     UMBRA_CO_TRY(const auto loaded, co_await destination.status(kSoon));
-    EXPECT_EQ(gone.state, RunState::kPostMigrate);
     EXPECT_EQ(loaded.state, RunState::kPaused);
     UMBRA_CO_CHECK(co_await destination.cont(kSoon));
     UMBRA_CO_TRY(const auto serves, co_await destination.status(kSoon));
     EXPECT_EQ(serves.state, RunState::kRunning);
-    EXPECT_EQ(world.source_events,
+    EXPECT_EQ(with_the_stop_first(world.source_events),
               (std::vector<std::string>{"setup", "active", "STOP", "pre-switchover", "device", "completed"}));
     EXPECT_EQ(world.destination_events, (std::vector<std::string>{"setup", "active", "completed", "RESUME"}));
     co_return Result<void>{};
@@ -383,8 +401,7 @@ TEST_P(QemuContract, TheDestinationsDeathAtPreSwitchoverFailsTheContinuationAndR
     EXPECT_EQ(waits.status, MigrationStatus::kPreSwitchover);
     UMBRA_CO_CHECK(co_await source.migrate_continue(kSoon));
     UMBRA_CO_CHECK(co_await until(world, world.source, MigrationStatus::kFailed));
-    UMBRA_CO_TRY(const auto status, co_await source.status(kSoon));
-    EXPECT_EQ(status.state, RunState::kPaused);
+    UMBRA_CO_CHECK(co_await until(world, world.source, RunState::kPaused));
     co_return Result<void>{};
   });
 }

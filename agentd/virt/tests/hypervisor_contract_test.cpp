@@ -169,6 +169,16 @@ Task<void> until_migration(World& world, qmp::Client& client, bool (*wanted)(con
   co_return fail(Errc::kTimeout, "the migration does not get there");
 }
 
+/// @error kTimeout QEMU does not come to that state
+Task<void> until_state(World& world, qmp::Client& client, qmp::RunState wanted) {
+  for (int tries = 0; tries < 2000; ++tries) {
+    UMBRA_CO_TRY(const auto status, co_await client.status(kSoon));
+    if (status.state == wanted) co_return Result<void>{};
+    UMBRA_CO_CHECK(co_await world.pass(5ms));
+  }
+  co_return fail(Errc::kTimeout, "QEMU does not get to that state");
+}
+
 TEST_P(HypervisorContract, AShadowWaitsUntilItsMemoryHasCome) {
   check([](World& world) -> Task<void> {
     auto& hypervisor = world.hypervisor();
@@ -217,8 +227,7 @@ TEST_P(HypervisorContract, AShadowWaitsUntilItsMemoryHasCome) {
     EXPECT_EQ(serving.refusal, "");
     UMBRA_CO_TRY(const auto left, co_await hypervisor.domain(kFirst.uuid, kSoon));
     EXPECT_EQ(left.state, DomainState::kPaused);
-    UMBRA_CO_TRY(const auto status, co_await source.status(kSoon));
-    EXPECT_EQ(status.state, qmp::RunState::kPostMigrate);
+    UMBRA_CO_CHECK(co_await until_state(world, source, qmp::RunState::kPostMigrate));
     UMBRA_CO_CHECK(co_await hypervisor.suspend(kSecond.uuid, kSoon));  // paused by hand it is no shadow again
     UMBRA_CO_TRY(const auto by_hand, co_await hypervisor.domain(kSecond.uuid, kSoon));
     EXPECT_FALSE(by_hand.incoming);
