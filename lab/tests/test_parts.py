@@ -1,5 +1,7 @@
 """The lab's parts that need no namespace."""
 import argparse
+import contextlib
+import io
 import os
 import struct
 import sys
@@ -100,6 +102,33 @@ class Configuration(unittest.TestCase):
                          {'name': 'host1', 'role': 'host', 'zone': 'a', 'state_dir': '', 'log_level': 'info'})
         self.assertEqual(written['shadow'], {'refresh_interval': '2s'})
         self.assertEqual(written['controller']['endpoint'], '10.77.0.200:7700')
+
+
+class CommandLine(unittest.TestCase):
+    def test_what_follows_ctl_is_for_umbractl_and_what_follows_exec_and_its_node_for_that_command(self):
+        for words, theirs in ((['ctl', '-o', 'json', 'vms'], ['-o', 'json', 'vms']),
+                              (['ctl', '--help'], ['--help']),
+                              (['ctl', '--version'], ['--version']),
+                              (['ctl', '--', 'vms', '--', '-x'], ['vms', '--', '-x']),
+                              (['ctl', 'vms', '--lab', 'z'], ['vms', '--lab', 'z']),
+                              (['ctl'], []),
+                              (['exec', 'host1', '--', 'ip', '-4', 'address'], ['ip', '-4', 'address']),
+                              (['exec', 'host1', 'ip', '--help'], ['ip', '--help'])):
+            for before in ([], ['--lab', 'ctl'], ['--lab=ctl']):
+                with self.subTest(before + words):
+                    wanted = cli.parse(before + words)
+                    self.assertEqual(wanted.command, theirs)
+                    self.assertEqual((wanted.lab, wanted.command_name), ('ctl' if before else 'default', words[0]))
+        self.assertEqual(cli.parse(['exec', '--lab', 'z', 'host1', '--', 'ls', '-l']).lab, 'z')
+
+    def test_other_commands_keep_their_options_to_themselves(self):
+        wanted = cli.parse(['vm', 'tell', 'exec', 'reboot', '--lab', 'z'])
+        self.assertEqual((wanted.lab, wanted.name, wanted.words), ('z', 'exec', ['reboot']))
+        for words, told in ((['exec', '--help'], 'Run a command in a node'), (['exec'], 'required: node'), (['--la'], 'expected')):
+            with self.subTest(words), self.assertRaises(SystemExit), \
+                    contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+                cli.parse(words)
+            self.assertIn(told, out.getvalue())
 
 
 class Console(unittest.TestCase):

@@ -123,18 +123,14 @@ def _print_vms(listed: list[dict], output: str) -> None:
 
 def execute(wanted: argparse.Namespace) -> None:
     lab = state.load(wanted.lab)
-    command = nodes.inside(lab, lab.node(wanted.node).name, *_after_dashes(wanted.command))
+    command = nodes.inside(lab, lab.node(wanted.node).name, *wanted.command)
     os.execvp(command[0], command)
 
 
 def ctl(wanted: argparse.Namespace) -> None:
     lab = state.load(wanted.lab)
-    command = umbra.ctl_command(lab, _after_dashes(wanted.command))
+    command = umbra.ctl_command(lab, wanted.command)
     os.execvpe(command[0], command, os.environ | umbra.ctl_environment(lab))
-
-
-def _after_dashes(words: list[str]) -> list[str]:
-    return words[1:] if words[:1] == ['--'] else words
 
 
 def probe(wanted: argparse.Namespace) -> None:
@@ -237,8 +233,8 @@ def parser() -> argparse.ArgumentParser:
 
     one = command('exec', execute, 'Run a command in a node')
     one.add_argument('node')
-    one.add_argument('command', nargs=argparse.REMAINDER, metavar='-- CMD…')
-    command('ctl', ctl, 'umbractl as admin').add_argument('command', nargs=argparse.REMAINDER, metavar='ARGS…')
+    one.add_argument('command', nargs='*', metavar='-- CMD')
+    command('ctl', ctl, 'umbractl as admin').add_argument('command', nargs='*', metavar='ARGS')
     for name, rate, text in (('probe', 500, 'ICMP echo from edge1 to a guest; JSON'),
                              ('session', 50, 'One TCP connection from edge1 to a guest; JSON')):
         one = command(name, probe, text)
@@ -259,13 +255,41 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+OURS = {'ctl': 1, 'exec': 2}  # words of these commands that are for umbra-lab, the command's name included
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is for umbra-lab, and what is for the program that `ctl` or `exec` starts."""
+    at, ours = 0, 0
+    while at < len(words):
+        if words[at] == '--lab' or words[at].startswith('--lab='):
+            at += 2 if words[at] == '--lab' else 1
+            continue
+        ours = ours or OURS.get(words[at], 0)
+        if not ours or words[at].startswith('-'):
+            break
+        at, ours = at + 1, ours - 1
+        if not ours:
+            return words[:at], words[at + 1:] if words[at:at + 1] == ['--'] else words[at:]
+    return words, []
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Split first: argparse would take the other program's options for ours, even behind a REMAINDER."""
+    ours, theirs = _split(words)
+    wanted = parser().parse_args(ours)
+    if theirs:
+        wanted.command = theirs
+    return wanted
+
+
 def _interrupted(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _interrupted)
-    wanted = parser().parse_args()
+    wanted = parse(sys.argv[1:])
     try:
         state.valid_name(wanted.lab)
         wanted.action_of(wanted)
