@@ -13,6 +13,8 @@ constexpr Deadline kCall = 5s;
 constexpr auto kInventoryEvery = 10s;  // also without any event
 constexpr auto kRetry = 2s;
 constexpr auto kProveAgain = 1min;  // the host may have been overloaded; its QEMU may be replaced
+constexpr auto kDirtyEvery = 1min;
+constexpr auto kDirtyPeriod = 1s;  // QEMU samples pages at its begin and end
 
 /// Nothing left to look after, here or in the next life of the agent.
 bool over(shadow::Phase phase, bool wanted) {
@@ -243,7 +245,24 @@ Task<void> Host::take_samples() {
     outbox_.sample(std::move(sample));
   }
   capacity_.set_cpus_used(cpus);
+  co_await measure_dirty_rates();
   co_return Result<void>{};
+}
+
+/// Each guest now and then: what a shadow of it would cost is part of its profile. The next sample carries the answer.
+asio::awaitable<void> Host::measure_dirty_rates() {
+  std::vector<std::string> due;
+  for (const auto& [uuid, vm] : vms_) {
+    const auto kept = source(uuid);
+    const bool copied = kept && kept->phase() >= shadow::Phase::kPrecopy && kept->phase() != shadow::Phase::kDropped;
+    if (vm.state() == v1::VM_STATE_RUNNING && !copied && clock_.steady() >= dirty_due_[uuid]) due.push_back(uuid);
+  }
+  std::erase_if(dirty_due_, [this](const auto& entry) { return !vms_.contains(entry.first); });
+  for (const auto& uuid : due) {
+    dirty_due_[uuid] = clock_.steady() + kDirtyEvery;
+    const auto begun = co_await hypervisor_.measure_dirty_rate(uuid, kDirtyPeriod, kCall);
+    if (!begun) spdlog::debug("{}: {}", uuid, begun.error());  // it ended, or a job of libvirt's keeps it busy
+  }
 }
 
 Task<v1::Vm> Host::shadowable(std::string vm_uuid) {

@@ -50,6 +50,7 @@ class Host {
   Task<void> prove();
   Task<void> take_inventory();
   Task<void> take_samples();
+  asio::awaitable<void> measure_dirty_rates();
   void adopt_network(const v1::Vm& vm);
   void on_lifecycle(const virt::LifecycleEvent& event);
   void on_connection(bool up);
@@ -77,7 +78,8 @@ class Host {
   std::map<std::string, v1::CutoverResult> last_cutovers_;
   std::map<std::string, std::uint64_t> epochs_;  // of VMs that moved here
   std::map<std::string, v1::Vm> vms_;
-  std::map<std::string, std::string> attached_;  // by VM: what its tap was configured for
+  std::map<std::string, std::string> attached_;         // by VM: what its tap was configured for
+  std::map<std::string, Signal::TimePoint> dirty_due_;  // by VM: when QEMU is asked again how fast it dirties memory
   v1::HostCapacity capacity_;
   v1::HoldProof proof_;
   Signal::TimePoint inventory_due_{};

@@ -62,7 +62,11 @@ asio::awaitable<void> follow(Host& host, v1::CutoverRequest request, std::shared
     feed->news.push_back(progress);
     feed->changed.notify();
   };
-  feed->end = co_await host.cutover(std::move(request), tell);
+  try {
+    feed->end = co_await host.cutover(std::move(request), tell);
+  } catch (const std::exception& bug) {
+    feed->end = fail(Errc::kInternal, "bug: {}", bug.what());
+  }
   feed->changed.notify();
 }
 

@@ -14,6 +14,7 @@ using qmp::MigrationStatus;
 constexpr Deadline kCall = 3s;       // one QMP or peer call
 constexpr Deadline kConverge = 10s;  // two passes over what is dirty
 constexpr std::chrono::milliseconds kPoll = 2ms;
+constexpr double kTell = 250;  // milliseconds between tidings of a phase that lasts
 // What may be left when the guest is about to be stopped: it is sent while the routes flip. Waiting for less would
 // leave QEMU's migration thread with nothing to send; it then takes the lock that `stop` needs, thousands of times a
 // second.
@@ -72,11 +73,18 @@ void Cutover::enter(std::string phase) {
     phases->rbegin()->set_took_ms(now - phases->rbegin()->at_ms());
   if (phase.empty()) return;
   auto* entered = result_.add_phases();
-  entered->set_name(phase);
+  entered->set_name(std::move(phase));
   entered->set_at_ms(now);
+  tell(now, {});
+}
+
+void Cutover::tell(double at, const qmp::MigrationInfo& info) {
   v1::CutoverProgress progress;
-  progress.set_phase(std::move(phase));
-  progress.set_at_ms(now);
+  progress.set_phase(result_.phases().rbegin()->name());
+  progress.set_at_ms(at);
+  progress.set_remaining_bytes(info.remaining.count);
+  progress.set_rate_bytes_per_second(static_cast<double>(info.rate.count));
+  progress.set_dirty_bytes_per_second(static_cast<double>(info.dirty_rate.count));
   progress_(progress);
 }
 
@@ -149,8 +157,12 @@ Task<void> Cutover::accept() {
 
 Task<void> Cutover::converge() {
   const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
-  const std::function<bool()> never = [] { return false; };
-  UMBRA_CO_CHECK(co_await hold_.catch_up(never, kLittle, kPoll, deadline));
+  auto told = since_asked();
+  const Hold::Interrupted watch = [&](const qmp::MigrationInfo& info) {
+    if (since_asked() - told >= kTell) tell(told = since_asked(), info);
+    return false;
+  };
+  UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kPoll, deadline));
   if (!hold_.watch().migrating())
     co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};
@@ -263,10 +275,23 @@ Task<void> Cutover::hand_over() {
   co_return Result<void>{};
 }
 
+/// A guest that is no more is what its owner must hear of, rather than what else failed for it.
+void Cutover::tell_of_the_end() {
+  result_.set_detail(fmt::format("its guest ended on {} meanwhile (start it again: virsh start {})",
+                                 context_.config.node, vm_.name()));
+}
+
+Task<bool> Cutover::ended() {
+  const auto domain = co_await context_.hypervisor.domain(vm_.uuid(), kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  co_return !domain || domain->state == virt::DomainState::kShutOff;
+}
+
 /// Before the promise.
 asio::awaitable<void> Cutover::give_up(Error error) {
   result_.set_outcome(v1::OUTCOME_ABORTED);
   result_.set_detail(error.text());
+  if (const auto gone = co_await ended(); gone && *gone) tell_of_the_end();
   if (life_.phase() != Phase::kArmed) co_return;
   if (!accepted_ && hold_.watch().migrating()) {  // the standby never took the epoch: the hold is as good as before
     if (const auto kept = co_await life_.apply(Event::kDisarm); kept) co_return;
@@ -309,10 +334,10 @@ Task<void> Cutover::take_back(std::string why) {
   auto routes = flip();
   const auto unflipped = co_await routes.abort();
   if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
-  const auto domain = co_await context_.hypervisor.domain(vm_.uuid(), kCall);
-  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
-  const bool ended = !domain || domain->state == virt::DomainState::kShutOff;
-  if (!ended) {
+  UMBRA_CO_TRY(const auto gone, co_await ended());
+  if (gone) {
+    tell_of_the_end();
+  } else {
     const auto cancelled = co_await hold_.cancel(kCall);
     // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the
     // same.
@@ -323,7 +348,7 @@ Task<void> Cutover::take_back(std::string why) {
   UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));
   context_.note(v1::SEVERITY_WARNING, vm_.name(),
                 fmt::format("cutover to {} refused, {} on {}: {}", request_.standby().name(),
-                            ended ? "and its guest has ended" : "it runs again", context_.config.node, why));
+                            gone ? "and its guest has ended" : "it runs again", context_.config.node, why));
   co_return Result<void>{};
 }
 

@@ -61,6 +61,8 @@ class Cutover {
   Task<void> go_on();
   Task<v1::ReleasedReply> release(v1::ReleasedRequest released, std::chrono::microseconds& answered);
   Task<void> take_back(std::string why);
+  Task<bool> ended();
+  void tell_of_the_end();
   asio::awaitable<void> give_up(Error error);
   netswitch::Flip flip() { return netswitch::Flip(flip_steps()); }
   std::vector<netswitch::Flip::Step> flip_steps();
@@ -69,6 +71,7 @@ class Cutover {
   v1::UnpointRequest unpointing() const;
   Task<void> reach_routers();
   void enter(std::string phase);
+  void tell(double at, const qmp::MigrationInfo& info);
   double since_asked() const;
 
   SourceContext& context_;

@@ -76,7 +76,7 @@ Task<void> Hold::unpark(Deadline deadline) {
   co_return Result<void>{};
 }
 
-Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes enough, std::chrono::milliseconds poll,
+Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, std::chrono::milliseconds poll,
                                         Deadline deadline) {
   const auto end = clock_.steady() + deadline;
   UMBRA_CO_TRY(auto info, co_await watch_.ask(deadline));
@@ -85,7 +85,7 @@ Task<qmp::MigrationInfo> Hold::catch_up(std::function<bool()> interrupted, Bytes
     const auto passes = info.dirty_sync_count - before;
     return passes >= kPasses || (passes > 0 && info.remaining <= enough);
   };
-  while (!caught_up() && watch_.migrating() && !interrupted()) {
+  while (!caught_up() && watch_.migrating() && !interrupted(info)) {
     if (clock_.steady() >= end)
       co_return fail(Errc::kTimeout,
                      "the guest dirties its memory faster than the link carries it: {} are left after {} ms",

@@ -40,16 +40,22 @@ class Hold {
   Task<void> unpark(Deadline deadline);
   bool parked() const { return parked_; }
 
+  /// Asked after each look at the counters.
+  using Interrupted = std::function<bool(const qmp::MigrationInfo&)>;
+
   /// Unparked: waits for two passes over the dirty bitmap. The first sends what was known to be dirty, the second what
-  /// was dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted()`
-  /// or the migration is over. The counter is polled. QEMU's event of each pass is of no use: unparked with little to
-  /// send it comes thousands of times a second, and libvirtd's queue of events to one client drowns in that.
+  /// was dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted`
+  /// says so or the migration is over. The counter is polled. QEMU's event of each pass is of no use: unparked with
+  /// little to send it comes thousands of times a second, and libvirtd's queue of events to one client drowns in that.
   /// @param enough one pass will do once no more than this is left to send
   /// @param poll how often the counter is read when it is likely to change; late notice costs QEMU a spinning core
   /// @return the counters as last read
   /// @error kTimeout the guest dirties its memory faster than the link carries it
-  Task<qmp::MigrationInfo> catch_up(std::function<bool()> interrupted, Bytes enough, std::chrono::milliseconds poll,
+  Task<qmp::MigrationInfo> catch_up(Interrupted interrupted, Bytes enough, std::chrono::milliseconds poll,
                                     Deadline deadline);
+
+  /// QEMU's counters, and whether the migration is what its events said last.
+  Task<qmp::MigrationInfo> ask(Deadline deadline) { return watch_.ask(deadline); }
 
   /// Gives up the precopy and waits until QEMU has let go; the guest returns to the state it was in.
   /// Fine when there is nothing to give up. @error kConflict it completed instead

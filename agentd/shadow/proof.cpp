@@ -65,7 +65,7 @@ Task<void> Proof::hold(std::string name) {
   const auto uri = fmt::format("unix:{}", (directory_ / (name + ".migration")).string());
   UMBRA_CO_CHECK(co_await standby.migrate_incoming(uri, kCall));
   UMBRA_CO_CHECK(co_await hold_->open(uri, kCall));
-  const std::function<bool()> never = [] { return false; };
+  const Hold::Interrupted never = [](const auto&) { return false; };
   for (int refresh = 0; refresh < 2; ++refresh) {
     if (hold_->parked()) {
       UMBRA_CO_CHECK(co_await hold_->unpark(kCall));

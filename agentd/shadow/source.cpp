@@ -75,6 +75,7 @@ void Source::hypervisor_changed(bool up) {
 
 Task<v1::CutoverResult> Source::cutover(v1::CutoverRequest request, Cutover::Progress progress) {
   if (pending_) co_return fail(Errc::kConflict, "a cutover of {} is under way", vm_.name());
+  if (!hypervisor_up_) co_return fail(no_libvirt());
   if (!held())
     co_return fail(
         {Errc::kConflict,
@@ -94,7 +95,29 @@ Task<v1::CutoverResult> Source::cutover(v1::CutoverRequest request, Cutover::Pro
   co_return *pending->answer;
 }
 
+Error Source::no_libvirt() const {
+  return {Errc::kConflict,
+          fmt::format("libvirtd on {} cannot be reached, so nothing can be moved", context_.config.node),
+          "start libvirtd there; the guest and its shadow stay as they are meanwhile"};
+}
+
+void Source::answer(Result<v1::CutoverResult> result) {
+  if (!pending_) return;
+  pending_->answer = std::move(result);
+  pending_.reset();
+  changed_.notify();
+}
+
 asio::awaitable<void> Source::run() {
+  try {
+    co_await live();
+  } catch (const std::exception& bug) {
+    answer(fail(Errc::kInternal, "bug: {}", bug.what()));
+    throw;
+  }
+}
+
+asio::awaitable<void> Source::live() {
   co_await recover();
   while (!stopping_ && life_.phase() != Phase::kMoved) {
     if (life_.phase() == Phase::kPromised) {
@@ -107,11 +130,7 @@ asio::awaitable<void> Source::run() {
       context_.changed();
     }
   }
-  if (pending_) {
-    pending_->answer = fail(Errc::kCancelled, "the agent stops");
-    pending_.reset();
-    changed_.notify();
-  }
+  answer(fail(Errc::kCancelled, "the agent stops"));
   if (life_.phase() == Phase::kMoved) co_await leave();
 }
 
@@ -120,14 +139,18 @@ Task<void> Source::step() {
   const bool exists = life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped;
   if (reattach_ && hypervisor_up_ && exists) UMBRA_CO_CHECK(co_await reattach());
   if (!hypervisor_up_) {  // unknown is not gone: whatever is held stays held
+    answer(fail(no_libvirt()));
     co_await pause(kMostBackoff);
     co_return Result<void>{};
+  }
+  if (given_up_) {
+    const std::string why = *given_up_;  // GCC 12 destroys it twice inside co_await
+    co_return co_await drop(why);
   }
   const bool fits = wish_ && built_.standby().name() == wish_->standby().name() && wish_->tier() != v1::TIER_PROFILE &&
                     !(hold_ && wish_->tier() == v1::TIER_STAGED);  // a precopy cannot be unsent: staging begins anew
   if (exists && !fits) {
-    const std::string why =
-        wish_ ? "another shadow is wanted" : unwanted_because_;  // GCC 12 destroys it twice inside co_await
+    const std::string why = wish_ ? "another shadow is wanted" : unwanted_because_;  // a local for GCC 12, as above
     co_return co_await drop(why);
   }
   switch (life_.phase()) {
@@ -193,7 +216,7 @@ Task<void> Source::stage() {
 Task<void> Source::precopy() {
   UMBRA_CO_TRY(const auto domain, co_await primary());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kMigrate));
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
+  take_monitor();
   const auto opened = co_await hold_->open(migration_uri_, kCall);
   if (!opened) {
     // A migration that is under way already is somebody else's, and not ours to cancel.
@@ -268,7 +291,7 @@ Task<void> Source::refresh() {
   refresh_due_ = std::max(refresh_due_ + interval(), begun);  // keeps its beat, but never runs after lost ones
   const auto& watch = hold_->watch();
   UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
-  const std::function<bool()> interrupted = [this] { return pending_ || stopping_ || !hypervisor_up_; };
+  const Hold::Interrupted interrupted = [this](const auto&) { return pending_ || stopping_ || !hypervisor_up_; };
   const auto poll = life_.phase() == Phase::kHot ? kHotPoll : kWarmPoll;
   const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, poll, kRefresh);
   if (pending_ || !watch.migrating() || !hypervisor_up_) co_return Result<void>{};  // keep() looks after it
@@ -291,7 +314,7 @@ Task<void> Source::refresh() {
 
 /// Takes QEMU's counters into the status; gives its passes over the dirty bitmap.
 Task<std::uint64_t> Source::observe() {
-  UMBRA_CO_TRY(const auto info, co_await hold_->qmp().migration(kCall));
+  UMBRA_CO_TRY(const auto info, co_await hold_->ask(kCall));
   take(info);
   context_.changed();
   co_return info.dirty_sync_count;
@@ -318,9 +341,7 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
                 fmt::format("cutover to {} (epoch {}): {}, blackout {:.1f} ms{}{}", result.to(), result.epoch(),
                             v1::Outcome_Name(result.outcome()), result.blackout_ms(),
                             result.detail().empty() ? "" : ": ", result.detail()));
-  pending->answer = result;
-  pending_.reset();
-  changed_.notify();
+  answer(result);
   if (life_.phase() == Phase::kDropped) {
     hold_.reset();
     co_await pause(kLeastBackoff);
@@ -328,6 +349,12 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
     UMBRA_CO_CHECK(co_await hold_->park(kCall));
   }
   co_return Result<void>{};
+}
+
+/// The monitor has one listener: the one before must be gone when the next takes its place.
+void Source::take_monitor() {
+  hold_.reset();
+  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
 }
 
 /// Cancels the precopy. Until QEMU has said so the shadow is not dropped: one that was lifted keeps the guest paused.
@@ -345,13 +372,11 @@ Task<void> Source::let_go() {
   co_return fail(cancelled.error());
 }
 
-/// Ends whatever there is of the shadow, on both sides. What cannot be done now is done by the standby when it finds
-/// the migration broken off.
+/// Ends whatever there is of the shadow, on both sides. What cannot be done now on the standby it does itself when it
+/// finds the migration broken off; what cannot be done now on this side is tried again.
 Task<void> Source::drop(std::string why) {
-  if (pending_) {
-    pending_->answer = fail(Errc::kConflict, "the shadow was lost: {}", why);
-    pending_.reset();
-  }
+  given_up_ = why;
+  answer(fail(Errc::kConflict, "the shadow was lost: {}", why));
   if (hold_) {
     UMBRA_CO_CHECK(co_await let_go());
     const auto cleared = co_await context_.hypervisor.annotate(uuid_, "", kCall);
@@ -368,6 +393,7 @@ Task<void> Source::drop(std::string why) {
   }
   if (!wish_) life_.set_wish({});
   UMBRA_CO_CHECK(co_await life_.apply(Event::kDrop));
+  given_up_.reset();
   status_.set_detail(why);
   context_.note(v1::SEVERITY_INFO, vm_.name(), fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
   changed_.notify();

@@ -62,6 +62,10 @@ class Source {
   void take(const qmp::MigrationInfo& info);
   Task<void> drop(std::string why);
   Task<void> let_go();
+  asio::awaitable<void> live();
+  void take_monitor();
+  Error no_libvirt() const;
+  void answer(Result<v1::CutoverResult> result);
   void account(v1::Outcome outcome, std::string detail);
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();
@@ -85,6 +89,7 @@ class Source {
   v1::Vm vm_;
   std::string migration_uri_;  ///< where the staged shadow listens
   std::string unwanted_because_;
+  std::optional<std::string> given_up_;  ///< why what exists must go; until it has gone nothing is built on it
   std::shared_ptr<Pending> pending_;
   std::optional<v1::CutoverResult> last_cutover_;
   v1::Shadow status_;

@@ -52,7 +52,7 @@ asio::awaitable<void> Source::recover() {
     case Phase::kStaged:
     case Phase::kPrecopy:
     case Phase::kArmed: {  // half made, or a cutover that promised nothing
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
+      take_monitor();
       if (life_.phase() == Phase::kArmed) {
         auto refuse = refusing(uuid_, life_.epoch(), "the source's agent was restarted before it promised");
         const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
@@ -65,7 +65,7 @@ asio::awaitable<void> Source::recover() {
     }
     case Phase::kWarm:
     case Phase::kHot: {
-      hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
+      take_monitor();
       const auto adopted = co_await hold_->adopt(kCall);
       if (adopted) {
         refresh_due_ = context_.clock.steady();
@@ -105,8 +105,7 @@ asio::awaitable<void> Source::settle() {
     co_await pause(kMostBackoff);
     co_return;
   }
-  hold_.reset();  // libvirt may have come back since; a fresh one hears the monitor again
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
+  take_monitor();  // libvirt may have come back since
   Cutover cutover(context_, *hold_, life_, vm_, request, [](const auto&) {});
   const auto outcome = co_await cutover.settle("the cutover broke off");
   if (outcome == v1::OUTCOME_UNDECIDED) {
@@ -138,8 +137,7 @@ Task<void> Source::reattach() {
   }
   if (!domain) co_return fail(domain.error());
   if (!hold_) co_return Result<void>{};
-  hold_.reset();  // the new one takes over the monitor's events
-  hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
+  take_monitor();
   UMBRA_CO_CHECK(co_await hold_->adopt(kCall));
   co_return Result<void>{};
 }

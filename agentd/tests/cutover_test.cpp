@@ -236,6 +236,8 @@ TEST_F(CutoverTest, OfAGuestThatDiesInTheMiddleEndsWithoutIt) {
     });
     const auto result = cut_over(world);
     EXPECT_EQ(result.outcome(), v1::OUTCOME_REFUSED) << moment_of_death << ": " << result.detail();
+    EXPECT_THAT(result.detail(), HasSubstr("its guest ended on host1"));
+    EXPECT_THAT(result.detail(), HasSubstr("virsh start web1"));
     world.pass(10s, 10ms);
     EXPECT_FALSE(world.runs(world.source));
     EXPECT_FALSE(world.domain(world.standby)) << "its shadow had half a memory";
@@ -249,6 +251,34 @@ TEST_F(CutoverTest, OfAGuestThatDiesInTheMiddleEndsWithoutIt) {
     ASSERT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kWarm; }, 90s, 5ms)) << world.describe();
     EXPECT_EQ(cut_over(world).outcome(), v1::OUTCOME_MOVED);
   }
+}
+
+TEST_F(CutoverTest, OfAGuestThatDiesBeforeThePromiseSaysSo) {
+  TwoHosts world;
+  world.warm();
+  world.set_fate([&](const Moment& moment) {
+    if (moment.what == "accept" && moment.node == "host1") world.qemu(world.source)->die();
+    return Verdict{};
+  });
+  const auto result = cut_over(world);
+  EXPECT_EQ(result.outcome(), v1::OUTCOME_ABORTED);
+  EXPECT_THAT(result.detail(), HasSubstr("its guest ended on host1"));
+  EXPECT_THAT(result.detail(), HasSubstr("virsh start web1"));
+  world.pass(10s, 10ms);
+  EXPECT_FALSE(world.domain(world.standby)) << world.describe();
+  EXPECT_TRUE(world.violations().empty());
+}
+
+TEST_F(CutoverTest, WhoseMemoryTakesLongTellsWhatIsLeft) {
+  TwoHosts::Options options;
+  options.dirty_rate = BytesPerSecond{100'000'000};
+  TwoHosts world(options);
+  world.warm();
+  world.pass(1s);
+  world.qemu(world.source)->set_link(BytesPerSecond{10'000'000});
+  const auto move = world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return move->end.has_value(); }, 20s));
+  EXPECT_GE(std::count(move->phases.begin(), move->phases.end(), "converge"), 2) << "told again while it lasts";
 }
 
 TEST_F(CutoverTest, WhoseShadowDiesAtTheLastMomentIsRefusedAndTheGuestGoesOn) {

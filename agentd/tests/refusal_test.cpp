@@ -124,10 +124,40 @@ TEST(Refusal, OfAStandbyWithoutLibvirtd) {
   ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
   world.pass(3s);
   EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("libvirtd cannot be reached"));
-  EXPECT_TRUE(world.runs(world.source));
+  EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("start libvirtd"));
+  expect_untouched(world);
   world.standby.hypervisor->set_connected(true);
   EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kWarm; }, 60s, 5ms))
       << "it is built as soon as it can be";
+}
+
+TEST(Refusal, OfACutoverWhileTheSourcesLibvirtdIsAway) {
+  TwoHosts world;
+  world.warm();
+  const auto refuses = [&](std::shared_ptr<Move> move) {
+    ASSERT_TRUE(world.until([&] { return move->end.has_value(); }, 10s)) << "it is refused, and not kept for later";
+    ASSERT_FALSE(*move->end);
+    EXPECT_THAT(move->end->error().message, HasSubstr("libvirtd on host1 cannot be reached"));
+    EXPECT_THAT(move->end->error().remedy, HasSubstr("start libvirtd"));
+  };
+  world.source.hypervisor->set_connected(false);
+  refuses(world.cutover(world.source, world.standby));
+  world.source.hypervisor->set_connected(true);
+  world.pass(30s, 10ms);
+  EXPECT_TRUE(world.runs(world.source)) << "nor carried out later";
+  EXPECT_EQ(world.disorder(), "");
+}
+
+TEST(Refusal, OfAPrimaryWhoseOwnQemuIsTooOld) {
+  TwoHosts world;
+  world.qemu(world.source)
+      ->fail("migrate-set-capabilities", Error{Errc::kConflict, "Invalid parameter 'switchover-ack'", ""});
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
+  ASSERT_TRUE(
+      world.until([&] { return world.shadow(world.source).detail().find("8.1 or newer") != std::string::npos; }, 1s))
+      << world.describe();
+  ASSERT_TRUE(world.until([&] { return world.qemu(world.standby) == nullptr; }, 900ms)) << "nor tried again at once";
+  expect_untouched(world);
 }
 
 TEST(Refusal, OfAStandbyWhoseAgentIsDown) {

@@ -57,6 +57,31 @@ TEST(ShadowLife, ClimbsFromStagedToWarmToHotAndBack) {
   expect_order(world);
 }
 
+TEST(ShadowLife, HowFastMemoryIsDirtiedIsKnownWithoutAShadow) {
+  TwoHosts::Options options;
+  options.dirty_rate = BytesPerSecond{30'000'000};
+  TwoHosts world(options);
+  const auto known = [&] {
+    v1::ReportRequest report;
+    world.source.process->report(report);
+    return !report.samples().empty() && report.samples().rbegin()->dirty_bytes_per_second() == 30e6;
+  };
+  EXPECT_TRUE(world.until(known, 30s));
+
+  world.warm();
+  std::size_t asked = 0;
+  world.set_fate([&](const Moment& moment) {
+    asked += moment.what == "measure_dirty_rate" && moment.node == "host1";
+    return Verdict{};
+  });
+  world.pass(130s, 10ms);
+  EXPECT_EQ(asked, 0U) << "the refreshes tell it";
+  world.drop(world.source, "not needed");
+  world.pass(130s, 10ms);
+  EXPECT_GE(asked, 2U);
+  EXPECT_LE(asked, 3U);
+}
+
 TEST(ShadowLife, AMemoryThatWasSentIsNotStagedAgain) {
   TwoHosts world;
   world.warm();

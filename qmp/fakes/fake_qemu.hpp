@@ -44,6 +44,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
 
   // The guest and its surroundings.
   void set_dirty_rate(BytesPerSecond rate) { options_.dirty_rate = rate; }
+  void set_link(BytesPerSecond link) { options_.link = link; }
   void set_device_time(Milliseconds time) { options_.device_time = time; }
   void io_error();        ///< a disk write failed: the guest is paused
   void guest_shutdown();  ///< the guest powered off; QEMU stays, as libvirt's -no-shutdown has it
