@@ -101,6 +101,10 @@ Result<json::value> FakeQemu::run(const std::string& command, const json::object
     if (migrating()) return refuse(command + " not allowed while migrating");
     return done;
   }
+  if (command == "system_reset") {
+    emit("RESET", {{"guest", false}, {"reason", "host-qmp-system-reset"}});
+    return done;
+  }
   if (command == "quit") {
     emit("SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}});
     die();

@@ -338,6 +338,29 @@ TEST_P(QemuContract, WhileHeldItRefusesHotPlugNewCapabilitiesAndASecondMigration
   });
 }
 
+TEST_P(QemuContract, AResetInTheHoldLeavesItHeld) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_CHECK(co_await hold(world));
+    UMBRA_CO_CHECK(co_await park(world));
+    json::object none;
+    UMBRA_CO_CHECK(co_await world.source->execute("system_reset", none, kSoon));
+    for (int tries = 0; tries < 1000 && world.source_events.back() != "RESET"; ++tries)
+      UMBRA_CO_CHECK(co_await world.pass(5ms));
+    UMBRA_CO_CHECK(co_await world.pass(300ms));
+    Client source(world.source), destination(world.destination);
+    UMBRA_CO_TRY(const auto info, co_await source.migration(kSoon));
+    UMBRA_CO_TRY(const auto here, co_await source.status(kSoon));
+    UMBRA_CO_TRY(const auto there, co_await destination.status(kSoon));
+    EXPECT_EQ(info.status, MigrationStatus::kActive);
+    EXPECT_EQ(here.state, RunState::kRunning);
+    EXPECT_EQ(there.state, RunState::kInMigrate);
+    auto events = world.source_events;  // without a disk to boot from the real one resets itself once more
+    events.erase(std::unique(events.begin(), events.end()), events.end());
+    EXPECT_EQ(events, (std::vector<std::string>{"setup", "active", "RESET"}));
+    co_return Result<void>{};
+  });
+}
+
 TEST_P(QemuContract, RefusesWhatItDoesNotKnowOrCannotDoNow) {
   check([](World& world) -> Task<void> {
     Client source(world.source);
