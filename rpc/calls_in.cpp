@@ -11,7 +11,8 @@
 namespace umbra::rpc {
 
 Result<void> TlsSession::on_request(std::uint64_t id, wire::Request request) {
-  if (id <= last_incoming_) return fail(Errc::kInvalid, "received call number {} after {}", id, last_incoming_);
+  if (id <= last_incoming_)
+    return fail(bad_frame(Errc::kInvalid, fmt::format("received call number {} after {}", id, last_incoming_)));
   last_incoming_ = id;
   auto admitted = admit(id, request);
   if (!admitted) {

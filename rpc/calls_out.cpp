@@ -50,7 +50,7 @@ Result<std::shared_ptr<TlsSession::Outgoing>> TlsSession::begin(std::string meth
 }
 
 Result<void> TlsSession::on_reply(std::uint64_t id, wire::Reply reply) {
-  if (id > last_outgoing_) return fail(Errc::kInvalid, "received a reply to a call that was never made");
+  if (id > last_outgoing_) return fail(bad_frame(Errc::kInvalid, "received a reply to a call that was never made"));
   const auto found = outgoing_.find(id);
   if (found == outgoing_.end()) return {};  // given up in the meantime
   const auto call = found->second;
@@ -65,14 +65,14 @@ Result<void> TlsSession::on_reply(std::uint64_t id, wire::Reply reply) {
 }
 
 Result<void> TlsSession::on_item(std::uint64_t id, wire::Item item) {
-  if (id > last_outgoing_) return fail(Errc::kInvalid, "received an item of a call that was never made");
+  if (id > last_outgoing_) return fail(bad_frame(Errc::kInvalid, "received an item of a call that was never made"));
   const auto found = outgoing_.find(id);
   if (found == outgoing_.end()) return {};
   auto& call = *found->second;
   call.unread += cost(item.body());
   // The sender may overdraw its credit by one item.
   if (call.unread > limits_.window + cost({}) + limits_.max_frame)
-    return fail(Errc::kInvalid, "{}: received more than the window", call.method);
+    return fail(bad_frame(Errc::kInvalid, fmt::format("{}: received more than the window", call.method)));
   call.items.push_back(std::move(*item.mutable_body()));
   call.wake.cancel();
   return {};

@@ -31,6 +31,10 @@ Error error_of(const wire::Status& status) {
   return {known ? static_cast<Errc>(status.code()) : Errc::kInternal, status.message(), status.remedy()};
 }
 
+Error bad_frame(Errc code, std::string what) {
+  return {code, std::move(what), "both ends must run the same Umbra; if they do, something else speaks to this port"};
+}
+
 Result<void> append_frame(std::string& out, const wire::Frame& frame, std::size_t max_frame) {
   const std::size_t size = frame.ByteSizeLong();
   if (size > max_frame) {
@@ -119,13 +123,14 @@ Result<void> Connection::take_frames() {
   while (!closing_ && end_ - begin_ >= kLengthBytes) {
     const std::size_t length = read_length(in_.data() + begin_);
     if (length > limits_.max_frame) {
-      return fail(Errc::kInvalid, "received a frame of {}, the limit is {}", to_string(Bytes{length}),
-                  to_string(Bytes{limits_.max_frame}));
+      return fail(
+          bad_frame(Errc::kInvalid, fmt::format("received a frame of {}, the limit is {}", to_string(Bytes{length}),
+                                                to_string(Bytes{limits_.max_frame}))));
     }
     if (end_ - begin_ < kLengthBytes + length) break;
     wire::Frame frame;
     if (!frame.ParseFromArray(in_.data() + begin_ + kLengthBytes, static_cast<int>(length))) {
-      return fail(Errc::kCorrupt, "received {} that are not a frame", to_string(Bytes{length}));
+      return fail(bad_frame(Errc::kCorrupt, fmt::format("received {} that are not a frame", to_string(Bytes{length}))));
     }
     begin_ += kLengthBytes + length;
     if (frame.has_ping()) {

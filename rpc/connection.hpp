@@ -72,6 +72,8 @@ class Connection {
 /// What `error` looks like on the wire, and back. Success is code 0.
 void set_status(wire::Status& status, const Error& error);
 Error error_of(const wire::Status& status);
+/// For what no Umbra of this version sends, and what ends the connection; the remedy says who may have sent it.
+[[nodiscard]] Error bad_frame(Errc code, std::string what);
 
 /// The frame with its length before it, appended to `out`. @error kInvalid over `max_frame`
 Result<void> append_frame(std::string& out, const wire::Frame& frame, std::size_t max_frame);

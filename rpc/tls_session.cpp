@@ -44,7 +44,7 @@ Result<void> TlsSession::on_frame(wire::Frame frame) {
       if (const auto call = incoming_.find(id); call != incoming_.end()) {
         // No honest reader grants more than it was sent, so this also keeps the sum from overflowing.
         if (frame.credit().bytes() > limits_.max_frame * 2)
-          return fail(Errc::kInvalid, "received a credit of {} bytes", frame.credit().bytes());
+          return fail(bad_frame(Errc::kInvalid, fmt::format("received a credit of {} bytes", frame.credit().bytes())));
         call->second->credit += static_cast<std::int64_t>(frame.credit().bytes());
         call->second->readable.cancel();
       }
@@ -54,7 +54,7 @@ Result<void> TlsSession::on_frame(wire::Frame frame) {
       farewell_ = frame.goaway().status().message();
       return {};
     default:
-      return fail(Errc::kInvalid, "received a frame of no known kind");
+      return fail(bad_frame(Errc::kInvalid, "received a frame of no known kind"));
   }
 }
 

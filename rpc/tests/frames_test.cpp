@@ -9,10 +9,12 @@ namespace {
 
 using testing::HasSubstr;
 
+constexpr std::string_view kRemedy = "both ends must run the same Umbra";
+
 class FramesTest : public RpcTest {
  protected:
-  /// Sends the bytes on a connection of its own, and expects that it is closed with that reason, that the log says so,
-  /// and that another connection does not notice.
+  /// Sends the bytes on a connection of its own, and expects that it is closed with that reason and what to do about
+  /// it, that the log says so, and that another connection does not notice.
   void expect_closed(std::string bytes, std::string reason, Limits limits = {}) {
     const LogCapture log;
     listen(limits);
@@ -24,6 +26,7 @@ class FramesTest : public RpcTest {
       EXPECT_TRUE(last && last->has_goaway()) << "the reason comes first";
       if (last) {
         EXPECT_THAT(last->goaway().status().message(), HasSubstr(reason));
+        EXPECT_THAT(last->goaway().status().remedy(), HasSubstr(kRemedy));
       }
       EXPECT_FALSE(co_await attacker.receive()) << "then the end";
       co_await get(bystander.say(text("unharmed"), 5s));
@@ -31,6 +34,7 @@ class FramesTest : public RpcTest {
     });
     EXPECT_THAT(log.text(), HasSubstr("closing the connection to host2 (agent, 127.0.0.1:"));
     EXPECT_THAT(log.text(), HasSubstr(reason));
+    EXPECT_THAT(log.text(), HasSubstr(kRemedy));
   }
 
   static std::string framed(std::string_view body) {
@@ -109,6 +113,7 @@ TEST_F(FramesTest, CreditThatNoReaderCouldOweIsRefused) {
     }
   });
   EXPECT_THAT(log.text(), HasSubstr("received a credit of"));
+  EXPECT_THAT(log.text(), HasSubstr(kRemedy));
 }
 
 TEST_F(FramesTest, ATruncatedFrameEndsItsConnectionAndIsLogged) {
