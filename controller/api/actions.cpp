@@ -8,6 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLook = 500ms;
+constexpr auto kLateNews = 1s;  // that a VM was started
 
 bool reached(const v1::Shadow& shadow, v1::Tier tier) {
   switch (shadow.phase()) {
@@ -25,14 +26,25 @@ bool reached(const v1::Shadow& shadow, v1::Tier tier) {
 
 }  // namespace
 
-Result<void> FleetService::check_standby(const VmRecord& record, const std::string& host) const {
+Result<void> FleetService::check_standby(const VmRecord& record, const std::string& host, std::string remedy) const {
   UMBRA_CHECK(find_host(core_.inventory, host));
   const auto picture = core_.pilot.picture();
   const auto reason =
       objection(picture, {&picture.vms.at(record.vm.uuid())}, picture.hosts.at(host), {}, core_.brain.settings());
   if (reason.empty()) return {};
-  return fail({Errc::kConflict, fmt::format("{} cannot take {}: {}", host, record.vm.name(), reason),
-               "name another host, or none to let the controller choose"});
+  return fail(
+      {Errc::kConflict, fmt::format("{} cannot take {}: {}", host, record.vm.name(), reason), std::move(remedy)});
+}
+
+Task<void> FleetService::await_running(std::string vm_uuid) {
+  const auto until = core_.clock.steady() + kLateNews;
+  while (true) {
+    const auto* record = core_.inventory.vm(vm_uuid);
+    if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+    auto runs = core_.inventory.check_runs(*record);
+    if (runs || core_.clock.steady() >= until) co_return runs;
+    co_await core_.inventory.changed().wait_until(until);
+  }
 }
 
 Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest request, rpc::Sink<v1::Shadow> sink) {
@@ -46,8 +58,16 @@ Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest re
     co_return fail({Errc::kInvalid, "the refresh interval is negative", "leave it out for the agent's own"});
   if (!record->vm.refusal().empty())
     co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", name, record->vm.refusal());
-  if (!request.to().empty()) UMBRA_CO_CHECK(check_standby(*record, request.to()));
+  UMBRA_CO_CHECK(co_await await_running(uuid));
+  UMBRA_CO_TRY(record, find_vm(core_.inventory, uuid));
+  if (record->moving())
+    co_return fail(
+        {Errc::kConflict, fmt::format("{} is moving to {}", name, record->moving_to), "wait for the move to end"});
+  if (!request.to().empty())
+    UMBRA_CO_CHECK(
+        check_standby(*record, request.to(), "name another host, or leave --to out to let the controller choose"));
   core_.keeper.begin_afresh(uuid);
+  core_.brain.begin_afresh(uuid);
   UMBRA_CO_CHECK(core_.pilot.set_pin({uuid, request.to(), tier, request.refresh_interval_ms()}));
   audit(caller,
         fmt::format("shadow keep{}{}, tier {}", request.to().empty() ? "" : " on ", request.to(), tier_name(tier)),
@@ -67,8 +87,9 @@ Task<void> FleetService::follow_shadow(std::string vm_uuid, v1::Tier tier, rpc::
   std::string shown;
   while (true) {
     const auto* record = core_.inventory.vm(vm_uuid);
-    if (record == nullptr) co_return fail(Errc::kNotFound, "the VM is gone");
-    if (core_.pilot.pin(vm_uuid) == nullptr) co_return fail(Errc::kCancelled, "the shadow was dropped");
+    if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+    if (core_.pilot.pin(vm_uuid) == nullptr)
+      co_return fail({Errc::kCancelled, "the shadow was dropped", "umbractl events tells by whom"});
     const auto* assessment = core_.brain.assessment(vm_uuid);
     if (assessment != nullptr && record->shadow && record->shadow->standby() == assessment->standby) {
       auto shadow = *record->shadow;
@@ -80,6 +101,11 @@ Task<void> FleetService::follow_shadow(std::string vm_uuid, v1::Tier tier, rpc::
       if (done) co_return Result<void>{};
     }
     if (const auto failure = core_.keeper.last_failure(vm_uuid)) co_return fail(*failure);
+    if (assessment != nullptr && assessment->obstacle) {
+      const auto& [code, cause, remedy] = *assessment->obstacle;
+      co_return fail({code, fmt::format("{}: {}", record->vm.name(), cause),
+                      fmt::format("{}; it stays pinned until umbractl shadow drop {}", remedy, record->vm.name())});
+    }
     co_await core_.inventory.changed().wait_until(core_.clock.steady() + kLook);
   }
 }
@@ -115,7 +141,8 @@ Task<void> FleetService::migrate(rpc::Caller caller, v1::MigrateRequest request,
   const auto name = record->vm.name();
   if (!record->vm.refusal().empty())
     co_return fail(Errc::kUnsupported, "{} cannot be moved: {}", name, record->vm.refusal());
-  if (record->host != request.to()) UMBRA_CO_CHECK(check_standby(*record, request.to()));
+  if (record->host != request.to())
+    UMBRA_CO_CHECK(check_standby(*record, request.to(), "name another host; umbractl hosts shows what they have free"));
   const auto reason = request.reason().empty() ? fmt::format("asked by {}", caller.name) : request.reason();
   UMBRA_CO_TRY(const auto move, core_.mover.migrate(record->vm.uuid(), request.to(), reason, caller.name));
   audit(caller, fmt::format("migrate to {}", request.to()), {"", name});

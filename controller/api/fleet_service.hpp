@@ -38,7 +38,9 @@ class FleetService final : public v1::FleetService {
  private:
   void audit(const rpc::Caller& caller, std::string text, EventLog::About about = {});
   /// Why the VM's shadow cannot be on that host; nothing when it can.
-  Result<void> check_standby(const VmRecord& record, const std::string& host) const;
+  Result<void> check_standby(const VmRecord& record, const std::string& host, std::string remedy) const;
+  /// Ends once the VM runs, or soon with an error that says how to start it: its agent tells of a start a moment later.
+  Task<void> await_running(std::string vm_uuid);
   Task<void> follow(std::shared_ptr<const Move> move, rpc::Sink<v1::MoveProgress> sink);
   Task<void> follow_shadow(std::string vm_uuid, v1::Tier tier, rpc::Sink<v1::Shadow> sink);
 

@@ -44,8 +44,8 @@ Task<v1::Maintenance> FleetService::add_maintenance(rpc::Caller caller, v1::AddM
   auto window = request.window();
   UMBRA_CO_CHECK(check_host_or_zone(core_.inventory, window.host_or_zone()));
   if (window.ends_unix_ms() <= window.begins_unix_ms() || window.ends_unix_ms() <= core_.clock.unix_ms())
-    co_return fail(
-        {Errc::kInvalid, "the window ends before it begins, or is over already", "give --from and --to in the future"});
+    co_return fail({Errc::kInvalid, "the window ends before it begins, or is over already",
+                    "give an end (--ends, or --for its length) that is after --begins and in the future"});
   UMBRA_CO_TRY(const auto id, core_.store.wishes.add_maintenance(window));
   window.set_id(id);
   audit(caller, fmt::format("maintenance {} of {} added{}{}", id, window.host_or_zone(),

@@ -123,18 +123,24 @@ Verdict Brain::judge(Tick& tick, const VmPicture& vm, Memory& memory) {
 }
 
 Brain::Words Brain::want_shadow(Tick& tick, const VmPicture& vm, Memory& memory, Level level, Assessment& assessment) {
-  if (!vm.refusal.empty()) return {"hold back: it cannot have a shadow", vm.refusal};
-  if (!vm.running) return {"hold back: it does not run", {}};
+  const auto cannot = [&](const std::string& what, const std::string& why, std::string remedy) -> Words {
+    assessment.obstacle = {Errc::kConflict, why.empty() ? what : fmt::format("{}: {}", what, why), std::move(remedy)};
+    return {"hold back: " + what, why};
+  };
+  if (!vm.refusal.empty()) return cannot("it cannot have a shadow", vm.refusal, "change its definition as that says");
+  if (!vm.running)
+    return cannot("it does not run", {}, fmt::format("start it, on {}: virsh start {}", vm.host, vm.name));
   if (!vm.pin && tick.picture.steady < memory.quiet_until) return {"hold back: the operator dropped its shadow", {}};
   const auto& host = tick.picture.hosts.at(vm.host);
   if (!host.up || !host.hypervisor_up) {
     assessment.standby = memory.standby;  // unknown is not gone
-    return {fmt::format("hold back: {} {}", vm.host, host.up ? "has lost its libvirtd" : "is down"),
-            "nothing can be copied from there"};
+    return cannot(fmt::format("{} {}", vm.host, host.up ? "has lost its libvirtd" : "is down"),
+                  "nothing can be copied from there", "see umbractl doctor");
   }
 
   const auto chosen = choose_standby(tick, vm, memory, level, assessment);
-  if (chosen.host.empty()) return {"hold back: no host for its shadow", chosen.why};
+  if (chosen.host.empty())
+    return cannot("no host for its shadow", chosen.why, "make one of them fit, or name one with --to");
   assessment.standby = chosen.host;
   if (!exists_there(vm, assessment.standby)) {
     auto& promised = tick.promises.memory[assessment.standby];
@@ -211,6 +217,11 @@ void Brain::dropped(const std::string& vm_uuid, TimePoint now) {
   if (memory == memories_.end()) return;
   forget(memory->second);
   memory->second.quiet_until = now + settings_.cooldown;
+}
+
+void Brain::begin_afresh(const std::string& vm_uuid) {
+  const auto memory = memories_.find(vm_uuid);
+  if (memory != memories_.end()) memory->second.assessment.obstacle.reset();
 }
 
 void Brain::forget(Memory& memory) {

@@ -13,6 +13,7 @@ struct Assessment {
   v1::Tier tier = v1::TIER_PROFILE;  ///< wanted, by the brain or the operator
   std::string standby;               ///< where; empty at TIER_PROFILE and when no host will do
   bool cutover = false;              ///< now
+  std::optional<Error> obstacle{};   ///< why the shadow that is wanted cannot be; its remedy removes that
 };
 
 struct Verdict {
@@ -36,6 +37,8 @@ class Brain {
   void moved(const std::string& vm_uuid, std::chrono::steady_clock::time_point now);
   /// The operator dropped its shadow: unless pinned, none is wanted for one cooldown.
   void dropped(const std::string& vm_uuid, std::chrono::steady_clock::time_point now);
+  /// Somebody asks anew for its shadow: what stood in its way at the last tick counts no more.
+  void begin_afresh(const std::string& vm_uuid);
   /// `host` could not take or keep the VM's shadow; it is avoided for one cooldown.
   void failed_there(const std::string& vm_uuid, const std::string& host, std::chrono::steady_clock::time_point now);
 

@@ -58,6 +58,16 @@ Result<std::shared_ptr<rpc::Session>> Inventory::session(const std::string& name
   return fail({Errc::kUnavailable, fmt::format("{} is down", name), "see umbra-agentd's log there"});
 }
 
+Result<void> Inventory::check_runs(const VmRecord& record) const {
+  const auto* host = node(record.host);
+  const auto state = record.vm.state();
+  const bool known = host != nullptr && host->up && host->vms_known && state != v1::VM_STATE_UNKNOWN;
+  if (!known || state == v1::VM_STATE_RUNNING || record.moving()) return {};
+  const auto* verb = state == v1::VM_STATE_PAUSED ? "resume" : "start";
+  return fail({Errc::kConflict, fmt::format("{} does not run: it is {}", record.vm.name(), state_name(state)),
+               fmt::format("{0} it first, on {1}: virsh {0} {2}", verb, record.host, record.vm.name())});
+}
+
 Result<void> Inventory::registered(const v1::RegisterRequest& request, std::weak_ptr<rpc::Session> session) {
   const auto& node = request.node();
   if (node.zone().empty() || node.underlay_address().empty())

@@ -80,6 +80,8 @@ class Inventory {
   const VmRecord* vm(const std::string& uuid) const;
   /// @error kUnavailable the node is down
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
+  /// @error kConflict the VM's host says that it does not run; the remedy is what starts it
+  Result<void> check_runs(const VmRecord& record) const;
 
   /// @error kConflict a move of this VM is going on; kNotFound
   Result<void> begin_move(const std::string& vm_uuid, const std::string& to);

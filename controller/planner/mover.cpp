@@ -67,13 +67,15 @@ Result<std::shared_ptr<const Move>> Mover::cutover(const std::string& vm_uuid, c
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   const auto standby = record->shadow ? record->shadow->standby() : std::string{};
-  if (!is_held(*record, standby))
+  if (!is_held(*record, standby)) {
+    UMBRA_CHECK(inventory_.check_runs(*record));
     return fail({Errc::kConflict,
                  standby.empty() ? fmt::format("{} has no shadow", record->vm.name())
                                  : fmt::format("the shadow of {} on {} is not warm but {}", record->vm.name(), standby,
                                                phase_name(record->shadow->phase())),
                  fmt::format("warm one first: umbractl shadow keep {0}, or umbractl migrate {0} --to HOST",
                              record->vm.name())});
+  }
   UMBRA_TRY(auto move, begin(*record, standby, reason, actor));
   tasks_.spawn(run(move, false));
   return move;
@@ -316,7 +318,7 @@ void Mover::settle(const v1::CutoverResult& result) {
               moved ? fmt::format("moved from {} to {} in epoch {}: blackout {:.1f} ms, reached after {:.1f} ms{}",
                                   result.from(), result.to(), result.epoch(), result.blackout_ms(), result.reach_ms(),
                                   phases_text(result))
-                    : fmt::format("cutover to {} in epoch {} was {}, {} runs it: {}", result.to(), result.epoch(),
+                    : fmt::format("cutover to {} in epoch {} was {}, it stays on {}: {}", result.to(), result.epoch(),
                                   outcome_name(result.outcome()), result.from(), result.detail()),
               {moved ? result.to() : result.from(), result.vm()});
   ended_(result);

@@ -8,6 +8,25 @@ using testing::HasSubstr;
 
 class Api : public TwoZones {
  protected:
+  /// Waits for a shadow of vm1 to be warm. @return why it will not be
+  std::optional<Error> keep_vm1(const std::string& to = "", bool wait = true) {
+    v1::PinShadowRequest request;
+    request.set_vm("vm1");
+    request.set_to(to);
+    request.set_wait(wait);
+    std::optional<Error> error;
+    all(client().keep_shadow(std::move(request), 10s), &error);
+    return error;
+  }
+  void fill_other_hosts(std::uint64_t free) {
+    for (auto* host : {host2, host3, host4}) host->capacity.set_memory_free_bytes(free);
+    for (const auto* name : {"host2", "host3", "host4"})
+      until([&] { return core().inventory.node(name)->capacity.memory_free_bytes() == free; });
+  }
+  void set_vm1(v1::VmState state) {
+    host1->vm("uuid-vm1")->set_state(state);
+    until([&] { return vm("vm1")->vm.state() == state; });
+  }
   v1::TelemetrySample sample(const std::string& vm_name, const std::string& metric, UnixMillis at, double value) {
     v1::TelemetrySample sample;
     sample.set_vm(vm_name);
@@ -84,7 +103,10 @@ TEST_F(Api, SetsAZonesHealthAndWritesDownWho) {
   EXPECT_THAT(audit->text(), HasSubstr("a door was left open"));
 
   request.set_health(1.5);
-  EXPECT_EQ(ask(client().set_zone(request, 5s)).error().code, Errc::kInvalid);
+  const auto wrong = ask(client().set_zone(request, 5s));
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, Errc::kInvalid);
+  EXPECT_EQ(wrong.error().remedy, "0 is dead, 1 is fine");
   request.set_zone("z");
   EXPECT_EQ(ask(client().set_zone(request, 5s)).error().text(), "no zone 'z' (see umbractl zones)");
 }
@@ -100,11 +122,22 @@ TEST_F(Api, KeepsAndForgetsMaintenance) {
   v1::RemoveMaintenanceRequest removal;
   removal.set_id(added.id());
   EXPECT_TRUE(ask(client().remove_maintenance(removal, 5s)));
-  EXPECT_EQ(ask(client().remove_maintenance(removal, 5s)).error().code, Errc::kNotFound);
+  const auto unknown = ask(client().remove_maintenance(removal, 5s));
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, Errc::kNotFound);
+  EXPECT_EQ(unknown.error().text(),
+            fmt::format("no maintenance window {} (see umbractl maintenance list)", added.id()));
   window.set_ends_unix_ms(window.begins_unix_ms());
-  EXPECT_EQ(ask(client().add_maintenance(request, 5s)).error().code, Errc::kInvalid);
+  const auto backwards = ask(client().add_maintenance(request, 5s));
+  ASSERT_FALSE(backwards);
+  EXPECT_EQ(backwards.error().code, Errc::kInvalid);
+  for (const auto* option : {"--begins", "--ends", "--for"})
+    EXPECT_THAT(backwards.error().remedy, HasSubstr(option)) << "the options that umbractl has";
   window.set_host_or_zone("nowhere");
-  EXPECT_EQ(ask(client().add_maintenance(request, 5s)).error().code, Errc::kNotFound);
+  const auto nowhere = ask(client().add_maintenance(request, 5s));
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().code, Errc::kNotFound);
+  EXPECT_EQ(nowhere.error().text(), "no host or zone 'nowhere' (see umbractl hosts and umbractl zones)");
 }
 
 TEST_F(Api, RefusesBadTelemetryWholeAndNamesTheSample) {
@@ -168,14 +201,72 @@ TEST_F(Api, PinsOnlyWhatCanBeKept) {
   EXPECT_THAT(refused("hostx", v1::TIER_WARM), HasSubstr("no host 'hostx'"));
   EXPECT_THAT(refused("edge1", v1::TIER_WARM), HasSubstr("no host 'edge1'"));
   EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("host1 cannot take vm1: it is there"));
+  EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("leave --to out to let the controller choose"));
   EXPECT_THAT(refused("host2", v1::TIER_PROFILE), HasSubstr("that tier cannot be kept"));
   host2->proven = false;
   until([&] { return !core().inventory.node("host2")->proof.proven(); });
   EXPECT_THAT(refused("host2", v1::TIER_WARM), HasSubstr("the hold is not proven there"));
 }
 
+TEST_F(Api, TellsWhoWaitsForAShadowThatNoHostFitsAndWhy) {
+  fill_other_hosts(100ULL << 20);
+  const auto error = keep_vm1();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->message,
+            "vm1: no host for its shadow: host2 has 100 MiB for a shadow that needs 320 MiB; host3 has 100 MiB for a "
+            "shadow that needs 320 MiB; host4 has 100 MiB for a shadow that needs 320 MiB");
+  EXPECT_EQ(error->remedy,
+            "make one of them fit, or name one with --to; it stays pinned until umbractl shadow drop vm1");
+  EXPECT_FALSE(keep_vm1("", false)) << "who does not wait has it as soon as a host fits";
+  fill_other_hosts(4ULL << 30);
+  until([&] { return vm("vm1")->shadow && vm("vm1")->shadow->phase() == v1::SHADOW_PHASE_WARM; });
+}
+
+TEST_F(Api, TellsWhoWaitsForAShadowThatTheVmsHostIsDown) {
+  host1->disconnect();
+  until([&] { return !core().inventory.node("host1")->up; });
+  const auto error = keep_vm1("host3");
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->message, HasSubstr("vm1: host1 is down"));
+  EXPECT_THAT(error->remedy, HasSubstr("umbractl doctor"));
+}
+
+TEST_F(Api, KeepsNoShadowOfAVmThatDoesNotRunAndSaysHowToStartIt) {
+  for (const auto& [state, cause, verb] :
+       {std::tuple{v1::VM_STATE_SHUT_OFF, "shut off", "start"}, std::tuple{v1::VM_STATE_PAUSED, "paused", "resume"}}) {
+    set_vm1(state);
+    for (const auto* to : {"", "host3"})
+      for (const bool wait : {true, false}) {
+        const auto error = keep_vm1(to, wait);
+        ASSERT_TRUE(error) << cause;
+        EXPECT_EQ(error->code, Errc::kConflict);
+        EXPECT_EQ(error->message, fmt::format("vm1 does not run: it is {}", cause));
+        EXPECT_EQ(error->remedy, fmt::format("{0} it first, on host1: virsh {0} vm1", verb));
+        EXPECT_EQ(core().pilot.pin("uuid-vm1"), nullptr);
+      }
+  }
+  host1->vm("uuid-vm1")->set_state(v1::VM_STATE_RUNNING);  // which its host has yet to tell
+  EXPECT_FALSE(keep_vm1());
+}
+
+/// Ticks only when something is asked.
+class ApiOfASlowBrain : public Api {
+ protected:
+  ApiOfASlowBrain() { settings.brain.tick = 1h; }
+};
+
+TEST_F(ApiOfASlowBrain, DoesNotAnswerWithWhatStoodInTheWayBefore) {
+  fill_other_hosts(100ULL << 20);
+  ASSERT_TRUE(keep_vm1());
+  fill_other_hosts(4ULL << 30);
+  const auto error = keep_vm1();
+  EXPECT_FALSE(error) << error->text();
+}
+
 TEST_F(Api, DropsAShadowForGood) {
   v1::UnpinShadowRequest drop;
+  drop.set_vm("vmx");
+  EXPECT_EQ(ask(client().drop_shadow(drop, 5s)).error().text(), "no VM 'vmx' (see umbractl vms)");
   drop.set_vm("vm1");
   EXPECT_EQ(ask(client().drop_shadow(drop, 5s)).error().text(), "vm1 has no shadow (see umbractl shadows)");
   v1::PinShadowRequest pin;

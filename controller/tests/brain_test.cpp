@@ -114,6 +114,9 @@ TEST_F(BrainTest, SaysWhyNoHostWillDo) {
   EXPECT_THAT(verdict.decision->reason(), HasSubstr("host2 is in the troubled zone a"));
   EXPECT_THAT(verdict.decision->reason(), HasSubstr("host3 has 44.0 MiB for a shadow that needs 320 MiB"));
   EXPECT_THAT(verdict.decision->reason(), HasSubstr("QEMU 7.2 is too old"));
+  ASSERT_TRUE(verdict.assessment.obstacle);
+  EXPECT_THAT(verdict.assessment.obstacle->message, HasSubstr("no host for its shadow: host2 is in the troubled"));
+  EXPECT_THAT(verdict.assessment.obstacle->remedy, HasSubstr("--to"));
 }
 
 TEST_F(BrainTest, DoesNotPromiseTheSameRoomTwice) {
@@ -209,6 +212,20 @@ TEST_F(BrainTest, SaysThatADownHostCannotBeLeft) {
   const auto verdict = tick();
   EXPECT_EQ(verdict.assessment.standby, "host3") << "unknown is not gone";
   EXPECT_EQ(verdict.decision->action(), "hold back: host1 is down");
+  ASSERT_TRUE(verdict.assessment.obstacle);
+  EXPECT_THAT(verdict.assessment.obstacle->message, HasSubstr("host1 is down"));
+}
+
+TEST_F(BrainTest, SaysThatAVmMustRunToHaveAShadow) {
+  vm1().pin = Pin{"uuid-vm1", "host3", v1::TIER_WARM, 0};
+  EXPECT_FALSE(tick().assessment.obstacle);
+  vm1().running = false;
+  const auto verdict = tick();
+  EXPECT_EQ(verdict.decision->action(), "hold back: it does not run");
+  ASSERT_TRUE(verdict.assessment.obstacle);
+  EXPECT_EQ(verdict.assessment.obstacle->text(), "it does not run (start it, on host1: virsh start vm1)");
+  brain.begin_afresh("uuid-vm1");
+  EXPECT_FALSE(brain.assessment("uuid-vm1")->obstacle);
 }
 
 TEST_F(BrainTest, RefusesAVmThatCannotHaveAShadow) {

@@ -85,7 +85,12 @@ TEST_F(Moves, SayWhatToDoWithoutAWarmShadow) {
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code, Errc::kConflict);
   EXPECT_THAT(error->text(), HasSubstr("vm1 has no shadow"));
-  EXPECT_THAT(error->remedy, HasSubstr("umbractl shadow keep vm1"));
+  EXPECT_EQ(error->remedy, "warm one first: umbractl shadow keep vm1, or umbractl migrate vm1 --to HOST");
+
+  host1->vm("uuid-vm1")->set_state(v1::VM_STATE_SHUT_OFF);
+  until([&] { return vm("vm1")->vm.state() == v1::VM_STATE_SHUT_OFF; });
+  cutover("vm1", &error);
+  EXPECT_EQ(error->text(), "vm1 does not run: it is shut off (start it first, on host1: virsh start vm1)");
 }
 
 TEST_F(Moves, RefuseAHostWithoutRoomAndSayWhy) {
@@ -95,6 +100,8 @@ TEST_F(Moves, RefuseAHostWithoutRoomAndSayWhy) {
   migrate("vm1", "host3", &error);
   ASSERT_TRUE(error);
   EXPECT_THAT(error->text(), HasSubstr("host3 cannot take vm1: has 100 MiB for a shadow that needs 320 MiB"));
+  EXPECT_EQ(error->remedy, "name another host; umbractl hosts shows what they have free")
+      << "a migration cannot leave the choice to the controller";
 }
 
 TEST_F(Moves, NameWhatDoesNotExist) {
@@ -114,6 +121,13 @@ TEST_F(Moves, AreOnePerVm) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::kConflict);
   EXPECT_THAT(second.error().message, HasSubstr("moving to host3 already"));
+  v1::PinShadowRequest keep;
+  keep.set_vm("vm1");
+  keep.set_wait(true);
+  std::optional<Error> refused;
+  all(client().keep_shadow(std::move(keep), 10s), &refused);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->text(), "vm1 is moving to host3 (wait for the move to end)");
   host1->pause_before_cutover = false;
   until([&] { return host_of("vm1") == "host3"; });
 }
@@ -124,6 +138,7 @@ TEST_F(Moves, LeaveTheOwnerWhenTheCutoverIsAborted) {
   EXPECT_EQ(seen.back().result().outcome(), v1::OUTCOME_ABORTED);
   EXPECT_EQ(host_of("vm1"), "host1");
   EXPECT_FALSE(vm("vm1")->moving());
+  EXPECT_TRUE(has_event("was aborted, it stays on host1: as the test wants it")) << "it may have ended there";
   host1->cutover_outcome = v1::OUTCOME_MOVED;
   EXPECT_EQ(migrate("vm1", "host3").back().result().outcome(), v1::OUTCOME_MOVED);
 }
