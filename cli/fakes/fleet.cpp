@@ -89,12 +89,17 @@ void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text) {
 Result<v1::VmView*> FakeFleet::find_vm(const std::string& name_or_uuid) {
   for (auto& [name, view] : vms_)
     if (name == name_or_uuid || view.vm().uuid() == name_or_uuid) return &view;
-  return fail({Errc::kNotFound, fmt::format("no VM {}", name_or_uuid), "see `umbractl vms` for those there are"});
+  return fail({Errc::kNotFound, fmt::format("no VM '{}'", name_or_uuid), "see umbractl vms"});
 }
 
 Result<void> FakeFleet::check_host(const std::string& name) const {
   if (hosts_.contains(name)) return {};
-  return fail({Errc::kNotFound, fmt::format("no host {}", name), "see `umbractl hosts` for those there are"});
+  return fail({Errc::kNotFound, fmt::format("no host '{}'", name), "see umbractl hosts"});
+}
+
+Result<void> FakeFleet::check_host_or_zone(const std::string& name) const {
+  if (hosts_.contains(name) || zones_.contains(name)) return {};
+  return fail({Errc::kNotFound, fmt::format("no host or zone '{}'", name), "see umbractl hosts and umbractl zones"});
 }
 
 v1::CutoverResult FakeFleet::move(v1::VmView& view, const std::string& to, const std::string& reason) {
@@ -111,7 +116,7 @@ v1::CutoverResult FakeFleet::move(v1::VmView& view, const std::string& to, const
   flip.set_took_ms(1.25);
   view.set_epoch(result.epoch());
   if (move_outcome != v1::OUTCOME_MOVED) {
-    result.set_detail("the standby did not accept in time");
+    result.set_detail(move_detail);
     return result;
   }
   result.set_blackout_ms(11.5);
@@ -240,6 +245,8 @@ Task<void> FakeFleet::keep_shadow(rpc::Caller, v1::PinShadowRequest request, rpc
 
 Task<v1::UnpinShadowReply> FakeFleet::drop_shadow(rpc::Caller, v1::UnpinShadowRequest request) {
   UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
+  if (!view->has_shadow())
+    co_return fail({Errc::kNotFound, fmt::format("{} has no shadow", view->vm().name()), "see umbractl shadows"});
   view->clear_shadow();
   co_return v1::UnpinShadowReply{};
 }
@@ -248,7 +255,8 @@ Task<void> FakeFleet::cutover(rpc::Caller caller, v1::StartCutoverRequest reques
   UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
   if (!view->has_shadow())
     co_return fail({Errc::kConflict, fmt::format("{} has no shadow", view->vm().name()),
-                    "use `umbractl migrate`, or `umbractl shadow keep` first"});
+                    fmt::format("warm one first: umbractl shadow keep {0}, or umbractl migrate {0} --to HOST",
+                                view->vm().name())});
   const auto refreshing = progress(view->vm().name(), "refresh", 0, kMemory / 16);
   UMBRA_CO_CHECK(co_await sink.send(refreshing));
   if (breaks_during_moves) {
@@ -276,7 +284,7 @@ Task<void> FakeFleet::migrate(rpc::Caller, v1::MigrateRequest request, rpc::Sink
 }
 
 Task<void> FakeFleet::evacuate(rpc::Caller, v1::EvacuateRequest request, rpc::Sink<v1::EvacuateProgress> sink) {
-  if (!zones_.contains(request.host_or_zone())) UMBRA_CO_CHECK(check_host(request.host_or_zone()));
+  UMBRA_CO_CHECK(check_host_or_zone(request.host_or_zone()));
   v1::EvacuateProgress plan;
   for (const auto& [name, view] : vms_) {
     if (view.host() != request.host_or_zone() && view.zone() != request.host_or_zone()) continue;
@@ -306,7 +314,7 @@ Task<void> FakeFleet::evacuate(rpc::Caller, v1::EvacuateRequest request, rpc::Si
 Task<v1::Zone> FakeFleet::set_zone(rpc::Caller caller, v1::SetZoneRequest request) {
   const auto found = zones_.find(request.zone());
   if (found == zones_.end())
-    co_return fail({Errc::kNotFound, fmt::format("no zone {}", request.zone()), "see `umbractl zones`"});
+    co_return fail({Errc::kNotFound, fmt::format("no zone '{}'", request.zone()), "see umbractl zones"});
   auto& zone = found->second;
   zone.set_set_health(request.health());
   zone.set_health(std::min(zone.heartbeat_health(), request.health()));
@@ -316,7 +324,7 @@ Task<v1::Zone> FakeFleet::set_zone(rpc::Caller caller, v1::SetZoneRequest reques
 }
 
 Task<v1::Maintenance> FakeFleet::add_maintenance(rpc::Caller, v1::AddMaintenanceRequest request) {
-  UMBRA_CO_CHECK(check_host(request.window().host_or_zone()));
+  UMBRA_CO_CHECK(check_host_or_zone(request.window().host_or_zone()));
   auto& window = windows_[++last_window_] = request.window();
   window.set_id(last_window_);
   co_return window;
@@ -331,7 +339,7 @@ Task<v1::ListMaintenanceReply> FakeFleet::list_maintenance(rpc::Caller, v1::List
 Task<v1::RemoveMaintenanceReply> FakeFleet::remove_maintenance(rpc::Caller, v1::RemoveMaintenanceRequest request) {
   if (windows_.erase(request.id()) == 0)
     co_return fail(
-        {Errc::kNotFound, fmt::format("no maintenance {}", request.id()), "see `umbractl maintenance list`"});
+        {Errc::kNotFound, fmt::format("no maintenance window {}", request.id()), "see umbractl maintenance list"});
   co_return v1::RemoveMaintenanceReply{};
 }
 

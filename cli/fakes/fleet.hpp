@@ -14,13 +14,15 @@
 namespace umbra::cli {
 
 /// Two hosts in two zones; `web1` and `db1` run on host1. Shadows warm up in a few steps, cutovers move a VM to its
-/// shadow. One thread: the server's.
+/// shadow. Its errors read as the controller's, whose tests (controller/tests/) hold it to the same words. One thread:
+/// the server's.
 class FakeFleet final : public v1::FleetService {
  public:
   explicit FakeFleet(asio::any_io_executor executor);
 
   /// How the next moves end; what is not moved stays where it is.
   v1::Outcome move_outcome = v1::OUTCOME_MOVED;
+  std::string move_detail = "the standby did not accept in time";  ///< of a move that did not end moved
   /// The connection breaks in the middle of the next moves.
   bool breaks_during_moves = false;
   bool healthy = true;  ///< of doctor's checks
@@ -52,6 +54,7 @@ class FakeFleet final : public v1::FleetService {
  private:
   Result<v1::VmView*> find_vm(const std::string& name_or_uuid);
   Result<void> check_host(const std::string& name) const;
+  Result<void> check_host_or_zone(const std::string& name) const;
   /// Moves a VM to `to` and says how it ended.
   v1::CutoverResult move(v1::VmView& view, const std::string& to, const std::string& reason);
 

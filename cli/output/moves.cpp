@@ -16,9 +16,9 @@ std::string headline(const v1::CutoverResult& result) {
     case v1::OUTCOME_MOVED:
       return fmt::format("{} moved from {} to {}", result.vm(), result.from(), result.to());
     case v1::OUTCOME_ABORTED:
-      return fmt::format("{} was not moved and runs on {} as before", result.vm(), result.from());
+      return fmt::format("{} was not moved and stays on {}", result.vm(), result.from());
     case v1::OUTCOME_REFUSED:
-      return fmt::format("{} was refused by {} and runs on {} again", result.vm(), result.to(), result.from());
+      return fmt::format("{} was refused by {} and stays on {}", result.vm(), result.to(), result.from());
     case v1::OUTCOME_UNDECIDED:
       return fmt::format("{} is paused on both {} and {}: neither can prove that it owns it", result.vm(),
                          result.from(), result.to());

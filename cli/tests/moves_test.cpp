@@ -25,6 +25,7 @@ TEST_F(Moves, KeepWaitsUntilTheShadowIsWarmAndDropTakesItAway) {
   EXPECT_THAT(run({"shadows"}).out, HasSubstr("web1"));
   EXPECT_THAT(run({"shadow", "drop", "web1"}).out, "the shadow of web1 is dropped\n");
   EXPECT_EQ(run({"shadows"}).out, "no VM has a shadow\n");
+  EXPECT_EQ(run({"shadow", "drop", "web1"}).err, "umbractl: web1 has no shadow\n  remedy: see umbractl shadows\n");
 }
 
 TEST_F(Moves, KeepSaysInWordsWhatThereIsNow) {
@@ -78,20 +79,39 @@ TEST_F(Moves, AMoveThatDoesNotEndMovedIsAFailureWithItsReason) {
   EXPECT_THAT(run({"migrate", "web1", "--to", "host2"}).out, HasSubstr("web1 is paused on both host1 and host2"));
 }
 
+TEST_F(Moves, AVmThatStaysIsNotSaidToRun) {
+  const std::pair<v1::Outcome, const char*> ends[] = {
+      {v1::OUTCOME_ABORTED, "web1 was not moved and stays on host1 (epoch 2)\n"},
+      {v1::OUTCOME_REFUSED, "web1 was refused by host2 and stays on host1 (epoch 3)\n"}};
+  for (const auto& [outcome, headline] : ends) {
+    controller.on_loop([outcome = outcome](FakeFleet& fake) {
+      fake.move_outcome = outcome;
+      fake.move_detail = "its guest ended on host1 during the cutover; start it: virsh start web1";
+    });
+    const auto ran = run({"migrate", "web1", "--to", "host2"});
+    EXPECT_TRUE(ran.out.starts_with(headline)) << ran.out;
+    EXPECT_THAT(ran.out,
+                HasSubstr("  detail    its guest ended on host1 during the cutover; start it: virsh start web1\n"));
+    EXPECT_THAT(ran.out, Not(HasSubstr("runs on")));
+  }
+}
+
 TEST_F(Moves, WhatCannotBeginIsAnErrorWithRemedyAndNoDocument) {
   const auto shadowless = run({"cutover", "web1", "-o", "json"});
   EXPECT_EQ(shadowless.status, 1);
   EXPECT_EQ(shadowless.out, "");
   EXPECT_EQ(shadowless.err,
-            "umbractl: web1 has no shadow\n  remedy: use `umbractl migrate`, or `umbractl shadow keep` first\n");
+            "umbractl: web1 has no shadow\n"
+            "  remedy: warm one first: umbractl shadow keep web1, or umbractl migrate web1 --to HOST\n");
   for (const auto& verb : {std::vector<std::string>{"cutover", "nosuch"},
                            {"migrate", "nosuch", "--to", "host2"},
-                           {"shadow", "keep", "nosuch"}}) {
+                           {"shadow", "keep", "nosuch"},
+                           {"shadow", "drop", "nosuch"}}) {
     const auto unknown = run(verb);
     EXPECT_EQ(unknown.status, 1);
-    EXPECT_THAT(unknown.err, HasSubstr("umbractl: no VM nosuch\n  remedy: see `umbractl vms`"));
+    EXPECT_EQ(unknown.err, "umbractl: no VM 'nosuch'\n  remedy: see umbractl vms\n");
   }
-  EXPECT_THAT(run({"migrate", "web1", "--to", "mars"}).err, HasSubstr("no host mars"));
+  EXPECT_EQ(run({"migrate", "web1", "--to", "mars"}).err, "umbractl: no host 'mars'\n  remedy: see umbractl hosts\n");
 }
 
 TEST_F(Moves, AControllerThatGoesAwayInTheMiddleIsUnreachable) {

@@ -64,7 +64,9 @@ TEST_F(Umbractl, ZoneHealthIsSetAsNumberOrPercentage) {
   EXPECT_EQ(run({"zone", "set", "a", "--health", "40%", "--reason", "chiller 2 failed"}).out,
             "zone a: health 0.40 (set 0.40, heartbeats 1.00)\n");
   EXPECT_EQ(run_json({"zone", "set", "a", "--health", "0.25"}).at("set_by"), "alice");
-  EXPECT_EQ(run({"zone", "set", "mars", "--health", "1"}).status, 1);
+  const auto unknown = run({"zone", "set", "mars", "--health", "1"});
+  EXPECT_EQ(unknown.status, 1);
+  EXPECT_EQ(unknown.err, "umbractl: no zone 'mars'\n  remedy: see umbractl zones\n");
   for (const auto* wrong : {"1.5", "-1", "fine", "nan", "140%", ""}) {
     const auto ran = run({"zone", "set", "a", fmt::format("--health={}", wrong)});
     EXPECT_EQ(ran.status, 2) << wrong;
@@ -81,7 +83,11 @@ TEST_F(Umbractl, MaintenanceIsAddedListedAndRemoved) {
   EXPECT_THAT(run({"maintenance", "list"}).out,
               HasSubstr("1  host1         2100-01-01 20:00:00  2100-01-01 22:00:00  2 h"));
   EXPECT_EQ(run({"maintenance", "remove", "1"}).out, "maintenance 1 removed\n");
-  EXPECT_EQ(run({"maintenance", "remove", "1"}).status, 1);
+  const auto again = run({"maintenance", "remove", "1"});
+  EXPECT_EQ(again.status, 1);
+  EXPECT_EQ(again.err, "umbractl: no maintenance window 1\n  remedy: see umbractl maintenance list\n");
+  EXPECT_EQ(run({"maintenance", "add", "mars", "--begins", "now", "--for", "1h"}).err,
+            "umbractl: no host or zone 'mars'\n  remedy: see umbractl hosts and umbractl zones\n");
 
   EXPECT_THAT(run({"maintenance", "add", "host1", "--begins", "noon", "--for", "1h"}).err,
               HasSubstr("--begins: 'noon' is not a time"));
