@@ -159,6 +159,12 @@ class Console(unittest.TestCase):
                          {'at': 1700000002.5, 'writes': 20, 'bad': 1,
                           'complaints': ['1700000002.000 canary page 7 generation 2 is damaged']})
 
+    def test_a_line_counts_as_typed_though_others_wrote_into_its_echo(self):
+        for echo in ('power off\n', 'p1700000001.000 canary writes 9600 bad 0\nower off\n', 'power o[   10.145] reboot\nff\n'):
+            with self.subTest(echo):
+                self.assertTrue(guests.has_echoed('1700000000.000 tick 1\n' + echo + 'guest# ', 'power off'))
+        self.assertFalse(guests.has_echoed('p1700000001.000 canary writes 9600 bad 0\nower', 'power off'))
+
     def test_a_kernel_that_complains_is_damage_though_the_canary_is_silent(self):
         self.wrote('host1', '1700000001.000 canary writes 10 bad 0', '[    9.1] BUG: unable to handle page fault')
         self.assertEqual(guests.canary(self.lab, self.vm)['bad'], 1)

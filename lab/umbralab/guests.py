@@ -124,6 +124,7 @@ def stop(lab_name: str, name: str) -> None:
 
 STAMP = re.compile(r'\b(\d{10}\.\d{3}) ')
 ESCAPES = re.compile(r'\x1b\[[0-9;]*[A-Za-z]|\r')
+OTHERS = re.compile(r'(\d{10}\.|\[ *\d+\.)\d+\]? [^\n]*\n')  # lines of the guest's programs and of its kernel
 
 
 def log(lab: Lab, vm: Vm) -> str:
@@ -151,6 +152,11 @@ def canary(lab: Lab, vm: Vm) -> dict[str, object]:
     return {'at': float(at), 'writes': int(writes), 'bad': max(int(bad), len(complaints)), 'complaints': complaints[:10]}
 
 
+def has_echoed(text: str, line: str) -> bool:
+    """Whether the shell has taken the line, which others may have written into the middle of."""
+    return ''.join(line.split()) in ''.join(OTHERS.sub('', text).split())
+
+
 def tell(lab: Lab, vm: Vm, line: str) -> None:
     """Types a line into the shell on the guest's serial console, and waits until the guest has echoed it."""
     pty = hosts.virsh(lab, hosts.running_on(lab, vm.name), 'ttyconsole', vm.name).strip()
@@ -163,7 +169,7 @@ def tell(lab: Lab, vm: Vm, line: str) -> None:
         def echoed() -> bool:
             with contextlib.suppress(BlockingIOError):
                 os.read(terminal, 4096)  # the log has it too, but unread it would hold up the guest
-            return ''.join(line.split()) in ''.join(log(lab, vm)[before:].split())
+            return has_echoed(log(lab, vm)[before:], line)
 
         wait_until(f'{vm.name} takes the line', echoed, deadline=10, remedy='is the guest still booting, or hung?')
     finally:
