@@ -1,9 +1,13 @@
 #include "tests/integration/fleet.hpp"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -48,8 +52,14 @@ Fleet::Fleet(const Words& options) : name_(own_name()) {
 }
 
 Fleet::~Fleet() {
+  Words down{"down"};
+  const auto* suite = testing::UnitTest::GetInstance()->current_test_suite();
+  if (std::string logs = "/tmp/umbra-it-XXXXXX"; suite != nullptr && suite->Failed() && ::mkdtemp(logs.data())) {
+    std::cerr << "the logs of the lab are in " << logs << '\n';
+    down.insert(down.end(), {"--logs", logs});
+  }
   try {
-    if (const auto done = run(lab_words({"down"}), 120s); done.status != 0) std::cerr << done.err;
+    if (const auto done = run(lab_words(down), 120s); done.status != 0) std::cerr << done.err;
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
   }
@@ -84,6 +94,14 @@ bool Fleet::host_usable(const std::string& name) const {
   });
 }
 
+bool Fleet::serves(const std::string& node, const std::string& service) const {
+  const auto status = boost::json::parse(lab({"status", "-o", "json"}));
+  const auto& nodes = status.at("nodes").as_array();
+  return std::ranges::any_of(nodes, [&](const auto& shown) {
+    return shown.at("name").as_string() == node && shown.at("services").at(service).is_number();
+  });
+}
+
 std::string Fleet::add_vm(const std::string& name, const std::string& host) const {
   const auto address =
       trimmed(lab({"vm", "add", name, "--host", host, "--memory", kMemoryMib, "--canary", kCanary}, 180s));
@@ -103,8 +121,21 @@ std::string Fleet::shadow_phase(const std::string& name) const {
   return seen.at("shadow").is_null() ? "" : std::string(seen.at("shadow").at("phase").as_string());
 }
 
+void Fleet::await_refresh(const std::string& name) const {
+  using std::chrono::system_clock;
+  const auto asked = std::chrono::duration_cast<std::chrono::milliseconds>(system_clock::now().time_since_epoch());
+  await("the shadow of " + name + " is refreshed", [&] {
+    const auto shadow = vm(name).at("shadow");
+    return !shadow.is_null() && shadow.at("refreshed_at_unix_ms").to_number<std::int64_t>() > asked.count();
+  });
+}
+
 void Fleet::keep(const std::string& name, const std::string& to, const std::string& tier) const {
   must(lab_words({"ctl", "shadow", "keep", name, "--to", to, "--tier", tier}), 120s);
+}
+
+std::string Fleet::console(const std::string& name) const {
+  return lab({"vm", "console", name, "--log"});
 }
 
 std::int64_t Fleet::damage(const std::string& name) const {
@@ -117,6 +148,10 @@ std::int64_t Fleet::damage(const std::string& name) const {
 std::string Fleet::domain(const std::string& host, const std::string& name) const {
   const auto done = run(lab_words({"exec", host, "--", "virsh", "domstate", name}));
   return done.status == 0 ? trimmed(done.out) : "";
+}
+
+std::string Fleet::qemu(const std::string& host, const std::string& name) const {
+  return trimmed(in(host, {"pgrep", "-f", "guest=" + name + ","}));
 }
 
 std::string Fleet::virsh(const std::string& host, Words words) const {
@@ -154,6 +189,20 @@ Traffic::Seen Traffic::finish() {
   const auto session = boost::json::parse(session_.finish().out);
   return {probe.at("sent").as_int64(), probe.at("lost").as_int64(), session.at("survived").as_bool(),
           std::string(session.at("error").as_string())};
+}
+
+std::string text_of(const std::string& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+Spoilt::Spoilt(std::string file, const std::string& content) : file_(std::move(file)), right_(text_of(file_)) {
+  std::ofstream(file_) << content;
+}
+
+Spoilt::~Spoilt() {
+  std::ofstream(file_) << right_;
 }
 
 void await(const std::string& what, const std::function<bool()>& ready, std::chrono::milliseconds deadline) {

@@ -10,7 +10,8 @@
 namespace umbra::test {
 
 /// Up from construction to destruction, under a name that no other lab has. Every failure of a command that a test
-/// relies on throws std::runtime_error with what the command said, which fails the test.
+/// relies on throws std::runtime_error with what the command said, which fails the test. If a test of the suite failed,
+/// the lab's logs stay in a new directory below /tmp.
 class Fleet {
  public:
   /// @param options of `umbra-lab up`
@@ -30,7 +31,8 @@ class Fleet {
 
   /// What umbractl lists: `hosts`, `vms`, `zones` or `shadows`.
   boost::json::array list(const std::string& what) const;
-  bool host_usable(const std::string& name) const;  ///< up, and its libvirtd answers
+  bool host_usable(const std::string& name) const;                         ///< up, and its libvirtd answers
+  bool serves(const std::string& node, const std::string& service) const;  ///< that daemon of the node runs
 
   /// A guest that checks its own memory; its address.
   std::string add_vm(const std::string& name, const std::string& host) const;
@@ -38,12 +40,18 @@ class Fleet {
   boost::json::object vm(const std::string& name) const;
   /// "warm", "hot", …; empty without a shadow.
   std::string shadow_phase(const std::string& name) const;
+  /// Waits until the shadow has been refreshed at a time after this call. @throws std::runtime_error it is not
+  void await_refresh(const std::string& name) const;
   void keep(const std::string& name, const std::string& to, const std::string& tier = "warm") const;
+  /// What the guest wrote on its console since it was added.
+  std::string console(const std::string& name) const;
   /// Pages that the guest's canary found damaged.
   std::int64_t damage(const std::string& name) const;
 
   /// What libvirt on that host says: "running", "paused", "shut off", or "" when it does not know the domain.
   std::string domain(const std::string& host, const std::string& name) const;
+  /// Process id of the VM's QEMU, or of its shadow's, as that host counts. @throws std::runtime_error there is none
+  std::string qemu(const std::string& host, const std::string& name) const;
   std::string virsh(const std::string& host, Words words) const;
   std::string in(const std::string& node, Words words) const;  ///< `umbra-lab exec`
   /// The route that the node has to an address, without metrics and spaces at the end; empty: none.
@@ -72,6 +80,20 @@ class Traffic {
  private:
   Child probe_, session_;
 };
+
+/// One of the lab's files with other content, for as long as this lives.
+class Spoilt {
+ public:
+  Spoilt(std::string file, const std::string& content);
+  ~Spoilt();
+  Spoilt(const Spoilt&) = delete;
+  Spoilt& operator=(const Spoilt&) = delete;
+
+ private:
+  std::string file_, right_;
+};
+
+std::string text_of(const std::string& file);
 
 /// Looks until it is true. @throws std::runtime_error naming `what` after `deadline`
 void await(const std::string& what, const std::function<bool()>& ready, std::chrono::milliseconds deadline = 60s);
