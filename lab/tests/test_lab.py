@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LAB = Path(__file__).resolve().parents[1] / 'umbra-lab'
@@ -21,20 +22,21 @@ class LabTest(unittest.TestCase):
         self.name = f't{os.getpid()}'
         self.addCleanup(lambda: self.lab('down'))
 
-    def lab(self, *words: str, fails: bool = False, deadline: float = 120) -> str:
-        done = subprocess.run([LAB, '--lab', self.name, *words], capture_output=True, text=True, timeout=deadline)
+    def lab(self, *words: str, fails: bool = False, deadline: float = 120, name: str = '') -> str:
+        done = subprocess.run([LAB, '--lab', name or self.name, *words], capture_output=True, text=True, timeout=deadline)
         if (done.returncode != 0) != fails:
             raise AssertionError(f"umbra-lab {' '.join(words)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stderr if fails else done.stdout
 
-    def node_processes(self) -> list[str]:
+    def node_processes(self, lab: str) -> list[str]:
         found = subprocess.run(['ps', '-eo', 'args'], capture_output=True, text=True).stdout.splitlines()
-        return [line for line in found if f'/{self.name} ' in line and 'node-init' in line]
+        return [line for line in found if f'/{lab} ' in line and 'node-init' in line]
 
-    def assert_nothing_left(self):
-        self.assertEqual([name for name in names() if name.startswith(f'umbra-{self.name}-')], [])
-        self.assertEqual(self.node_processes(), [])
-        self.assertFalse((Path('/run/umbra-lab') / self.name).exists())
+    def assert_nothing_left(self, name: str = ''):
+        lab = name or self.name
+        self.assertEqual([space for space in names() if space.startswith(f'umbra-{lab}-')], [])
+        self.assertEqual(self.node_processes(lab), [])
+        self.assertFalse((Path('/run/umbra-lab') / lab).exists())
 
 
 class Life(LabTest):
@@ -50,6 +52,30 @@ class Life(LabTest):
             [LAB, '--lab', self.name, 'up'], env=os.environ | {'UMBRA_BIN': '/nowhere'}, capture_output=True, text=True).stderr)
         self.assertIn('cannot set', self.lab('up', '--bare', '--set', 'nonsense', fails=True))
         self.assert_nothing_left()
+
+    def test_a_start_that_fails_late_names_file_and_key_and_leaves_nothing(self):
+        told = self.lab('up', '--set', 'agent.shadow.refresh_interval="5 parsecs"', fails=True)
+        self.assertRegex(told, r"/nodes/\w+/umbra\.toml:\d+: shadow\.refresh_interval: '5 parsecs' is not a duration")
+        self.assertIn('up --keep', told)
+        self.assert_nothing_left()
+
+    def test_two_labs_at_once_do_not_meet(self):
+        labs = [self.name, f'{self.name}b']
+        self.addCleanup(lambda: self.lab('down', name=labs[1]))
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: self.lab('up', '--bare', name=name), labs))
+        self.lab('exec', 'host1', '--', 'ip', 'route', 'add', '10.9.9.9/32', 'via', '10.77.0.2')
+        self.lab('exec', 'host1', '--', 'touch', '/etc/libvirt/mine')
+        self.assertIn('10.9.9.9', self.lab('exec', 'host1', '--', 'ip', 'route'))
+        self.assertNotIn('10.9.9.9', self.lab('exec', 'host1', '--', 'ip', 'route', name=labs[1]))
+        self.lab('exec', 'host1', '--', 'test', '!', '-e', '/etc/libvirt/mine', name=labs[1])
+        for name in labs:
+            self.assertEqual(self.lab('exec', 'host1', '--', 'pgrep', '-c', '-x', 'libvirtd', name=name), '1\n')
+        self.lab('down')
+        self.assert_nothing_left()
+        self.assertEqual(self.lab('exec', 'host2', '--', 'virsh', '-q', 'list', '--all', name=labs[1]).strip(), '')
+        self.lab('down', name=labs[1])
+        self.assert_nothing_left(labs[1])
 
     def test_down_works_after_the_crash_of_a_hosts_every_process(self):
         self.lab('up', '--bare')

@@ -33,6 +33,8 @@ def up(wanted: argparse.Namespace) -> None:
             if not (wanted.keep and isinstance(failure, LabError)):
                 say('that failed; taking down what was made')
                 _unmake(lab)
+                if isinstance(failure, LabError) and failure.remedy:
+                    failure.remedy += ', which `up --keep` leaves there'
             raise
     say(f"lab '{lab.name}' is up: {', '.join(lab.nodes)}")
 
