@@ -1,18 +1,65 @@
 #include "agentd/config.hpp"
 
+#include "base/log.hpp"
 #include "base/units.hpp"
+#include "rpc/dialer.hpp"
+#include "rpc/server.hpp"
 
 namespace umbra::agent {
 namespace {
 
 using namespace std::chrono_literals;
+using netswitch::IpAddress;
+using netswitch::MacAddress;
+
+/// Complains of what a parser refused.
+template <class T>
+Result<T> checked(Config& config, std::string_view key, Result<T> parsed) {
+  if (!parsed) config.complain(key, parsed.error().message, parsed.error().remedy);
+  return parsed;
+}
 
 Bytes size(Config& config, std::string_view key, Bytes fallback) {
   const auto text = config.text(key, "");
-  if (text.empty()) return fallback;
-  const auto parsed = parse_bytes(text);
-  if (!parsed) config.complain(key, parsed.error().message, parsed.error().remedy);
-  return parsed.value_or(fallback);
+  return text.empty() ? fallback : checked(config, key, parse_bytes(text)).value_or(fallback);
+}
+
+std::chrono::milliseconds positive(Config& config, std::string_view key, std::chrono::milliseconds fallback) {
+  const auto value = config.duration(key, fallback);
+  if (value <= 0ms) config.complain(key, "is not longer than 0", "write it like 250ms or 5s");
+  return value;
+}
+
+void check_own_address(Config& config, std::string_view key, const std::string& text) {
+  const auto address = checked(config, key, IpAddress::parse(text));
+  if (address && !address->is_assignable())
+    config.complain(key, fmt::format("'{}' is no address of one host", text),
+                    "give the one under which other hosts reach this one");
+}
+
+void check_listen_endpoint(Config& config, std::string_view key, const std::string& text) {
+  const auto endpoint = checked(config, key, rpc::parse_endpoint(text));
+  if (endpoint && (endpoint->address().is_unspecified() || endpoint->port() == 0))
+    config.complain(key, fmt::format("other nodes dial this, and cannot dial '{}'", text),
+                    "give the address and port under which they reach this one");
+}
+
+MacAddress gateway_mac(Config& config) {
+  constexpr auto kKey = "network.gateway_mac";
+  const auto mac = checked(config, kKey, MacAddress::parse(config.text(kKey, "ee:ee:ee:ee:ee:01")));
+  if (mac && !mac->is_assignable())
+    config.complain(kKey, fmt::format("'{}' is a group address, or zero", *mac),
+                    "give one station's, like ee:ee:ee:ee:ee:01");
+  return mac.value_or(MacAddress{});
+}
+
+IpAddress gateway_v4(Config& config) {
+  constexpr auto kKey = "network.gateway_address";
+  const auto address = checked(config, kKey, IpAddress::parse(config.text(kKey, "169.254.1.1")));
+  if (address && (address->is_v6() || !address->is_assignable()))
+    config.complain(kKey, fmt::format("'{}' is no IPv4 address of one station", *address),
+                    "give one like 169.254.1.1; IPv6 guests have fe80::1");
+  return address.value_or(IpAddress{});
 }
 
 }  // namespace
@@ -27,9 +74,13 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.zone = config.text("agent.zone", "default");
   out.state_dir = config.text("agent.state_dir", "/var/lib/umbra/agent");
   out.log_level = config.text("agent.log_level", "info");
+  if (const auto level = check_log_level(out.log_level); !level)
+    config.complain("agent.log_level", level.error().message, level.error().remedy);
   out.controller_endpoint = config.required_text("controller.endpoint");
+  (void)checked(config, "controller.endpoint", rpc::parse_address(out.controller_endpoint));
   out.controller_name = config.text("controller.name", "");
   out.listen_endpoint = config.required_text("listen.endpoint");
+  check_listen_endpoint(config, "listen.endpoint", out.listen_endpoint);
   out.tls.ca = config.required_text("tls.ca");
   out.tls.certificate = config.required_text("tls.certificate");
   out.tls.key = config.required_text("tls.key");
@@ -37,16 +88,9 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.emulator = config.text("libvirt.emulator", "/usr/bin/qemu-system-x86_64");
 
   out.underlay_address = config.required_text("network.underlay_address");
-  const auto mac = netswitch::MacAddress::parse(config.text("network.gateway_mac", "ee:ee:ee:ee:ee:01"));
-  if (mac)
-    out.network.gateway_mac = *mac;
-  else
-    config.complain("network.gateway_mac", mac.error().message, mac.error().remedy);
-  const auto gateway = netswitch::IpAddress::parse(config.text("network.gateway_address", "169.254.1.1"));
-  if (gateway)
-    out.network.gateway_v4 = *gateway;
-  else
-    config.complain("network.gateway_address", gateway.error().message, gateway.error().remedy);
+  check_own_address(config, "network.underlay_address", out.underlay_address);
+  out.network.gateway_mac = gateway_mac(config);
+  out.network.gateway_v4 = gateway_v4(config);
   out.network.route_protocol = static_cast<std::uint8_t>(config.integer("network.route_protocol", 117, 5, 255));
 
   out.cpus = config.number("capacity.cpus", 0, 0, 100'000);
@@ -54,14 +98,15 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.standby.memory = size(config, "capacity.memory", Bytes{});
   out.standby.reserve = size(config, "shadow.reserve_memory", mebibytes(256));
   out.standby.migration_address = config.text("migration.address", out.underlay_address);
+  check_own_address(config, "migration.address", out.standby.migration_address);
   out.standby.port_first = static_cast<std::uint16_t>(config.integer("migration.port_first", 49300, 1024, 65535));
   out.standby.port_last = static_cast<std::uint16_t>(config.integer("migration.port_last", 49399, 1024, 65535));
   if (out.standby.port_last < out.standby.port_first)
     config.complain("migration.port_last", "is below port_first", "the range must hold at least one port");
   out.source.node = out.name;
-  out.source.refresh_interval = config.duration("shadow.refresh_interval", 5s);
-  out.source.hot_interval = config.duration("shadow.hot_interval", 100ms);
-  out.sample_interval = config.duration("telemetry.interval", 5s);
+  out.source.refresh_interval = positive(config, "shadow.refresh_interval", 5s);
+  out.source.hot_interval = positive(config, "shadow.hot_interval", 100ms);
+  out.sample_interval = positive(config, "telemetry.interval", 5s);
   UMBRA_CHECK(config.finish());
   return out;
 }

@@ -83,7 +83,8 @@ std::string Config::text(std::string_view key, std::string_view fallback) {
 std::string Config::required_text(std::string_view key) {
   auto value = state_->value<std::string>(key, "a string");
   if (!value || value->empty())
-    state_->complain(state_->find(key), key, "is missing", "the program cannot start without it");
+    state_->complain(state_->find(key), key, "is missing",
+                     "give it a value; docs/configuration.md tells what it means");
   return value.value_or("");
 }
 

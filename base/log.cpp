@@ -4,10 +4,14 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 
 namespace umbra {
 namespace {
+
+constexpr std::array<std::string_view, 5> kLevels{"trace", "debug", "info", "warning", "error"};
 
 /// "%*": the syslog priority of the record, as sd-daemon(3) wants it at the start of a line.
 class SyslogPriority final : public spdlog::custom_flag_formatter {
@@ -38,6 +42,12 @@ void init_log(std::string_view program, std::string_view level) {
   logger->set_level(parsed == spdlog::level::off ? spdlog::level::info : parsed);
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
+}
+
+Result<void> check_log_level(std::string_view level) {
+  if (std::ranges::find(kLevels, level) != kLevels.end()) return {};
+  return fail({Errc::kInvalid, fmt::format("'{}' is no log level", level),
+               fmt::format("allowed are {}", fmt::join(kLevels, ", "))});
 }
 
 }  // namespace umbra

@@ -86,6 +86,8 @@ Result<Settings> settle(const Flags& flags, const std::vector<std::filesystem::p
   if (!flags.timeout.empty()) {
     UMBRA_TRY(settings.timeout, parse_duration(flags.timeout));
   }
+  if (settings.timeout <= Deadline::zero())
+    return fail({Errc::kInvalid, "a timeout of 0 leaves no time for an answer", "give one like 15s"});
   settings.verbose = flags.verbose;
   return settings;
 }

@@ -1,8 +1,12 @@
 #include "controller/settings.hpp"
 
+#include "base/log.hpp"
+#include "rpc/server.hpp"
+
 namespace umbra::controller {
 namespace {
 
+constexpr Milliseconds kShortestHeartbeat{100};     // agentd/registry_link.cpp
 constexpr std::int64_t kMostHistorySteps = 10'000;  // what a forecast may be fitted to
 
 Milliseconds positive(Config& config, std::string_view key, Milliseconds fallback) {
@@ -62,11 +66,17 @@ Result<Settings> Settings::from(Config config) {
   settings.name = config.text("controller.name", "");
   settings.state_dir = config.text("controller.state_dir", "/var/lib/umbra/controller");
   settings.log_level = config.text("controller.log_level", "info");
+  if (const auto level = check_log_level(settings.log_level); !level)
+    config.complain("controller.log_level", level.error().message, level.error().remedy);
   settings.listen = config.text("listen.endpoint", "[::]:7443");
+  if (const auto endpoint = rpc::parse_endpoint(settings.listen); !endpoint)
+    config.complain("listen.endpoint", endpoint.error().message, endpoint.error().remedy);
   settings.tls.ca = config.required_text("tls.ca");
   settings.tls.certificate = config.required_text("tls.certificate");
   settings.tls.key = config.required_text("tls.key");
   settings.heartbeat.interval = positive(config, "heartbeat.interval", settings.heartbeat.interval);
+  if (settings.heartbeat.interval < kShortestHeartbeat)
+    config.complain("heartbeat.interval", "is shorter than agents ever report", "give at least 100ms");
   settings.heartbeat.missed =
       static_cast<unsigned>(config.integer("heartbeat.missed", settings.heartbeat.missed, 2, 100));
   settings.brain = read_brain(config);

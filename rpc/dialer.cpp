@@ -7,6 +7,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
+#include <charconv>
 
 #include "rpc/backoff.hpp"
 #include "rpc/socket_guard.hpp"
@@ -19,22 +20,6 @@ using asio::ip::tcp;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr Deadline kDialDeadline{10000};
 
-struct HostPort {
-  std::string host;
-  std::string port;
-};
-
-Result<HostPort> split(const std::string& address) {
-  const auto colon = address.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == address.size()) {
-    return fail({Errc::kInvalid, fmt::format("\"{}\" is not an address", address), "write it as host:port"});
-  }
-  HostPort parts{address.substr(0, colon), address.substr(colon + 1)};
-  if (parts.host.size() > 2 && parts.host.front() == '[' && parts.host.back() == ']')
-    parts.host = parts.host.substr(1, parts.host.size() - 2);
-  return parts;
-}
-
 /// getaddrinfo(3) cannot be interrupted, so a slow one is left behind rather than waited for.
 Task<tcp::resolver::results_type> resolve(asio::any_io_executor executor, std::string address, Deadline deadline) {
   struct Lookup {
@@ -44,7 +29,7 @@ Task<tcp::resolver::results_type> resolve(asio::any_io_executor executor, std::s
     boost::system::error_code error = asio::error::timed_out;
     tcp::resolver::results_type found;
   };
-  UMBRA_CO_TRY(const auto parts, split(address));
+  UMBRA_CO_TRY(const auto parts, parse_address(address));
   const auto lookup = std::make_shared<Lookup>(executor);
   lookup->done.expires_after(deadline);
   lookup->resolver.async_resolve(parts.host, parts.port,
@@ -94,6 +79,21 @@ Task<std::shared_ptr<Session>> dial(asio::any_io_executor executor, std::string 
 }
 
 }  // namespace
+
+Result<HostPort> parse_address(std::string_view text) {
+  const auto colon = std::min(text.rfind(':'), text.size());
+  auto host = text.substr(0, colon);
+  const auto port = text.substr(std::min(colon + 1, text.size()));
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const bool one_host = !host.empty() && (bracketed || host.find(':') == std::string_view::npos);
+  std::uint16_t number = 0;
+  const auto [rest, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (one_host && error == std::errc{} && rest == port.data() + port.size() && number > 0)
+    return HostPort{std::string(host), std::string(port)};
+  return fail({Errc::kInvalid, fmt::format("\"{}\" is not a host and port", text),
+               "write it as host1.example.net:7443, 10.0.0.1:7443 or [fd00::1]:7443"});
+}
 
 Task<std::shared_ptr<Session>> connect(asio::any_io_executor executor, std::string address, Tls tls, Expect expect,
                                        Services services, Deadline deadline, Limits limits) {

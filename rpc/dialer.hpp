@@ -10,6 +10,14 @@
 
 namespace umbra::rpc {
 
+struct HostPort {
+  std::string host;
+  std::string port;
+};
+
+/// "host1.example.net:7443", "10.0.0.1:7443", "[fd00::1]:7443" → its parts. @error kInvalid
+Result<HostPort> parse_address(std::string_view text);
+
 /// Connects once. Await it on `executor`, on which the session then runs.
 /// @param address "host:port" or "[v6]:port"
 /// @param services what the peer may call over this session

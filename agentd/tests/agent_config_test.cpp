@@ -89,6 +89,7 @@ TEST_P(WrongValue, IsNamedByFileLineKeyAndRemedy) {
   const auto line =
       1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text.find(GetParam().line)), '\n');
   EXPECT_THAT(config.error().message, HasSubstr(fmt::format("agent.toml:{}: {}: ", line, key)));
+  ASSERT_FALSE(GetParam().cause.empty() || GetParam().remedy.empty()) << "an empty one would always match";
   EXPECT_THAT(config.error().message, HasSubstr(GetParam().cause));
   EXPECT_THAT(config.error().remedy, HasSubstr(GetParam().remedy));
 }
@@ -96,17 +97,40 @@ TEST_P(WrongValue, IsNamedByFileLineKeyAndRemedy) {
 INSTANTIATE_TEST_SUITE_P(
     AgentConfig, WrongValue,
     testing::Values(Wrong{"agent", "role = 'router'", "'router' is no role", "host or edge"},
-                    Wrong{"agent", "name = 5", "", "give a string"},
-                    Wrong{"network", "gateway_mac = 'ee:ee'", "ee:ee", ""},
-                    Wrong{"network", "gateway_address = '300.1.1.1'", "300.1.1.1", ""},
+                    Wrong{"agent", "name = 5", "is not a string", "give a string"},
+                    Wrong{"agent", "log_level = 'loud'", "'loud' is no log level",
+                          "allowed are trace, debug, info, warning, error"},
+                    Wrong{"controller", "endpoint = 'controller1'", "controller1", "host1.example.net:7443"},
+                    Wrong{"controller", "endpoint = 'controller1:'", "controller1:", "host1.example.net:7443"},
+                    Wrong{"controller", "endpoint = 'controller1:https'", "https", "host1.example.net:7443"},
+                    Wrong{"controller", "endpoint = '10.0.0.9:70000'", "70000", "host1.example.net:7443"},
+                    Wrong{"controller", "endpoint = 'fd00::9:7400'", "fd00::9", "[fd00::1]:7443"},
+                    Wrong{"listen", "endpoint = 'host1:7401'", "host1:7401", "10.0.0.1:7443"},
+                    Wrong{"listen", "endpoint = '10.0.0.1'", "10.0.0.1", "10.0.0.1:7443"},
+                    Wrong{"listen", "endpoint = '[::]:7401'", "cannot dial '[::]:7401'", "under which they reach"},
+                    Wrong{"listen", "endpoint = '10.0.0.1:0'", "cannot dial '10.0.0.1:0'", "under which they reach"},
+                    Wrong{"network", "underlay_address = 'host1'", "host1", "10.50.0.1"},
+                    Wrong{"network", "underlay_address = '10.0.0.1/24'", "10.0.0.1/24", "without a prefix length"},
+                    Wrong{"network", "underlay_address = '0.0.0.0'", "no address of one host", "other hosts reach"},
+                    Wrong{"network", "gateway_mac = 'ee:ee'", "ee:ee", "52:54:00:00:00:01"},
+                    Wrong{"network", "gateway_mac = '01:00:5e:00:00:01'", "is a group address", "ee:ee:ee:ee:ee:01"},
+                    Wrong{"network", "gateway_mac = '00:00:00:00:00:00'", "or zero", "ee:ee:ee:ee:ee:01"},
+                    Wrong{"network", "gateway_address = '300.1.1.1'", "300.1.1.1", "10.50.0.1"},
+                    Wrong{"network", "gateway_address = 'fd00::1'", "no IPv4 address", "169.254.1.1"},
+                    Wrong{"network", "gateway_address = '224.0.0.1'", "224.0.0.1", "169.254.1.1"},
                     Wrong{"network", "route_protocol = 4", "4", "5"},
                     Wrong{"network", "route_protocol = 256", "256", "255"},
-                    Wrong{"capacity", "memory = 'lots'", "lots", ""}, Wrong{"capacity", "cpus = -1", "-1", "0"},
+                    Wrong{"capacity", "memory = 'lots'", "lots", "256MiB"}, Wrong{"capacity", "cpus = -1", "-1", "0"},
+                    Wrong{"migration", "address = 'fast-lane'", "fast-lane", "10.50.0.1"},
+                    Wrong{"migration", "address = '127.0.0.1'", "no address of one host", "other hosts reach"},
                     Wrong{"migration", "port_first = 80", "80", "1024"},
                     Wrong{"migration", "port_last = 49200", "below port_first", "at least one port"},
                     Wrong{"shadow", "refresh_interval = '5 parsecs'", "5 parsecs", "250ms"},
-                    Wrong{"shadow", "reserve_memory = '1 furlong'", "1 furlong", ""},
-                    Wrong{"shadow", "hot_interval = 3", "", "give a duration in quotes"},
+                    Wrong{"shadow", "refresh_interval = '0s'", "is not longer than 0", "250ms or 5s"},
+                    Wrong{"shadow", "reserve_memory = '1 furlong'", "1 furlong", "256MiB"},
+                    Wrong{"shadow", "hot_interval = 3", "is not a duration in quotes", "give a duration in quotes"},
+                    Wrong{"shadow", "hot_interval = '0ms'", "is not longer than 0", "250ms or 5s"},
+                    Wrong{"telemetry", "interval = '0s'", "is not longer than 0", "250ms or 5s"},
                     Wrong{"telemetry", "interval = 'often'", "often", "250ms"}),
     [](const auto& one) {
       auto name = one.param.section + '_' + one.param.line.substr(0, one.param.line.find(' '));
@@ -120,6 +144,7 @@ TEST_P(MissingValue, IsNamed) {
   ASSERT_FALSE(config);
   EXPECT_THAT(config.error().message, HasSubstr(GetParam()));
   EXPECT_THAT(config.error().message, HasSubstr("agent.toml"));
+  EXPECT_EQ(config.error().remedy, "give it a value; docs/configuration.md tells what it means");
 }
 
 INSTANTIATE_TEST_SUITE_P(AgentConfig, MissingValue,
@@ -135,6 +160,7 @@ TEST(AgentConfig, RefusesAKeyThatNobodyKnows) {
   const auto config = parsed(file("shadow", "refresh_intervall = '5s'"));
   ASSERT_FALSE(config);
   EXPECT_THAT(config.error().message, HasSubstr("unknown key shadow.refresh_intervall"));
+  EXPECT_EQ(config.error().remedy, "correct or remove it");
 }
 
 }  // namespace

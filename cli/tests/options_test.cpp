@@ -66,6 +66,8 @@ TEST_F(Options, MistakesAreNamedWithFileAndRemedy) {
   Flags flags;
   flags.timeout = "soon";
   EXPECT_THAT(settle(flags, {}).error().message, HasSubstr("'soon' is not a duration"));
+  flags.timeout = "0s";
+  EXPECT_EQ(settle(flags, {}).error().text(), "a timeout of 0 leaves no time for an answer (give one like 15s)");
   flags = {};
   flags.output = "xml";
   EXPECT_THAT(settle(flags, {}).error().remedy, HasSubstr("table and json"));

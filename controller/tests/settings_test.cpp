@@ -43,16 +43,42 @@ TEST(Settings, ReadWhatIsWritten) {
 
 TEST(Settings, ShortenTheHistoryWithTheStep) {
   EXPECT_LE(read("[brain]\nforecast_step = '1s'\n")->brain.history, 10'000s);
-  EXPECT_THAT(read("[brain]\nforecast_step = '1s'\nhistory = '14d'\n").error().text(), HasSubstr("brain.history"));
 }
 
-TEST(Settings, RefuseNonsense) {
-  EXPECT_THAT(read("[brain]\nwarm = 0.9\nhot = 0.5\n").error().text(), HasSubstr("the thresholds do not rise"));
-  EXPECT_THAT(read("[brain]\nwarm = 3\n").error().text(), HasSubstr("brain.warm"));
-  EXPECT_THAT(read("[brain]\nconfirm_k = 4\nconfirm_n = 3\n").error().text(), HasSubstr("more than confirm_n"));
-  EXPECT_THAT(read("[brain]\ntick = '0s'\n").error().text(), HasSubstr("brain.tick"));
-  EXPECT_THAT(read("[brain]\nmemory_reserve = 'much'\n").error().text(), HasSubstr("brain.memory_reserve"));
-  EXPECT_THAT(read("[brian]\ntick = '1s'\n").error().text(), HasSubstr("unknown key brian.tick"));
+TEST(Settings, RefuseNonsenseWithFileLineAndRemedy) {
+  struct Wrong {
+    std::string text, cause, remedy;
+  };
+  const Wrong wrongs[] = {
+      {"[brain]\nwarm = 0.9\nhot = 0.5\n", "the thresholds do not rise", "0 < staged <= warm <= hot <= cutover <= 1"},
+      {"[brain]\nwarm = 3\n", ":2: brain.warm: 3 is out of range", "allowed are 0 to 1"},
+      {"[brain]\nconfirm_k = 4\nconfirm_n = 3\n", ":2: brain.confirm_k: is more than confirm_n", "k of n ticks"},
+      {"[brain]\ntick = '0s'\n", ":2: brain.tick: is not longer than 0", "5s or 10min"},
+      {"[brain]\nmemory_reserve = 'much'\n", ":2: brain.memory_reserve: 'much'", "256MiB"},
+      {"[brain]\nforecast_step = '1s'\nhistory = '14d'\n", ":3: brain.history", "lengthen brain.forecast_step"},
+      {"[brain]\nmaintenance_lead = '7h'\n", ":2: brain.maintenance_lead", "the notice comes first"},
+      {"[brian]\ntick = '1s'\n", ":2: unknown key brian.tick", "correct or remove it"},
+      {"[controller]\nlog_level = 'loud'\n", ":2: controller.log_level: 'loud' is no log level",
+       "allowed are trace, debug, info, warning, error"},
+      {"[listen]\nendpoint = 'here'\n", ":2: listen.endpoint: \"here\"", "10.0.0.1:7443 or [::]:7443"},
+      {"[heartbeat]\ninterval = '0s'\n", ":2: heartbeat.interval: is not longer than 0", "5s or 10min"},
+      {"[heartbeat]\ninterval = '20ms'\n", ":2: heartbeat.interval: is shorter than agents", "at least 100ms"}};
+  for (const auto& [text, cause, remedy] : wrongs) {
+    const auto settings = read(text);
+    ASSERT_FALSE(settings) << text;
+    EXPECT_THAT(settings.error().message, HasSubstr("controllerd.toml"));
+    EXPECT_THAT(settings.error().message, HasSubstr(cause));
+    EXPECT_THAT(settings.error().remedy, HasSubstr(remedy));
+  }
+}
+
+TEST(Settings, NameWhatIsMissing) {
+  auto config = Config::parse("", "controllerd.toml");
+  ASSERT_TRUE(config);
+  const auto settings = Settings::from(std::move(*config));
+  ASSERT_FALSE(settings);
+  EXPECT_EQ(settings.error().text(),
+            "controllerd.toml: tls.ca: is missing (give it a value; docs/configuration.md tells what it means)");
 }
 
 TEST(ZoneFeed, ReadsHealthAndReason) {
@@ -71,7 +97,8 @@ TEST(ZoneFeed, SaysWhatIsWrong) {
                                   std::pair{R"({"zones": {"a": {"health": "0.5"}}})", "no health for zone a"}}) {
     const auto words = parse_zone_feed(text);
     ASSERT_FALSE(words) << text;
-    EXPECT_THAT(words.error().text(), HasSubstr(why));
+    EXPECT_THAT(words.error().message, HasSubstr(why));
+    EXPECT_EQ(words.error().remedy, R"(it reads like {"zones": {"a": {"health": 0.2, "reason": "why"}}})");
   }
 }
 
