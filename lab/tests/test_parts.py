@@ -13,7 +13,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from umbralab import cli, guests, nodes, plumbing, probe, state, umbra
+from umbralab import cli, demo, guests, nodes, plumbing, probe, state, umbra
 from umbralab.common import LabError, alone, run, wait_until
 from umbralab.state import Lab, Vm
 
@@ -184,6 +184,18 @@ class Console(unittest.TestCase):
             lock.unlink()
         with alone(lock):
             self.assertTrue(lock.exists())
+
+
+class Triggers(unittest.TestCase):
+    def test_the_trigger_of_a_move_is_what_weighed_most_in_the_decision_to_make_it(self):
+        def decision(action: str, **causes: float) -> dict:
+            return {'action': action, 'causes': [{'name': name, 'probability': value} for name, value in causes.items()]}
+
+        why = {'decisions': [decision('hold back: cooldown', maintenance=1), decision('cutover to host2', zone=0.2, capacity=0.9),
+                             decision('cutover to host2', zone=0.9), decision('cutover to host3')]}
+        self.assertEqual(demo.top_cause(why, 'host2'), 'capacity')
+        self.assertEqual(demo.top_cause(why, 'host3'), '')
+        self.assertEqual(demo.top_cause(why, 'host1'), '')
 
 
 class Commands(unittest.TestCase):

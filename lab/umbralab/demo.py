@@ -22,11 +22,19 @@ STEP = 300  # seconds, of the history and of the forecast
 CORES = 0.44  # of host2: enough for the last half hour of that history, too few for what follows
 RATE = 500
 MOST_LOST = 1
+CAUSES = {'zone health': 'zone health', 'forecast': 'capacity'}  # by what a story is about: the cause that must have moved its guest
 COLUMNS = ('vm', 'tool', 'trigger', 'blackout_ms', 'reach_ms', 'lost', 'longest_gap_ms', 'canary_bad', 'tcp_survived')
 
 CONFIGURATION = ('controller.brain.tick="1s"', 'controller.brain.cooldown="20s"',
                  # The demo lasts minutes; what counts is the history that it imports, not what an idle lab guest uses.
                  'agent.telemetry.interval="1h"')
+
+
+def top_cause(why: dict, to: str) -> str:
+    """What weighed most in the last decision to cut over to that host; empty if there was none."""
+    made = next((decision for decision in why['decisions'] if decision['action'] == f'cutover to {to}'), None)  # newest first
+    causes = sorted(made['causes'], key=lambda cause: cause['probability']) if made else []
+    return causes[-1]['name'] if causes else ''
 
 
 class Demo:
@@ -112,6 +120,10 @@ class Demo:
         self.screen.line(f'route at the edge  {fleet.route_at_edge(lab, vm)}')
         if said[6]:
             self.screen.line(f'phases of the cutover, ms: {said[6].removesuffix(" ms")}')
+        cause = top_cause(fleet.ask(lab, 'why', vm.name), said[2])
+        if cause != CAUSES[trigger]:
+            self.failures.append(f"{vm.name} was moved because of {cause or 'nothing that a decision tells'}, not of {CAUSES[trigger]}")
+            trigger = cause or 'unknown'
         self.add({'tool': 'umbra', 'trigger': trigger, 'from': said[1]} | seen |
                  {'umbra_blackout_ms': float(said[4]), 'umbra_reach_ms': float(said[5]), 'epoch': int(said[3]),
                   'asked_unix_ms': begin['at_unix_ms']})
@@ -187,7 +199,8 @@ class Demo:
         self.screen.chapter('Compared', 'Both tools seen from outside, in the same way: blackout from STOP to RESUME by QEMU, '
                             "reach from the request to the first reply of the new host. In the last two columns, Umbra's own figures.")
         rows = [[move[key] for key in COLUMNS] + [move.get('umbra_blackout_ms'), move.get('umbra_reach_ms')] for move in self.moves]
-        self.screen.table(['VM', 'TOOL', 'TRIGGER', 'BLACKOUT ms', 'REACH ms', 'LOST', 'GAP ms', 'CANARY BAD', 'TCP', 'SAYS', 'SAYS'],
+        self.screen.table(['VM', 'TOOL', 'TRIGGER', 'BLACKOUT ms', 'REACH ms', 'LOST', 'GAP ms', 'CANARY BAD', 'TCP',
+                           'SAYS BLACKOUT', 'SAYS REACH'],
                           [['survived' if cell is True else 'broke' if cell is False else cell for cell in row] for row in rows])
 
     def report(self) -> dict[str, object]:
