@@ -269,8 +269,11 @@ Task<v1::Vm> Host::shadowable(std::string vm_uuid) {
   UMBRA_CO_TRY(const auto domain, co_await hypervisor_.domain(vm_uuid, kCall));
   if (!domain.refusal.empty())
     co_return fail({Errc::kUnsupported, fmt::format("{} cannot have a shadow: {}", domain.name, domain.refusal), ""});
-  if (domain.state != virt::DomainState::kRunning)
-    co_return fail({Errc::kConflict, fmt::format("{} does not run", domain.name), "start it first: virsh start"});
+  if (domain.state != virt::DomainState::kRunning) {
+    const std::string remedy = domain.state == virt::DomainState::kShutOff ? "start" : "resume";
+    co_return fail({Errc::kConflict, fmt::format("{} does not run", domain.name),
+                    fmt::format("virsh {} {}, on {}", remedy, domain.name, config_.name)});
+  }
   if (const auto why = refusal(); !why.empty())
     co_return fail({Errc::kUnsupported, fmt::format("{} keeps no shadows: {}", config_.name, why),
                     "umbractl doctor shows the proof of the hold"});

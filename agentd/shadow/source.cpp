@@ -194,6 +194,7 @@ Task<void> Source::stage() {
   v1::StageRequest request;
   *request.mutable_vm() = vm_;
   request.set_source(context_.config.node);
+  request.set_asked_at_unix_us(context_.clock.wall().count());
   UMBRA_CO_TRY(*request.mutable_domain_xml(), co_await context_.hypervisor.migratable_xml(uuid_, kCall));
   if (domain.persistent) {
     UMBRA_CO_TRY(*request.mutable_inactive_xml(), co_await context_.hypervisor.inactive_xml(uuid_, kCall));
@@ -387,6 +388,8 @@ Task<void> Source::drop(std::string why) {
     v1::DiscardRequest discard;
     discard.set_vm_uuid(uuid_);
     discard.set_why(why);
+    discard.set_source(context_.config.node);
+    discard.set_asked_at_unix_us(context_.clock.wall().count());
     const auto discarded = co_await standby_->discard(std::move(discard), kCall);
     if (!discarded)
       spdlog::warn("{}: discarding the shadow on {}: {}", vm_.name(), built_.standby().name(), discarded.error());

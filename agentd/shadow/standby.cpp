@@ -89,6 +89,8 @@ Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
     v1::DiscardRequest discarded;
     discarded.set_vm_uuid(uuid);
     discarded.set_why("staged anew");
+    discarded.set_source(old->request.source());
+    discarded.set_asked_at_unix_us(old->request.asked_at_unix_us());
     UMBRA_CO_CHECK(co_await discard(std::move(discarded)));
   }
   Record record{uuid, Side::kStandby, Phase::kProfile, epochs_[uuid], request.SerializeAsString(), {}};
@@ -123,9 +125,11 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
 
 /// Makes the shadow's QEMU listen on a port that nobody uses, and gives the URI.
 Task<std::string> Standby::listen(Shadow& shadow) {
+  const bool six = config_.migration_address.find(':') != std::string::npos;
+  const auto host = six ? fmt::format("[{}]", config_.migration_address) : config_.migration_address;
   for (auto port = config_.port_first; port <= config_.port_last; ++port) {
     if (!ports_.insert(port).second) continue;
-    auto uri = fmt::format("tcp:{}:{}", config_.migration_address, port);
+    auto uri = fmt::format("tcp:{}:{}", host, port);
     const auto listening = co_await shadow.watch->qmp().migrate_incoming(uri, kCall);
     if (listening) {
       shadow.port = port;
@@ -328,6 +332,9 @@ Task<void> Standby::discard(v1::DiscardRequest request) {
   if (!shadow) co_return Result<void>{};
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
   if (find(request.vm_uuid()) != shadow.get() || shadow->served()) co_return Result<void>{};
+  const auto& staged = shadow->request;
+  if (request.source() != staged.source() || request.asked_at_unix_us() < staged.asked_at_unix_us())
+    co_return Result<void>{};  // late: it means the shadow before this one
   if (shadow->life.phase() == Phase::kDropped) co_return co_await clear(*shadow);
   if (shadow->life.phase() == Phase::kPromised) co_return Result<void>{};  // late: who promises does not discard
   const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;

@@ -33,9 +33,12 @@ struct MessageTest : testing::Test {
   Result<v1::RefuseReply> refuse(std::uint64_t of_epoch) {
     return world.ask(&world.standby, world.standby_of(world.standby).refuse(about<v1::RefuseRequest>(of_epoch)), 15s);
   }
-  Result<void> discard() {
+  std::chrono::microseconds now() { return world.clock().wall(); }
+  Result<void> discard(const std::string& source, std::chrono::microseconds asked_at) {
     v1::DiscardRequest request;
     request.set_vm_uuid(TwoHosts::kVm);
+    request.set_source(source);
+    request.set_asked_at_unix_us(asked_at.count());
     return world.ask(&world.standby, world.standby_of(world.standby).discard(request), 15s);
   }
   v1::InspectReply inspect() {
@@ -177,16 +180,28 @@ TEST_F(MessageTest, RefuseOfAnOlderEpochLeavesANewerAcceptance) {
 
 TEST_F(MessageTest, DiscardOfAResumedVmDoesNothing) {
   move();
-  EXPECT_TRUE(discard());
+  EXPECT_TRUE(discard("host1", now()));
   EXPECT_TRUE(world.runs(world.standby));
 }
 
 TEST_F(MessageTest, DiscardOfAnAcceptedShadowRefusesItsEpoch) {
   ASSERT_TRUE(accept(epoch));
-  ASSERT_TRUE(discard());
+  ASSERT_TRUE(discard("host1", now()));
   EXPECT_FALSE(released(epoch));
   EXPECT_TRUE(refuse(epoch)->refused());
   EXPECT_FALSE(world.runs(world.standby));
+}
+
+TEST_F(MessageTest, DiscardOfTheShadowBeforeLeavesThisOne) {
+  const auto before = now();
+  world.drop(world.source, "test");
+  world.pass(1s, 5ms);
+  world.warm();
+  EXPECT_TRUE(discard("host1", before)) << "late, and no error";
+  EXPECT_TRUE(discard("host3", now())) << "whose shadow it is not";
+  EXPECT_EQ(phase(), Phase::kStaged);
+  ASSERT_TRUE(discard("host1", now()));
+  EXPECT_EQ(phase(), Phase::kDropped);
 }
 
 TEST_F(MessageTest, QuestionsAboutAnUnknownVmHaveAnswers) {

@@ -11,6 +11,13 @@ namespace {
 
 constexpr std::string_view kNoShadow = "no shadow";
 
+constexpr auto kStandbyGrace = std::chrono::seconds(15);  // what a restart of agent or libvirtd takes
+
+/// It is there, and knows what it can do.
+bool answers(const HostPicture& host) {
+  return host.up && host.hypervisor_up && (host.proven || !host.proof_detail.empty());
+}
+
 std::string tier_action(v1::Tier tier, const std::string& standby) {
   return fmt::format("tier {} on {}", tier_name(tier), standby);
 }
@@ -170,13 +177,20 @@ Placement Brain::choose_standby(const Tick& tick, const VmPicture& vm, Memory& m
   std::erase_if(memory.avoid_until, [&](const auto& entry) { return entry.second <= tick.picture.steady; });
   for (const auto& [host, until] : memory.avoid_until) query.avoid.insert(host);
 
+  const auto current = tick.picture.hosts.find(memory.standby);
+  const bool known = current != tick.picture.hosts.end();
+  if (!known || answers(current->second))
+    memory.silent_since.reset();
+  else if (!memory.silent_since)
+    memory.silent_since = tick.picture.steady;
+  if (memory.silent_since && tick.picture.steady - *memory.silent_since < kStandbyGrace)
+    return {memory.standby, 0, fmt::format("{} does not answer, which may be a restart", memory.standby)};
+
   // Before a cutover the place must be worth it; a shadow that only waits may also be where little is gained.
   Placement nowhere;
   for (const double gain : {level >= Level::kHot ? settings_.minimum_gain : 0.0, 0.0}) {
     query.least_gain = gain;
-    const auto current = tick.picture.hosts.find(memory.standby);
-    if (current != tick.picture.hosts.end() &&
-        objection(tick.picture, query, current->second, tick.promises, settings_).empty())
+    if (known && objection(tick.picture, query, current->second, tick.promises, settings_).empty())
       return {memory.standby, 0, {}};
     auto placement = place(tick.picture, query, tick.promises, settings_);
     if (!placement.host.empty()) return placement;
@@ -193,6 +207,7 @@ std::string Brain::hold_back(const Tick& tick, const VmPicture& vm, const Memory
     return "cooldown after its last move";
   const auto host = tick.picture.hosts.find(standby);
   if (host == tick.picture.hosts.end() || !host->second.up) return fmt::format("{} is down", standby);
+  if (!answers(host->second)) return fmt::format("{} does not answer", standby);
   const double there = probability_there(tick.picture, vm, host->second, tick.promises, settings_);
   if (assessment.probability - there < settings_.minimum_gain) return fmt::format("too little to gain on {}", standby);
   if (!has_memory_there(vm, standby)) return fmt::format("its shadow on {} is not warm yet", standby);

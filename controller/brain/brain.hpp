@@ -55,6 +55,7 @@ class Brain {
     std::string action;
     std::optional<TimePoint> looked_at{};
     std::optional<TimePoint> moved_at{};
+    std::optional<TimePoint> silent_since{};  ///< its standby's host does not answer
     TimePoint quiet_until{};
     std::map<std::string, TimePoint> avoid_until{};
     Assessment assessment{};

@@ -98,8 +98,35 @@ TEST_F(BrainTest, StaysWithAShadowsHostWhileItWillDo) {
   obey(tick());
   picture.hosts["host4"].memory_free = gibibytes(64);
   EXPECT_EQ(tick().assessment.standby, "host3") << "a better score is no reason to copy all memory again";
-  picture.hosts["host3"].up = false;
+  picture.hosts["host3"].memory_free = {};
+  vm1().shadow.reset();
   EXPECT_EQ(tick().assessment.standby, "host4");
+}
+
+TEST_F(BrainTest, GivesAShadowsHostAMomentToRestart) {
+  using Trouble = void (*)(HostPicture&);
+  for (const Trouble trouble : {Trouble{[](HostPicture& host) { host.up = false; }},
+                                Trouble{[](HostPicture& host) { host.hypervisor_up = false; }},
+                                Trouble{[](HostPicture& host) { host.proven = false; }}}) {
+    picture = make_picture();
+    brain = Brain(quick());
+    zone_a(0.1);
+    obey(tick());
+    const auto host3 = picture.hosts["host3"];
+    for (int restarts = 0; restarts < 3; ++restarts) {
+      trouble(picture.hosts["host3"]);
+      for (int ticks = 0; ticks < 2; ++ticks) {
+        const auto verdict = tick();
+        EXPECT_EQ(verdict.assessment.standby, "host3") << "all its memory would have to be copied again";
+        EXPECT_FALSE(verdict.assessment.cutover);
+      }
+      picture.hosts["host3"] = host3;
+      EXPECT_TRUE(tick().assessment.cutover);
+    }
+    trouble(picture.hosts["host3"]);
+    for (int ticks = 0; ticks < 3; ++ticks) tick();
+    EXPECT_EQ(tick().assessment.standby, "host4") << "that was no restart";
+  }
 }
 
 TEST_F(BrainTest, SaysWhyNoHostWillDo) {
