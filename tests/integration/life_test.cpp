@@ -37,7 +37,6 @@ class Life : public testing::Test {
     await("its shadow is " + tier, [&] { return fleet_->shadow_phase("web1") == tier; });
     const auto qemu = fleet_->qemu(from, "web1");
     const auto before = fleet_->console("web1").size();
-    if (tier == "warm") fleet_->await_refresh("web1");  // so that the next one is seconds away
     reboot(from);
     await("it boots again and its canary works", [&] {
       const auto said = fleet_->console("web1");
@@ -159,7 +158,10 @@ TEST_F(Life, HotPlugIsRefusedInTheHoldAndWorksOnceItIsDroppedAndTheDeviceMovesAl
 TEST_F(Life, AGuestThatRebootsInTheHoldIsWarmAgainByItselfAndMovesWhole) {
   reboots("warm", [](const auto&) { fleet_->lab({"vm", "tell", "web1", "reboot"}); });
   // libvirt stops the guest when it has shut down, resets it and lets it run.
-  reboots("warm", [](const auto& host) { fleet_->virsh(host, {"reboot", "web1"}); });
+  reboots("warm", [](const auto& host) {
+    fleet_->await_refresh("web1");  // so that the next one is seconds away: see below
+    fleet_->virsh(host, {"reboot", "web1"});
+  });
 }
 
 // Known to fail about every second time: the stop lifts the unparked hold, QEMU refuses libvirt's `cont` ("Migration is
