@@ -15,6 +15,7 @@ add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Werror $<$<COMPILE_LANG
 if(UMBRA_SANITIZE STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
+  add_compile_options(-Wno-maybe-uninitialized)  # GCC's own advice: with a sanitizer it warns of what is none
 elseif(UMBRA_SANITIZE STREQUAL "thread")
   add_compile_options(-fsanitize=thread)
   add_link_options(-fsanitize=thread)

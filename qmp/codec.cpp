@@ -179,6 +179,8 @@ Result<Event> make_event(std::string name, std::chrono::microseconds at, const j
     event.what = ShutdownEvent{by_guest(), reason != nullptr ? std::string(view(*reason)) : std::string{}};
   } else if (event.name == "RESET") {
     event.what = ResetEvent{by_guest()};
+  } else if (event.name == "POWERDOWN") {
+    event.what = PowerdownEvent{};
   }
   return event;
 }

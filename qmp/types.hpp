@@ -87,13 +87,16 @@ struct ShutdownEvent {
 struct ResetEvent {
   bool by_guest;
 };
-struct OtherEvent {};  ///< anything else; nothing depends on it
+struct PowerdownEvent {};  ///< POWERDOWN: the guest was asked to shut down, as by a power button
+struct OtherEvent {};      ///< anything else; nothing depends on it
 
 /// An event, with QEMU's own time stamp: that host's wall clock, microseconds since the Unix epoch.
 struct Event {
   std::string name;
   std::chrono::microseconds at{};
-  std::variant<MigrationEvent, MigrationPassEvent, StopEvent, ResumeEvent, ShutdownEvent, ResetEvent, OtherEvent> what;
+  std::variant<MigrationEvent, MigrationPassEvent, StopEvent, ResumeEvent, ShutdownEvent, ResetEvent, PowerdownEvent,
+               OtherEvent>
+      what;
 };
 
 }  // namespace umbra::qmp

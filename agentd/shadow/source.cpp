@@ -18,6 +18,8 @@ constexpr auto kObserve = 250ms;  // between looks at a running copy
 constexpr auto kWarmPoll = 8ms;
 constexpr auto kHotPoll = 3ms;           // late notice costs ten times a second
 constexpr Bytes kLittle = mebibytes(4);  // a refresh that leaves no more than this has done its work
+constexpr auto kPowerDown = 2min;        // a guest's way from the power button to its end; some ignore the button
+constexpr auto kSettled = 5s;            // libvirt's reboot is over soon after the first change it tells of
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
 constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
@@ -63,6 +65,7 @@ void Source::unwant(std::string why) {
 
 void Source::domain_changed() {
   look_ = true;
+  rest_until_ = std::min(rest_until_, context_.clock.steady() + kSettled);
   backoff_ = 0ms;
   changed_.notify();
 }
@@ -75,6 +78,7 @@ void Source::hypervisor_changed(bool up) {
 
 Task<v1::CutoverResult> Source::cutover(v1::CutoverRequest request, Cutover::Progress progress) {
   if (pending_) co_return fail(Errc::kConflict, "a cutover of {} is under way", vm_.name());
+  if (given_up_) co_return fail(Errc::kConflict, "the shadow of {} is being dropped: {}", vm_.name(), *given_up_);
   if (!hypervisor_up_) co_return fail(no_libvirt());
   if (!held())
     co_return fail(
@@ -156,6 +160,10 @@ Task<void> Source::step() {
   switch (life_.phase()) {
     case Phase::kProfile:
     case Phase::kDropped:
+      if (context_.clock.steady() < rest_until_) {
+        co_await changed_.wait_until(rest_until_);
+        co_return Result<void>{};
+      }
       if (wish_ && wish_->tier() != v1::TIER_PROFILE) co_return co_await stage();
       break;
     case Phase::kStaged:
@@ -175,6 +183,15 @@ Task<void> Source::step() {
   }
   co_await pause(kMostBackoff);
   co_return Result<void>{};
+}
+
+/// A guest that was asked to shut down loses its shadow at once. Its end would lift the hold, and a QEMU that finishes
+/// a migration refuses the `cont` with which libvirt lets a rebooted guest run; libvirt then ends the guest.
+Result<void> Source::undisturbed() {
+  if (!hold_->watch().powering_down()) return {};
+  rest_until_ = context_.clock.steady() + kPowerDown;
+  return fail(Errc::kConflict, "{} was asked to shut down or reboot; its shadow is built again when that is over",
+              vm_.name());
 }
 
 Task<virt::Domain> Source::primary() {
@@ -232,6 +249,7 @@ Task<void> Source::precopy() {
   if (!annotated) spdlog::warn("{}: cannot annotate the domain: {}", domain.name, annotated.error());
   const auto end = context_.clock.steady() + kFirstCopy;
   for (;;) {
+    UMBRA_CO_CHECK(undisturbed());
     if (!hold_->watch().migrating()) co_return fail(Errc::kUnavailable, "the copy of its memory broke off");
     if (!wish_ || stopping_ || !hypervisor_up_) co_return fail(Errc::kCancelled, "given up during the first copy");
     if (context_.clock.steady() >= end)
@@ -259,6 +277,7 @@ std::chrono::milliseconds Source::interval() const {
 /// Warm or hot: looks whether the hold still stands, then does the next thing that is due.
 Task<void> Source::keep() {
   const auto& watch = hold_->watch();
+  UMBRA_CO_CHECK(undisturbed());
   if (watch.status() == MigrationStatus::kPreSwitchover) {  // something paused the guest; nobody authorised a cutover
     context_.note(v1::SEVERITY_WARNING, vm_.name(),
                   "the guest was paused, which lifted the hold; the shadow will be rebuilt");
@@ -292,10 +311,13 @@ Task<void> Source::refresh() {
   refresh_due_ = std::max(refresh_due_ + interval(), begun);  // keeps its beat, but never runs after lost ones
   const auto& watch = hold_->watch();
   UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
-  const Hold::Interrupted interrupted = [this](const auto&) { return pending_ || stopping_ || !hypervisor_up_; };
+  const Hold::Interrupted interrupted = [this](const auto&) {
+    return pending_ || stopping_ || !hypervisor_up_ || hold_->watch().powering_down();
+  };
   const auto poll = life_.phase() == Phase::kHot ? kHotPoll : kWarmPoll;
   const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, poll, kRefresh);
-  if (pending_ || !watch.migrating() || !hypervisor_up_) co_return Result<void>{};  // keep() looks after it
+  if (pending_ || !watch.migrating() || !hypervisor_up_ || watch.powering_down())
+    co_return Result<void>{};  // keep() looks after it
   UMBRA_CO_CHECK(co_await hold_->park(kCall));
   if (!refreshed) {
     status_.set_detail(refreshed.error().text());

@@ -65,6 +65,7 @@ class Source {
   asio::awaitable<void> live();
   void take_monitor();
   Error no_libvirt() const;
+  Result<void> undisturbed();
   void answer(Result<v1::CutoverResult> result);
   void account(v1::Outcome outcome, std::string detail);
   asio::awaitable<void> recover();
@@ -94,6 +95,7 @@ class Source {
   std::optional<v1::CutoverResult> last_cutover_;
   v1::Shadow status_;
   Signal::TimePoint refresh_due_{};
+  Signal::TimePoint rest_until_{};  ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};
   bool hypervisor_up_ = true;
   bool reattach_ = false;

@@ -26,6 +26,8 @@ void Watch::on_event(const qmp::Event& event) {
     stopped_at_ = event.at;
   } else if (std::holds_alternative<qmp::ResumeEvent>(event.what)) {
     resumed_at_ = event.at;
+  } else if (std::holds_alternative<qmp::PowerdownEvent>(event.what)) {
+    powering_down_ = true;
   } else {
     return;
   }

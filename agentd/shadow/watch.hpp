@@ -28,6 +28,9 @@ class Watch {
   std::chrono::microseconds stopped_at() const { return stopped_at_; }
   std::chrono::microseconds resumed_at() const { return resumed_at_; }
 
+  /// The guest was asked to shut down, and may come up again (libvirt's reboot).
+  bool powering_down() const { return powering_down_; }
+
   Signal& changed() { return changed_; }
   qmp::Client& qmp() { return qmp_; }
 
@@ -38,6 +41,7 @@ class Watch {
   qmp::Client qmp_;
   Signal& changed_;
   qmp::MigrationStatus status_ = qmp::MigrationStatus::kNone;
+  bool powering_down_ = false;
   std::uint64_t told_ = 0;  // migration events so far
   std::chrono::microseconds stopped_at_{};
   std::chrono::microseconds resumed_at_{};

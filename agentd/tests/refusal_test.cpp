@@ -148,6 +148,23 @@ TEST(Refusal, OfACutoverWhileTheSourcesLibvirtdIsAway) {
   EXPECT_EQ(world.disorder(), "");
 }
 
+TEST(Refusal, OfACutoverWhileItsShadowIsBeingDropped) {
+  for (const std::string during : {"qmp migrate_cancel", "annotate", "discard"}) {
+    TwoHosts world;
+    world.warm();
+    std::shared_ptr<Move> late;
+    world.set_fate([&](const Moment& moment) {
+      if (moment.what == during && moment.node == "host1" && !late) late = world.cutover(world.source, world.standby);
+      return Verdict{};
+    });
+    world.drop(world.source, "not needed");
+    ASSERT_TRUE(world.until([&] { return late && late->end.has_value(); }, 5s)) << during << ": it waits for ever";
+    ASSERT_FALSE(*late->end);
+    EXPECT_THAT(late->end->error().message, HasSubstr("being dropped"));
+    EXPECT_TRUE(world.runs(world.source));
+  }
+}
+
 TEST(Refusal, OfAPrimaryWhoseOwnQemuIsTooOld) {
   TwoHosts world;
   world.qemu(world.source)

@@ -288,6 +288,37 @@ TEST(GuestInHold, ThatRebootsKeepsItsShadow) {
   EXPECT_EQ(world.phase(world.source), Phase::kWarm);
 }
 
+TEST(GuestInHold, WhosePowerButtonIsPressedLosesItsShadowUntilThatIsOver) {
+  for (const auto tier : {v1::TIER_WARM, v1::TIER_HOT}) {
+    TwoHosts world;
+    ASSERT_TRUE(world.keep(world.source, world.standby, tier));
+    const auto held = tier == v1::TIER_HOT ? Phase::kHot : Phase::kWarm;
+    ASSERT_TRUE(reaches(world, held));
+    world.pass(500ms);
+    world.qemu(world.source)->power_button();
+    world.pass(20ms);  // guests take longer than that
+    EXPECT_EQ(world.qemu(world.source)->migration_status(), MigrationStatus::kCancelled);
+    EXPECT_TRUE(world.runs(world.source));
+    EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("asked to shut down or reboot"));
+    world.pass(60s, 10ms);
+    EXPECT_EQ(world.phase(world.source), Phase::kDropped) << "it may still be on its way down";
+
+    // libvirt's reboot: the guest stops, and runs again.
+    ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->suspend(TwoHosts::kVm, 1s)));
+    ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->resume(TwoHosts::kVm, 1s)));
+    EXPECT_TRUE(reaches(world, held, 12s)) << world.describe();
+  }
+}
+
+TEST(GuestInHold, ThatIgnoresItsPowerButtonGetsItsShadowBack) {
+  TwoHosts world;
+  world.warm();
+  world.qemu(world.source)->power_button();
+  EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kDropped; }, 1s));
+  EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kWarm; }, 125s, 10ms));
+  expect_order(world);
+}
+
 TEST(StandbyInHold, WhoseQemuDiesIsRebuilt) {
   TwoHosts world;
   world.warm();

@@ -84,6 +84,12 @@ std::string foreign_incoming(const pugi::xml_node& domain) {
   return {};
 }
 
+/// libvirt would let QEMU live and reset it, and could not let it run again: the guest's end lifts the hold.
+std::string restart_at_the_end(const pugi::xml_node& domain) {
+  if (std::string_view(domain.child("on_poweroff").text().get()) != "restart") return {};
+  return "it is restarted when it powers off (on_poweroff), which a held shadow makes fail; make that destroy";
+}
+
 std::string bad_address(const UmbraMetadata& metadata) {
   for (const auto& address : metadata.addresses) {
     boost::system::error_code error;
@@ -101,7 +107,7 @@ std::string refusal(const pugi::xml_node& domain, const UmbraMetadata& metadata)
     return fmt::format("its memory is encrypted ({}) and cannot be copied ahead; remove <launchSecurity>",
                        security.attribute("type").value());
   for (auto reason : {host_device(devices), host_interface(devices), local_disk(devices, metadata.shared_disks),
-                      foreign_incoming(domain), bad_address(metadata)})
+                      foreign_incoming(domain), restart_at_the_end(domain), bad_address(metadata)})
     if (!reason.empty()) return reason;
   return {};
 }

@@ -6,7 +6,6 @@
 namespace umbra::cli::test {
 namespace {
 
-using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;

@@ -179,6 +179,10 @@ void FakeQemu::guest_reset() {
   emit("RESET", {{"guest", true}, {"reason", "guest-reset"}});
 }
 
+void FakeQemu::power_button() {
+  emit("POWERDOWN");
+}
+
 void FakeQemu::die() {
   if (!alive_) return;
   alive_ = false;

@@ -49,6 +49,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   void io_error();        ///< a disk write failed: the guest is paused
   void guest_shutdown();  ///< the guest powered off; QEMU stays, as libvirt's -no-shutdown has it
   void guest_reset();
+  void power_button();  ///< as `virsh shutdown` and `virsh reboot` press it
 
   // The process.
   void die();  ///< as by SIGKILL

@@ -91,6 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"<filesystem type='mount'><target dir='share'/></filesystem>", "", "9p"},
         Case{"<shmem name='x'/>", "", "shmem"}, Case{"<memory model='virtio-pmem'/>", "", "virtio-pmem"},
         Case{"", "<launchSecurity type='sev'/>", "encrypted (sev)"},
+        Case{"", "<on_poweroff>restart</on_poweroff>", "on_poweroff"},
         Case{"", "<qemu:commandline><qemu:arg value='-incoming'/><qemu:arg value='tcp:0:1'/></qemu:commandline>",
              "-incoming tcp:0:1"},
         Case{"", "<metadata><u:vm xmlns:u='https://umbra.invalid/vm/1'><u:address>10.50</u:address></u:vm></metadata>",
