@@ -59,6 +59,7 @@ enum class LifecycleChange : std::uint8_t {
   kStopped,
   kShutdown,
   kCrashed,
+  kReset,  ///< it boots again, in the same QEMU
   kOther
 };
 

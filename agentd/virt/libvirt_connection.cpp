@@ -114,7 +114,9 @@ Result<void> LibvirtConnection::subscribe(const ConnectionPtr& connection, const
   virConnectSetKeepAlive(c, kKeepaliveSeconds, kKeepaliveMisses);
   if (virConnectDomainEventRegisterAny(c, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
                                        VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), Address::make(weak, number),
-                                       Address::free) < 0)
+                                       Address::free) < 0 ||
+      virConnectDomainEventRegisterAny(c, nullptr, VIR_DOMAIN_EVENT_ID_REBOOT, VIR_DOMAIN_EVENT_CALLBACK(on_reboot),
+                                       Address::make(weak, number), Address::free) < 0)
     return fail(last_error("registering for libvirt's events"));
   // For all domains and events at once: no registration stands between a shadow's start and its first event.
   if (virConnectDomainQemuMonitorEventRegister(c, nullptr, kEvents, on_qemu, Address::make(weak, number), Address::free,
@@ -144,6 +146,12 @@ void LibvirtConnection::on_lifecycle(virConnectPtr, virDomainPtr domain, int eve
   if (!self || Address::of(opaque).number != self->number_ || !self->handlers_.lifecycle) return;
   auto [change, word] = lifecycle_of(event, detail);
   self->handlers_.lifecycle({uuid_of(domain), virDomainGetName(domain), change, std::string(word)});
+}
+
+void LibvirtConnection::on_reboot(virConnectPtr, virDomainPtr domain, void* opaque) {
+  const auto self = Address::of(opaque).connection.lock();
+  if (!self || Address::of(opaque).number != self->number_ || !self->handlers_.lifecycle) return;
+  self->handlers_.lifecycle({uuid_of(domain), virDomainGetName(domain), LifecycleChange::kReset, "reset"});
 }
 
 void LibvirtConnection::on_qemu(virConnectPtr, virDomainPtr domain, const char* event, long long seconds,

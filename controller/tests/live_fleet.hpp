@@ -69,7 +69,7 @@ class LiveFleet : public testing::Test {
       failure = error;
       done = true;
     });
-    while (!done) io.run_one();
+    until([&] { return done; });
     if (failure) std::rethrow_exception(failure);
   }
   /// Lets everything run until something has come true.

@@ -44,6 +44,7 @@ TEST_F(Moves, WarmAShadowThenCutOverToIt) {
   EXPECT_EQ(vm("vm1")->owner_epoch, result.epoch());
   EXPECT_TRUE(host3->runs("uuid-vm1"));
   std::vector<std::string> phases;
+  phases.reserve(seen.size());
   for (const auto& progress : seen) phases.push_back(progress.phase());
   EXPECT_THAT(phases, Contains("staged"));
   EXPECT_TRUE(has_event("moved from host1 to host3"));

@@ -314,6 +314,8 @@ void FakeHypervisor::on_qemu_event(const std::string& uuid, const qmp::Event& ev
     tell(guest, LifecycleChange::kSuspended, broken ? "ioerror" : "paused");
   } else if (std::holds_alternative<qmp::ResumeEvent>(event.what)) {
     tell(guest, LifecycleChange::kResumed, "unpaused");
+  } else if (std::holds_alternative<qmp::ResetEvent>(event.what)) {
+    tell(guest, LifecycleChange::kReset, "reset");
   } else if (const auto* shutdown = std::get_if<qmp::ShutdownEvent>(&event.what)) {
     guest.end = "shutdown";
     tell(guest, LifecycleChange::kShutdown, shutdown->by_guest ? "guest" : "host");

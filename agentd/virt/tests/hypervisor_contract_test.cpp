@@ -58,6 +58,16 @@ TEST_P(HypervisorContract, ADomainLivesFromCreationToDestruction) {
   });
 }
 
+TEST_P(HypervisorContract, TellsThatAGuestBootsAgain) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    boost::json::object none;
+    UMBRA_CO_CHECK(co_await world.hypervisor().monitor(kFirst.uuid)->execute("system_reset", none, kSoon));
+    UMBRA_CO_CHECK(co_await world.until([&world] { return world.told("reset:reset"); }));
+    co_return Result<void>{};
+  });
+}
+
 TEST_P(HypervisorContract, RefusesBrokenXmlAndASecondDomainOfTheSameName) {
   check([](World& world) -> Task<void> {
     auto& hypervisor = world.hypervisor();

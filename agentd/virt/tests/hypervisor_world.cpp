@@ -11,8 +11,8 @@ namespace umbra::virt {
 namespace {
 
 std::string_view word(LifecycleChange change) {
-  static constexpr std::array<std::string_view, 9> kWords{"defined", "undefined", "started", "suspended", "resumed",
-                                                          "stopped", "shutdown",  "crashed", "other"};
+  static constexpr std::array<std::string_view, 10> kWords{"defined", "undefined", "started", "suspended", "resumed",
+                                                           "stopped", "shutdown",  "crashed", "reset",     "other"};
   return kWords.at(static_cast<std::size_t>(change));
 }
 
