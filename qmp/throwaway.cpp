@@ -58,6 +58,7 @@ Result<std::unique_ptr<Throwaway>> Throwaway::start(const std::string& emulator,
 
   auto words = command_line(emulator, extra);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t pid = 0;

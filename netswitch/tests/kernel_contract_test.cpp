@@ -174,8 +174,7 @@ TEST_P(KernelContract, replacing_leaves_one_route_each_way) {
       ASSERT_TRUE(set) << set.error().text();
       EXPECT_EQ(kernel_->route_to(vm).value(), route);
       const auto routes = kernel_->routes(kOurs);
-      EXPECT_EQ(std::count_if(routes->begin(), routes->end(), [&](const Route& one) { return one.destination == vm; }),
-                1);
+      EXPECT_EQ(std::ranges::count(*routes, near.destination, &Route::destination), 1);
     }
   }
 }

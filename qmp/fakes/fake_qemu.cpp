@@ -30,7 +30,7 @@ FakeQemu::FakeQemu(asio::any_io_executor executor, std::shared_ptr<FakeWire> wir
 
 std::shared_ptr<FakeQemu> FakeQemu::start(asio::any_io_executor executor, std::shared_ptr<FakeWire> wire,
                                           Options options) {
-  const std::shared_ptr<FakeQemu> qemu(new FakeQemu(std::move(executor), wire, std::move(options)));
+  std::shared_ptr<FakeQemu> qemu(new FakeQemu(std::move(executor), wire, std::move(options)));
   wire->join(qemu);
   return qemu;
 }
