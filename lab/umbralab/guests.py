@@ -124,6 +124,7 @@ def stop(lab_name: str, name: str) -> None:
 
 STAMP = re.compile(r'\b(\d{10}\.\d{3}) ')
 ESCAPES = re.compile(r'\x1b\[[0-9;]*[A-Za-z]|\r')
+PROMPT = 'guest# '
 OTHERS = re.compile(r'(\d{10}\.|\[ *\d+\.)\d+\]? [^\n]*\n')  # lines of the guest's programs and of its kernel
 
 
@@ -160,18 +161,26 @@ def has_echoed(text: str, line: str) -> bool:
 def tell(lab: Lab, vm: Vm, line: str) -> None:
     """Types a line into the shell on the guest's serial console, and waits until the guest has echoed it."""
     pty = hosts.virsh(lab, hosts.running_on(lab, vm.name), 'ttyconsole', vm.name).strip()
-    before = len(log(lab, vm))
     # QEMU looks once a second whether somebody has opened the pty, and forgets what was typed when it is closed before that.
     terminal = os.open(pty, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        os.write(terminal, line.encode() + b'\n')
+        def typed(text: str, answer: str, deadline: float) -> bool:
+            before = len(log(lab, vm).rstrip('\n'))  # log() ends a line that the guest has not ended yet
+            os.write(terminal, text.encode() + b'\n')
 
-        def echoed() -> bool:
-            with contextlib.suppress(BlockingIOError):
-                os.read(terminal, 4096)  # the log has it too, but unread it would hold up the guest
-            return has_echoed(log(lab, vm)[before:], line)
+            def echoed() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(terminal, 4096)  # the log has it too, but unread it would hold up the guest
+                return has_echoed(log(lab, vm)[before:], answer)
 
-        wait_until(f'{vm.name} takes the line', echoed, deadline=10, remedy='is the guest still booting, or hung?')
+            with contextlib.suppress(LabError):
+                return wait_until('an echo', echoed, deadline=deadline)
+            return False
+
+        # The shell may start later than what answers on the network; what is typed before is lost.
+        ready = any(typed('', PROMPT, deadline=3) for _ in range(5))
+        if not ready or not typed(line, line, deadline=10):
+            raise LabError(f'{vm.name} does not take the line', 'is the guest still booting, or hung?')
     finally:
         os.close(terminal)
 
