@@ -27,6 +27,8 @@ static const uint64_t kMix = 0x9e3779b97f4a7c15u;
 
 static uint64_t* memory;
 static uint32_t* generation;
+static uint32_t* written;  // the tick in which a page was
+static uint32_t tick;
 static uint64_t bad;
 
 static uint64_t seed_of(size_t page) {
@@ -36,6 +38,7 @@ static uint64_t seed_of(size_t page) {
 static void stamp(size_t page) {
   uint64_t *words = memory + page * kWords, seed = seed_of(page);
   for (size_t i = 0; i < kWords; i++) words[i] = seed + i;
+  written[page] = tick;
 }
 
 /// Whole pages of an older generation were never sent again; single words were lost in flight.
@@ -50,8 +53,8 @@ static void describe(size_t page, const uint64_t* words, uint64_t seed) {
   const uint64_t found = words[first] - first;
   uint32_t age = 1;
   while (age <= generation[page] && found != ((page + 1) * kMix ^ (uint64_t)(generation[page] - age) << 32)) age++;
-  say("canary page %zu generation %u is damaged: %zu words from %zu to %zu, %u generations old", page,
-      generation[page], wrong, first, last, age);
+  say("canary page %zu generation %u is damaged: %zu words from %zu to %zu, %u generations old, written %u ms before", page,
+      generation[page], wrong, first, last, age, (tick - written[page]) * (uint32_t)(kTickNanoseconds / 1000000));
 }
 
 static void verify(size_t page) {
@@ -108,6 +111,7 @@ int main(int argc, char** argv) {
   const int per_tick = atoi(argv[2]);
   memory = own(pages * kPageBytes);
   generation = own(pages * sizeof *generation);
+  written = own(pages * sizeof *written);
   for (size_t page = 0; page < pages; page++) stamp(page);
   say("canary owns %zu pages, rewrites %d every %ld ms", pages, per_tick, kTickNanoseconds / 1000000);
 
@@ -115,7 +119,7 @@ int main(int argc, char** argv) {
   clock_gettime(CLOCK_MONOTONIC, &due);
   uint64_t writes = 0;
   size_t swept = 0;
-  for (unsigned tick = 1;; tick++) {
+  for (tick = 1;; tick++) {
     for (int i = 0; i < per_tick; i++, writes++) {
       const size_t page = random_page(pages);
       verify(page);
