@@ -9,7 +9,7 @@
 
 namespace umbra::systemd {
 
-Notifier::Notifier(boost::asio::any_io_executor executor) : timer_(std::move(executor)) {
+Notifier::Notifier(const boost::asio::any_io_executor& executor) : timer_(executor) {
   std::uint64_t micros = 0;
   const int enabled = sd_watchdog_enabled(0, &micros);
   if (enabled > 0) watchdog_ = std::chrono::microseconds(micros);

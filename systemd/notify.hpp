@@ -13,7 +13,7 @@ namespace umbra::systemd {
 /// it on that executor's thread. systemd takes no heed of what children send (NotifyAccess=main).
 class Notifier {
  public:
-  explicit Notifier(boost::asio::any_io_executor executor);
+  explicit Notifier(const boost::asio::any_io_executor& executor);
 
   /// The service serves. From now on the watchdog is fed, twice within each WatchdogSec=.
   void ready();

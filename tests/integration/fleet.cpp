@@ -103,8 +103,7 @@ bool Fleet::serves(const std::string& node, const std::string& service) const {
 }
 
 std::string Fleet::add_vm(const std::string& name, const std::string& host) const {
-  const auto address =
-      trimmed(lab({"vm", "add", name, "--host", host, "--memory", kMemoryMib, "--canary", kCanary}, 180s));
+  auto address = trimmed(lab({"vm", "add", name, "--host", host, "--memory", kMemoryMib, "--canary", kCanary}, 180s));
   await(name + " is known to run", [&] {
     const auto done = ctl({"vms", name, "-o", "json"});
     return done.status == 0 && done.out.find("\"state\":\"running\"") != std::string::npos;

@@ -13,7 +13,6 @@ namespace {
 using testing::AllOf;
 using testing::AnyOf;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 
 class Life : public testing::Test {
