@@ -74,8 +74,7 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.zone = config.text("agent.zone", "default");
   out.state_dir = config.text("agent.state_dir", "/var/lib/umbra/agent");
   out.log_level = config.text("agent.log_level", "info");
-  if (const auto level = check_log_level(out.log_level); !level)
-    config.complain("agent.log_level", level.error().message, level.error().remedy);
+  (void)checked(config, "agent.log_level", check_log_level(out.log_level));
   out.controller_endpoint = config.required_text("controller.endpoint");
   (void)checked(config, "controller.endpoint", rpc::parse_address(out.controller_endpoint));
   out.controller_name = config.text("controller.name", "");

@@ -140,18 +140,20 @@ void LibvirtConnection::closed(std::uint64_t number, int reason) {
   wake_.cancel();
 }
 
-void LibvirtConnection::on_lifecycle(virConnectPtr, virDomainPtr domain, int event, int detail, void* opaque) {
+void LibvirtConnection::tell(void* opaque, virDomainPtr domain, LifecycleChange change, std::string_view detail) {
   // On the executor's strand: libvirt delivers events by the event loop's timer.
   const auto self = Address::of(opaque).connection.lock();
   if (!self || Address::of(opaque).number != self->number_ || !self->handlers_.lifecycle) return;
-  auto [change, word] = lifecycle_of(event, detail);
-  self->handlers_.lifecycle({uuid_of(domain), virDomainGetName(domain), change, std::string(word)});
+  self->handlers_.lifecycle({uuid_of(domain), virDomainGetName(domain), change, std::string(detail)});
+}
+
+void LibvirtConnection::on_lifecycle(virConnectPtr, virDomainPtr domain, int event, int detail, void* opaque) {
+  const auto [change, word] = lifecycle_of(event, detail);
+  tell(opaque, domain, change, word);
 }
 
 void LibvirtConnection::on_reboot(virConnectPtr, virDomainPtr domain, void* opaque) {
-  const auto self = Address::of(opaque).connection.lock();
-  if (!self || Address::of(opaque).number != self->number_ || !self->handlers_.lifecycle) return;
-  self->handlers_.lifecycle({uuid_of(domain), virDomainGetName(domain), LifecycleChange::kReset, "reset"});
+  tell(opaque, domain, LifecycleChange::kReset, "reset");
 }
 
 void LibvirtConnection::on_qemu(virConnectPtr, virDomainPtr domain, const char* event, long long seconds,

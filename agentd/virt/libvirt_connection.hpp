@@ -40,6 +40,7 @@ class LibvirtConnection : public std::enable_shared_from_this<LibvirtConnection>
   static Result<void> subscribe(const ConnectionPtr& connection, const Weak& weak, std::uint64_t number);
   static void on_closed(virConnectPtr connection, int reason, void* opaque);
   static void on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void* opaque);
+  static void tell(void* opaque, virDomainPtr domain, LifecycleChange change, std::string_view detail);
   static void on_reboot(virConnectPtr connection, virDomainPtr domain, void* opaque);
   static void on_qemu(virConnectPtr connection, virDomainPtr domain, const char* event, long long seconds,
                       unsigned micros, const char* details, void* opaque);

@@ -8,12 +8,13 @@ using testing::HasSubstr;
 
 class Api : public TwoZones {
  protected:
-  /// Waits for a shadow of vm1 to be warm. @return why it will not be
-  std::optional<Error> keep_vm1(const std::string& to = "", bool wait = true) {
+  /// Asks for a shadow of vm1, and waits for it if told to. @return why it will not be
+  std::optional<Error> keep_vm1(const std::string& to = "", bool wait = true, v1::Tier tier = {}) {
     v1::PinShadowRequest request;
     request.set_vm("vm1");
     request.set_to(to);
     request.set_wait(wait);
+    request.set_tier(tier);
     std::optional<Error> error;
     all(client().keep_shadow(std::move(request), 10s), &error);
     return error;
@@ -189,12 +190,7 @@ TEST_F(Api, TellsEventsAsTheyCome) {
 
 TEST_F(Api, PinsOnlyWhatCanBeKept) {
   const auto refused = [&](const std::string& to, v1::Tier tier) {
-    v1::PinShadowRequest request;
-    request.set_vm("vm1");
-    request.set_to(to);
-    request.set_tier(tier);
-    std::optional<Error> error;
-    all(client().keep_shadow(std::move(request), 5s), &error);
+    const auto error = keep_vm1(to, false, tier);
     EXPECT_TRUE(error);
     return error ? error->text() : std::string();
   };

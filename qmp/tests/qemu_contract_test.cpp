@@ -188,18 +188,24 @@ std::vector<std::string> with_the_stop_first(std::vector<std::string> events) {
   return events;
 }
 
+/// The guest runs, and its memory is open towards a destination that waits.
+Task<void> expect_held(World& world) {
+  Client source(world.source), destination(world.destination);
+  UMBRA_CO_TRY(const auto info, co_await source.migration(kSoon));
+  UMBRA_CO_TRY(const auto here, co_await source.status(kSoon));
+  UMBRA_CO_TRY(const auto there, co_await destination.status(kSoon));
+  EXPECT_EQ(info.status, MigrationStatus::kActive);
+  EXPECT_EQ(here.state, RunState::kRunning);
+  EXPECT_EQ(there.state, RunState::kInMigrate);
+  co_return Result<void>{};
+}
+
 TEST_P(QemuContract, AnIdleGuestIsHeldForAsLongAsWeLike) {
   check([](World& world) -> Task<void> {
     UMBRA_CO_CHECK(co_await hold(world));
     UMBRA_CO_CHECK(co_await park(world));
     UMBRA_CO_CHECK(co_await world.pass(1500ms));
-    Client source(world.source), destination(world.destination);
-    UMBRA_CO_TRY(const auto info, co_await source.migration(kSoon));
-    UMBRA_CO_TRY(const auto here, co_await source.status(kSoon));
-    UMBRA_CO_TRY(const auto there, co_await destination.status(kSoon));
-    EXPECT_EQ(info.status, MigrationStatus::kActive);
-    EXPECT_EQ(here.state, RunState::kRunning);
-    EXPECT_EQ(there.state, RunState::kInMigrate);
+    UMBRA_CO_CHECK(co_await expect_held(world));
     EXPECT_EQ(world.source_events, (std::vector<std::string>{"setup", "active"}));
     EXPECT_EQ(world.destination_events, (std::vector<std::string>{"setup", "active"}));
     co_return Result<void>{};
@@ -347,13 +353,7 @@ TEST_P(QemuContract, AResetInTheHoldLeavesItHeld) {
     for (int tries = 0; tries < 1000 && world.source_events.back() != "RESET"; ++tries)
       UMBRA_CO_CHECK(co_await world.pass(5ms));
     UMBRA_CO_CHECK(co_await world.pass(300ms));
-    Client source(world.source), destination(world.destination);
-    UMBRA_CO_TRY(const auto info, co_await source.migration(kSoon));
-    UMBRA_CO_TRY(const auto here, co_await source.status(kSoon));
-    UMBRA_CO_TRY(const auto there, co_await destination.status(kSoon));
-    EXPECT_EQ(info.status, MigrationStatus::kActive);
-    EXPECT_EQ(here.state, RunState::kRunning);
-    EXPECT_EQ(there.state, RunState::kInMigrate);
+    UMBRA_CO_CHECK(co_await expect_held(world));
     auto events = world.source_events;  // without a disk to boot from the real one resets itself once more
     events.erase(std::unique(events.begin(), events.end()), events.end());
     EXPECT_EQ(events, (std::vector<std::string>{"setup", "active", "RESET"}));

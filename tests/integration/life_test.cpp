@@ -29,6 +29,18 @@ class Life : public testing::Test {
   static std::string other(const std::string& host) { return host == "host1" ? "host2" : "host1"; }
   static std::string underlay(const std::string& host) { return host == "host1" ? "10.77.0.1" : "10.77.0.2"; }
 
+  /// Moves web1 to its shadow there, and drops the operator's pin, which outlives the move.
+  static void moves_whole(const std::string& to) {
+    Traffic traffic(*fleet_, "web1");
+    EXPECT_EQ(fleet_->ask({"cutover", "web1"}).at("outcome").as_string(), "moved");
+    const auto seen = traffic.finish();
+    EXPECT_LE(seen.lost, 1);
+    EXPECT_TRUE(seen.session_survived) << seen.error;
+    EXPECT_EQ(fleet_->damage("web1"), 0);
+    EXPECT_EQ(home(), to);
+    fleet_->ctl({"shadow", "drop", "web1"});
+  }
+
   /// Reboots web1 while its shadow is that warm, and moves it once it has a shadow again.
   static void reboots(const std::string& tier, const std::function<void(const std::string& host)>& reboot) {
     const auto from = home(), to = other(from);
@@ -46,14 +58,7 @@ class Life : public testing::Test {
     EXPECT_EQ(fleet_->qemu(from, "web1"), qemu) << "it was started anew";
     await("its shadow is " + tier + " again", [&] { return fleet_->shadow_phase("web1") == tier; });
 
-    Traffic traffic(*fleet_, "web1");
-    EXPECT_EQ(fleet_->ask({"cutover", "web1"}).at("outcome").as_string(), "moved");
-    const auto seen = traffic.finish();
-    EXPECT_LE(seen.lost, 1);
-    EXPECT_TRUE(seen.session_survived) << seen.error;
-    EXPECT_EQ(fleet_->damage("web1"), 0);
-    EXPECT_EQ(home(), to);
-    fleet_->ctl({"shadow", "drop", "web1"});
+    moves_whole(to);
   }
 
   static std::unique_ptr<Fleet> fleet_;
@@ -116,20 +121,11 @@ TEST_F(Life, AHoldOutlivesLibvirtdOnBothSidesAndItsCutoverWorks) {
   const auto before = fleet_->qemu(to, "web1");
   for (const auto& host : {from, to}) fleet_->lab({"service", host, "libvirtd", "restart"});
   await("both hosts are usable again", [&] { return fleet_->host_usable(from) && fleet_->host_usable(to); });
-  const auto refreshes = [&] { return fleet_->vm("web1").at("shadow").at("refreshes").to_number<std::int64_t>(); };
-  const auto refreshed = refreshes();
-  await("the adopted shadow is refreshed", [&] { return refreshes() > refreshed; });
+  fleet_->await_refresh("web1");
   EXPECT_EQ(fleet_->shadow_phase("web1"), "warm");
   EXPECT_EQ(fleet_->qemu(to, "web1"), before) << "it was built anew";
 
-  Traffic traffic(*fleet_, "web1");
-  EXPECT_EQ(fleet_->ask({"cutover", "web1"}).at("outcome").as_string(), "moved");
-  const auto seen = traffic.finish();
-  EXPECT_LE(seen.lost, 1);
-  EXPECT_TRUE(seen.session_survived) << seen.error;
-  EXPECT_EQ(fleet_->damage("web1"), 0);
-  EXPECT_EQ(home(), to);
-  fleet_->ctl({"shadow", "drop", "web1"});
+  moves_whole(to);
 }
 
 TEST_F(Life, HotPlugIsRefusedInTheHoldAndWorksOnceItIsDroppedAndTheDeviceMovesAlong) {
