@@ -3,6 +3,7 @@
 namespace umbra::shadow {
 namespace {
 
+using namespace std::chrono_literals;
 using qmp::MigrationStatus;
 
 const std::vector<std::string> kBothSides{"return-path", "events", "pause-before-switchover", "late-block-activate"};
@@ -14,9 +15,20 @@ constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
 constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
-constexpr std::chrono::milliseconds kEarly{10};    // what was noticed had happened by so much earlier
-// Only decides when QEMU stops estimating and looks exactly; the missing acknowledgement is what holds.
-constexpr std::chrono::milliseconds kDowntimeLimit{300};
+constexpr std::uint64_t kWindowsPerSecond = 1s / kWindow;
+constexpr std::chrono::milliseconds kEarly{10};  // what was noticed had happened by so much earlier
+constexpr Bytes kPage = kibibytes(4);
+// The missing acknowledgement is what holds; this only says how little must be left before QEMU looks for dirty pages
+// again: what it sends in so long. It should be nothing. A look that finds only pages that are waiting to be sent
+// anyway leaves QEMU's emulated CPU (TCG, 10.0: cpu_physical_memory_sync_dirty_bitmap) unaware that they are clean once
+// sent, and what the guest writes to them then is lost.
+constexpr std::chrono::milliseconds kDowntimeLimit{1};
+
+/// What is left, with a header of some bytes for each page, and a page more, so that QEMU looks what was dirtied
+/// meanwhile.
+Bytes budget_for(Bytes left) {
+  return left + Bytes{left.count / 256} + kPage;
+}
 
 Error explain(Error error) {
   if (error.code == Errc::kUnsupported || error.message.find(kSourceOnly) != std::string::npos) {
@@ -48,7 +60,7 @@ Task<void> Hold::open(std::string uri, Deadline deadline) {
   UMBRA_CO_CHECK(co_await set_capabilities(qmp(), std::move(on), std::move(off), deadline));
   const qmp::MigrationParameters parameters{kUnparked, kDowntimeLimit};
   UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
-  parked_ = false;
+  limit_ = kUnparked;
   watch_.set_status(MigrationStatus::kSetup);
   const auto started = co_await qmp().migrate(std::move(uri), deadline);
   if (started) co_return Result<void>{};
@@ -63,17 +75,11 @@ Task<void> Hold::adopt(Deadline deadline) {
 }
 
 Task<void> Hold::park(Deadline deadline) {
-  const qmp::MigrationParameters parameters{kParked, std::nullopt};
-  UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
-  parked_ = true;
-  co_return Result<void>{};
+  co_return co_await limit(kParked, deadline);
 }
 
 Task<void> Hold::unpark(Deadline deadline) {
-  const qmp::MigrationParameters parameters{kUnparked, std::nullopt};
-  UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
-  parked_ = false;
-  co_return Result<void>{};
+  co_return co_await limit(kUnparked, deadline);
 }
 
 Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, std::chrono::milliseconds poll,
@@ -85,19 +91,37 @@ Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, s
     const auto passes = info.dirty_sync_count - before;
     return passes >= kPasses || (passes > 0 && info.remaining <= enough);
   };
+  bool asleep = true;
   while (!caught_up() && watch_.migrating() && !interrupted(info)) {
     if (clock_.steady() >= end)
       co_return fail(Errc::kTimeout,
                      "the guest dirties its memory faster than the link carries it: {} are left after {} ms",
                      to_string(info.remaining), deadline.count());
-    const bool asleep = info.dirty_sync_count == before;
+    UMBRA_CO_CHECK(co_await allow(budget_for(info.remaining), deadline));
     const auto soon = clock_.steady() + poll;
     // A QEMU out of budget sleeps to the end of its window: no use in asking before.
     co_await changed().wait_until(asleep ? std::max(soon, woke_ + kWindow - kEarly) : soon);
+    const auto sent = info.transferred;
     UMBRA_CO_TRY(info, co_await watch_.ask(deadline));
-    if (asleep && info.dirty_sync_count > before) woke_ = clock_.steady();
+    if (asleep && info.transferred != sent) woke_ = clock_.steady();
+    asleep = info.transferred == sent;
   }
   co_return info;
+}
+
+Task<void> Hold::limit(BytesPerSecond rate, Deadline deadline) {
+  const qmp::MigrationParameters parameters{rate, std::nullopt};
+  limit_ = {};  // not known, should the answer be lost
+  UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
+  limit_ = rate;
+  co_return Result<void>{};
+}
+
+/// @param budget for a window of QEMU's rate limiter; one that is larger already stays
+Task<void> Hold::allow(Bytes budget, Deadline deadline) {
+  const BytesPerSecond rate{budget.count * kWindowsPerSecond};
+  if (rate <= limit_) co_return Result<void>{};
+  co_return co_await limit(rate, deadline);
 }
 
 Task<void> Hold::cancel(Deadline deadline) {

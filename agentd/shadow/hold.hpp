@@ -36,19 +36,24 @@ class Hold {
   /// Sends next to nothing from now on: 10 bytes/s, at which QEMU iterates some ten times a second.
   Task<void> park(Deadline deadline);
   /// Sends as fast as the link allows. QEMU's rate limiter sleeps in windows of 100 ms, so it may begin that much
-  /// later.
+  /// later. With nothing left to send, QEMU then looks for dirty pages thousands of times a second, which costs a core,
+  /// and its guest the pages' write protection each time: for a first copy and a cutover only.
   Task<void> unpark(Deadline deadline);
-  bool parked() const { return parked_; }
 
   /// Asked after each look at the counters.
   using Interrupted = std::function<bool(const qmp::MigrationInfo&)>;
 
-  /// Unparked: waits for two passes over the dirty bitmap. The first sends what was known to be dirty, the second what
-  /// was dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted`
-  /// says so or the migration is over. The counter is polled. QEMU's event of each pass is of no use: unparked with
-  /// little to send it comes thousands of times a second, and libvirtd's queue of events to one client drowns in that.
+  /// Waits for two passes over the dirty bitmap. The first sends what was known to be dirty, the second what was
+  /// dirtied meanwhile; what is left then is milliseconds' worth. Ends early, without error, once `interrupted` says so
+  /// or the migration is over.
+  ///
+  /// From parked, QEMU is allowed in each window what is left and little more. So it sleeps once that is sent, until
+  /// the next window, and never looks in vain. The caller parks it again.
+  ///
+  /// The counters are polled. QEMU's event of each pass is of no use: unparked with little to send it comes thousands
+  /// of times a second, and libvirtd's queue of events to one client drowns in that.
   /// @param enough one pass will do once no more than this is left to send
-  /// @param poll how often the counter is read when it is likely to change; late notice costs QEMU a spinning core
+  /// @param poll how often the counters are read when they are likely to change
   /// @return the counters as last read
   /// @error kTimeout the guest dirties its memory faster than the link carries it
   Task<qmp::MigrationInfo> catch_up(Interrupted interrupted, Bytes enough, std::chrono::milliseconds poll,
@@ -70,10 +75,13 @@ class Hold {
   qmp::Client& qmp() { return watch_.qmp(); }
 
  private:
+  Task<void> limit(BytesPerSecond rate, Deadline deadline);
+  Task<void> allow(Bytes budget, Deadline deadline);
+
   Watch watch_;
   Clock& clock_;
-  Signal::TimePoint woke_{};  // when QEMU was last seen to begin a pass, some milliseconds after it did
-  bool parked_ = false;
+  BytesPerSecond limit_{};    // QEMU's max-bandwidth; zero when it is not known
+  Signal::TimePoint woke_{};  // when QEMU was last seen to begin to send, some milliseconds after it did
 };
 
 }  // namespace umbra::shadow

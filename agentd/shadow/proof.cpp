@@ -67,9 +67,6 @@ Task<void> Proof::hold(std::string name) {
   UMBRA_CO_CHECK(co_await hold_->open(uri, kCall));
   const Hold::Interrupted never = [](const auto&) { return false; };
   for (int refresh = 0; refresh < 2; ++refresh) {
-    if (hold_->parked()) {
-      UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
-    }
     UMBRA_CO_CHECK(co_await hold_->catch_up(never, Bytes{}, kPoll, kCall));
     UMBRA_CO_CHECK(co_await hold_->park(kCall));
     co_await changed_.wait_until(clock_.steady() + kHeld);

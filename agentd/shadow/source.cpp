@@ -303,14 +303,13 @@ Task<void> Source::keep() {
   co_return Result<void>{};
 }
 
-/// Brings the shadow up to date and parks again. A cutover that is asked meanwhile finds the hold unparked: just right.
+/// Brings the shadow up to date and parks again, or leaves that to a cutover that is asked meanwhile.
 Task<void> Source::refresh() {
   const auto begun = context_.clock.steady();
-  const auto since_last = context_.clock.unix_ms() - status_.refreshed_at_unix_ms();
+  const auto refreshed_before = status_.refreshed_at_unix_ms();
   const auto sent_before = status_.transferred_bytes();
   refresh_due_ = std::max(refresh_due_ + interval(), begun);  // keeps its beat, but never runs after lost ones
   const auto& watch = hold_->watch();
-  UMBRA_CO_CHECK(co_await hold_->unpark(kCall));
   const Hold::Interrupted interrupted = [this](const auto&) {
     return pending_ || stopping_ || !hypervisor_up_ || hold_->watch().powering_down();
   };
@@ -329,6 +328,7 @@ Task<void> Source::refresh() {
       std::chrono::duration_cast<std::chrono::milliseconds>(context_.clock.steady() - begun).count());
   status_.set_refreshes(status_.refreshes() + 1);
   take(*refreshed);
+  const auto since_last = status_.refreshed_at_unix_ms() - refreshed_before;
   if (since_last > 0 && status_.transferred_bytes() >= sent_before)
     status_.set_dirty_bytes_per_second(static_cast<double>(status_.transferred_bytes() - sent_before) * 1000.0 /
                                        static_cast<double>(since_last));

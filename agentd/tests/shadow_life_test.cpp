@@ -130,6 +130,27 @@ TEST(ShadowLife, ARefreshCostsWhatWasDirtiedAndParkingCostsNothing) {
   EXPECT_NEAR(world.shadow(world.source).dirty_bytes_per_second(), 2e6, 4e5) << "what the refreshes tell of the guest";
 }
 
+TEST(ShadowLife, ARefreshAllowsQemuNoMoreThanThereIsToSend) {
+  TwoHosts::Options options;
+  options.dirty_rate = BytesPerSecond{50'000'000};
+  TwoHosts world(options);
+  world.warm();
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
+  ASSERT_TRUE(reaches(world, Phase::kHot));
+  const auto refreshes = world.shadow(world.source).refreshes();
+  const auto passes = world.qemu(world.source)->passes();
+  BytesPerSecond most{};
+  world.until(
+      [&] {
+        most = std::max(most, world.qemu(world.source)->max_bandwidth());
+        return false;
+      },
+      10s, 1ms);
+  EXPECT_GT(world.shadow(world.source).refreshes() - refreshes, 40U);
+  EXPECT_LT(most.count, 10 * 25'000'000U) << "what was dirtied in two windows and a refresh, in each window";
+  EXPECT_LT(world.qemu(world.source)->passes() - passes, 120U) << "in 100 windows";
+}
+
 TEST(ShadowLife, AnIdleGuestsHoldSendsNextToNothing) {
   TwoHosts world;
   world.warm();

@@ -70,6 +70,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   MigrationStatus migration_status() const { return status_; }
   BytesPerSecond max_bandwidth() const { return max_bandwidth_; }
   Bytes sent() const { return transferred_; }
+  std::uint64_t passes() const { return sync_count_; }  ///< looks at the dirty bitmap in this migration
   const std::vector<std::string>& commands() const { return commands_; }  ///< all that arrived, in order
   const Options& options() const { return options_; }
   const std::optional<std::string>& listening() const { return listening_; }

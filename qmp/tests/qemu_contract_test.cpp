@@ -135,6 +135,8 @@ Task<void> hold(World& world) {
   UMBRA_CO_CHECK(co_await destination.set_capabilities(on, off, kSoon));
   on.emplace_back("switchover-ack");
   UMBRA_CO_CHECK(co_await source.set_capabilities(on, off, kSoon));
+  const MigrationParameters parameters{std::nullopt, 1ms};
+  UMBRA_CO_CHECK(co_await source.set_parameters(parameters, kSoon));
   UMBRA_CO_CHECK(co_await destination.migrate_incoming(world.uri, kSoon));
   UMBRA_CO_CHECK(co_await source.migrate(world.uri, kSoon));
   for (int tries = 0; tries < 1000; ++tries) {
