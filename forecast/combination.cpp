@@ -1,0 +1,184 @@
+#include "forecast/combination.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "forecast/statistics.hpp"
+
+namespace umbra::forecast {
+namespace {
+
+constexpr std::size_t kTrials = 12;
+constexpr double kBeyond = 0.3;     // of the range of what was seen
+constexpr double kDiscount = 0.95;  // from one trial to the one before
+constexpr int kPicks = 10;
+constexpr double kFloor = 1e-6;   // of the worst error; a model without any error does not count for infinitely much
+constexpr std::size_t kNear = 8;  // the first eighth of the horizon
+
+class Seen {
+ public:
+  void add(double value) {
+    least_ = std::min(least_, value);
+    most_ = std::max(most_, value);
+  }
+  double tame(double value, double instead) const {
+    if (!std::isfinite(value)) return instead;
+    const auto beyond = kBeyond * (most_ - least_);
+    value = std::clamp(value, least_ - beyond, most_ + beyond);
+    return least_ >= 0 ? std::max(value, 0.0) : value;
+  }
+
+ private:
+  double least_ = std::numeric_limits<double>::infinity(), most_ = -least_;
+};
+
+Known known_from(const Known& known, std::size_t place, std::size_t steps) {
+  return {known.rows.subspan(place * known.width, steps * known.width), known.width};
+}
+
+Trial ask_all(const History& history, const Known& ahead, Models& models, std::size_t horizon, const Seen& seen) {
+  Trial trial{history.size(), Eigen::MatrixXd(horizon, models.size())};
+  std::vector<double> said(horizon);
+  for (std::size_t model = 0; model < models.size(); ++model) {
+    if (history.size() >= models[model]->warmup())
+      models[model]->forecast(history, ahead, said);
+    else
+      std::fill(said.begin(), said.end(), history.back());
+    for (std::size_t step = 0; step < horizon; ++step)
+      trial.said(static_cast<Eigen::Index>(step), static_cast<Eigen::Index>(model)) =
+          seen.tame(said[step], history.back());
+  }
+  return trial;
+}
+
+/// The trials' steps [from, to) that have come true, one below the other.
+struct Record {
+  Eigen::MatrixXd said;
+  Eigen::VectorXd came, counts;
+};
+
+Record record_of(std::span<const Trial> trials, const History& history, std::size_t from, std::size_t to) {
+  const auto end_of = [&](const Trial& trial) { return std::min(to, history.size() - trial.place); };
+  Eigen::Index rows = 0;
+  for (const auto& trial : trials)
+    if (end_of(trial) > from) rows += static_cast<Eigen::Index>(end_of(trial) - from);
+  Record record{Eigen::MatrixXd(rows, trials.empty() ? 0 : trials.front().said.cols()), Eigen::VectorXd(rows),
+                Eigen::VectorXd(rows)};
+  Eigen::Index row = 0;
+  auto count = std::pow(kDiscount, static_cast<double>(trials.size()));
+  for (const auto& trial : trials) {
+    count /= kDiscount;
+    for (auto step = from; step < end_of(trial); ++step, ++row) {
+      record.said.row(row) = trial.said.row(static_cast<Eigen::Index>(step));
+      record.came[row] = history[trial.place + step];
+      record.counts[row] = count;
+    }
+  }
+  return record;
+}
+
+/// How often each model is picked when models are added, one at a time, to those whose mean does best.
+Eigen::VectorXd greedy(const Record& record) {
+  Eigen::VectorXd picked = Eigen::VectorXd::Zero(record.said.cols());
+  Eigen::VectorXd sum = Eigen::VectorXd::Zero(record.said.rows());
+  for (int pick = 1; pick <= kPicks; ++pick) {
+    Eigen::Index best = 0;
+    auto least = std::numeric_limits<double>::infinity();
+    for (Eigen::Index model = 0; model < record.said.cols(); ++model) {
+      const auto error =
+          (((sum + record.said.col(model)) / pick - record.came).array().abs() * record.counts.array()).sum();
+      if (error < least) least = error, best = model;
+    }
+    picked[best] += 1.0 / kPicks;
+    sum += record.said.col(best);
+  }
+  return picked;
+}
+
+std::vector<double> halfway(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> out(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) out[i] = (a[i] + b[i]) / 2;
+  return out;
+}
+
+/// Between the weighted mean and the weighted median of one step.
+double agree(const Eigen::MatrixXd& said, Eigen::Index step, const std::vector<double>& weights) {
+  double mean = 0;
+  std::vector<Atom> atoms;
+  for (Eigen::Index model = 0; model < said.cols(); ++model) {
+    const auto weight = weights[static_cast<std::size_t>(model)];
+    mean += weight * said(step, model);
+    atoms.push_back({said(step, model), weight});
+  }
+  return (mean + weighted_median(atoms)) / 2;
+}
+
+}  // namespace
+
+std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_season, std::size_t horizon) {
+  const auto reach = main_season > 0 ? std::min(horizon, 2 * main_season) : horizon;
+  const auto apart = std::max<std::size_t>(1, reach / 2);
+  const auto earliest = std::max(length / 2, 2 * main_season + main_season / 4);
+  const auto from_end = (horizon + 1) / 2;
+  std::vector<std::size_t> places;
+  for (auto ago = kTrials; ago-- > 0;) {
+    const auto back = from_end + apart * ago;
+    if (back < length && length - back >= std::max<std::size_t>(1, earliest)) places.push_back(length - back);
+  }
+  if (places.empty()) places.push_back(length > horizon + 1 ? length - horizon : 1);
+  return places;
+}
+
+std::vector<Trial> try_models(std::span<const double> whole, const Known& known, Models& models,
+                              std::span<const std::size_t> places, std::size_t horizon) {
+  std::vector<Trial> trials;
+  Seen seen;
+  auto next = places.begin();
+  for (std::size_t length = 1; length <= whole.size(); ++length) {
+    const History history(whole.first(length));
+    seen.add(history.back());
+    for (const auto& model : models) model->observe(history, known.row(length - 1));
+    const bool due = next != places.end() && *next == length;
+    if (due) ++next;
+    if (due || length == whole.size())
+      trials.push_back(ask_all(history, known_from(known, length, horizon), models, horizon, seen));
+  }
+  return trials;
+}
+
+std::vector<double> weigh(std::span<const Trial> trials, const History& history, std::size_t from, std::size_t to) {
+  const auto record = record_of(trials, history, from, to);
+  const auto models = record.said.cols();
+  const Eigen::VectorXd even = Eigen::VectorXd::Constant(models, 1.0 / static_cast<double>(models));
+  Eigen::VectorXd weights = even;
+  if (record.said.rows() > 0) {
+    const Eigen::VectorXd errors =
+        ((record.said.colwise() - record.came).array().abs().colwise() * record.counts.array()).colwise().sum() /
+        record.counts.sum();
+    const auto worst = errors.maxCoeff();
+    if (worst > 0) {
+      const Eigen::VectorXd by_error = (errors.array() + kFloor * worst).square().inverse();
+      weights = (by_error / by_error.sum() + greedy(record)) / 2;
+    }
+  }
+  return {weights.begin(), weights.end()};
+}
+
+std::vector<double> combine(const Eigen::MatrixXd& said, std::span<const Trial> trials, const History& history) {
+  const auto horizon = static_cast<std::size_t>(said.rows());
+  const auto near_end = std::max<std::size_t>(1, horizon / kNear);
+  const auto all = weigh(trials, history, 0, horizon);
+  const auto near = halfway(weigh(trials, history, 0, near_end), all);
+  const auto far = halfway(weigh(trials, history, near_end, horizon), all);
+  std::vector<double> out(horizon);
+  for (std::size_t step = 0; step < horizon; ++step) {
+    const auto width = static_cast<double>(near_end);
+    const auto share = std::clamp((static_cast<double>(step) - 0.5 * width) / width, 0.0, 1.0);
+    const auto row = static_cast<Eigen::Index>(step);
+    out[step] = std::lerp(agree(said, row, near), agree(said, row, far), share);
+  }
+  return out;
+}
+
+}  // namespace umbra::forecast

@@ -1,0 +1,41 @@
+/// One way to continue a series. Several of them, weighted by how well each did lately, make a forecast
+/// (combination.hpp).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "forecast/models/history.hpp"
+
+namespace umbra::forecast {
+
+/// What is known of each step beforehand, past and future alike (calendar, prices): one row of `width` numbers a step,
+/// scaled to about -1 … 1, 0 when nothing is special.
+struct Known {
+  std::span<const double> rows;
+  std::size_t width = 0;
+
+  std::span<const double> row(std::size_t index) const { return rows.subspan(index * width, width); }
+};
+
+/// Deterministic; no model looks at anything but its arguments and what it has observed.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual std::string_view name() const = 0;
+  /// Steps of history that it needs before it has an opinion.
+  virtual std::size_t warmup() const = 0;
+  /// Takes in history.back(). Called once a step, in order, from a series' first on.
+  /// @param known the row of that step
+  virtual void observe(const History& history, std::span<const double> known) = 0;
+  /// Writes what comes after `history`, all of which was observed, and which is no shorter than warmup().
+  /// @param known one row for each step of `out`
+  virtual void forecast(const History& history, const Known& known, std::span<double> out) = 0;
+};
+
+using Models = std::vector<std::unique_ptr<Model>>;
+
+}  // namespace umbra::forecast

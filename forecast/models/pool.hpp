@@ -1,0 +1,24 @@
+/// The models that are asked about a series.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "forecast/models/model.hpp"
+
+namespace umbra::forecast {
+
+struct PoolShape {
+  std::vector<std::size_t> seasons;  ///< in steps, ascending; the first is the main one; none is fine
+  std::size_t known = 0;             ///< columns known beforehand
+  /// Of the history when the first of the trials (combination.hpp) is made: a model that could not have been asked then
+  /// has no record to be weighed by, and is left out.
+  std::size_t at_first_trial = 0;
+  std::size_t at_forecast = 0;  ///< length of the history when the forecast is made
+};
+
+/// @param past finite, at least one value; scales are taken from it, and models in logarithms need it non-negative
+Models make_pool(const PoolShape& shape, std::span<const double> past);
+
+}  // namespace umbra::forecast

@@ -1,0 +1,53 @@
+#include "forecast/models/scale.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "forecast/statistics.hpp"
+
+namespace umbra::forecast {
+namespace {
+
+constexpr double kFarFromZero = 0.02;  // of the median
+constexpr double kOffset = 0.05;       // of the median
+constexpr double kTiny = 1e-9;
+constexpr double kLargestExponent = 700;  // exp() of more overflows
+
+double log_offset(std::span<const double> values) {
+  std::vector<double> positive;
+  std::copy_if(values.begin(), values.end(), std::back_inserter(positive), [](double value) { return value > 0; });
+  if (positive.empty()) return 1;
+  const auto least = *std::min_element(values.begin(), values.end());
+  const auto middle = median(positive);
+  return (least > kFarFromZero * middle ? kTiny : kOffset) * middle;
+}
+
+}  // namespace
+
+Scale Scale::fit(std::span<const double> values, Kind kind) {
+  Scale scale;
+  scale.kind_ = kind;
+  if (kind == Kind::kLog) scale.offset_ = log_offset(values);
+  double sum = 0, squares = 0;
+  for (const auto value : values) sum += scale.to(value);
+  const auto mean = sum / static_cast<double>(values.size());
+  for (const auto value : values) squares += (scale.to(value) - mean) * (scale.to(value) - mean);
+  const auto deviation = std::sqrt(squares / static_cast<double>(values.size()));
+  scale.mean_ = mean;
+  // A constant has no deviation of its own; a thousandth of it will do.
+  scale.deviation_ = deviation > kTiny * std::abs(mean) ? deviation : std::max(kTiny, 1e-3 * std::abs(mean));
+  return scale;
+}
+
+double Scale::to(double value) const {
+  if (kind_ == Kind::kLog) value = std::log(std::max(value, 0.0) + offset_);
+  return (value - mean_) / deviation_;
+}
+
+double Scale::from(double scaled) const {
+  const auto value = scaled * deviation_ + mean_;
+  if (kind_ == Kind::kLevel) return value;
+  return std::max(0.0, std::exp(std::min(value, kLargestExponent)) - offset_);
+}
+
+}  // namespace umbra::forecast

@@ -1,0 +1,25 @@
+/// Order statistics of small samples.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace umbra::forecast {
+
+/// The middle value, or the mean of the two in the middle. `values` must not be empty.
+double median(std::vector<double> values);
+
+/// Linear between order statistics (Hyndman and Fan 1996, definition 7). `sorted` must not be empty; q in [0, 1].
+double quantile(std::span<const double> sorted, double q);
+
+/// A value and how much it counts.
+struct Atom {
+  double value = 0;
+  double weight = 0;
+};
+
+/// The value at which half of the weight lies below: linear between the middles of the atoms' weights. Sorts `atoms`;
+/// those without weight count for nothing, and one must have some.
+double weighted_median(std::vector<Atom>& atoms);
+
+}  // namespace umbra::forecast

@@ -1,0 +1,132 @@
+#include "forecast/combination.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+
+#include "forecast/models/repetition.hpp"
+
+namespace umbra::forecast {
+namespace {
+
+using testing::DoubleNear;
+using testing::Each;
+using testing::ElementsAre;
+
+/// Says a number, whatever the past.
+class Stubborn final : public Model {
+ public:
+  explicit Stubborn(double value) : value_(value) {}
+  std::string_view name() const override { return "stubborn"; }
+  std::size_t warmup() const override { return 1; }
+  void observe(const History&, std::span<const double>) override {}
+  void forecast(const History&, const Known&, std::span<double> out) override {
+    std::fill(out.begin(), out.end(), value_);
+  }
+
+ private:
+  double value_;
+};
+
+std::vector<double> sawtooth(std::size_t length) {
+  std::vector<double> out(length);
+  for (std::size_t i = 0; i < length; ++i) out[i] = static_cast<double>(i % 4);
+  return out;
+}
+
+TEST(TrialPlaces, AreHalfAHorizonApartAndNotTooEarly) {
+  EXPECT_THAT(trial_places(100, 4, 8), ElementsAre(52, 56, 60, 64, 68, 72, 76, 80, 84, 88, 92, 96));
+  EXPECT_THAT(trial_places(20, 4, 8), ElementsAre(12, 16));
+  EXPECT_THAT(trial_places(5, 4, 2), ElementsAre(3)) << "too short for any: one all the same";
+  EXPECT_THAT(trial_places(1, 24, 24), ElementsAre(1));
+}
+
+TEST(Trials, AskEachModelAtEachPlaceAndAtTheEnd) {
+  const auto past = sawtooth(20);
+  Models models;
+  models.push_back(std::make_unique<SeasonalNaive>("season", 4));
+  models.push_back(std::make_unique<SeasonalNaive>("last", 1));
+  const std::vector<std::size_t> places{2, 10};
+  const auto trials = try_models(past, {}, models, places, 3);
+  ASSERT_EQ(trials.size(), 3U);
+  EXPECT_EQ(trials[0].place, 2U);
+  EXPECT_THAT(trials[0].said.col(0), Each(1)) << "not warm yet: the last value";
+  EXPECT_THAT(trials[1].said.col(0), ElementsAre(2, 3, 0));
+  EXPECT_THAT(trials[1].said.col(1), Each(1));
+  EXPECT_EQ(trials[2].place, 20U);
+  EXPECT_THAT(trials[2].said.col(0), ElementsAre(0, 1, 2));
+}
+
+TEST(Trials, TameWhatAModelSays) {
+  const std::vector<double> past{10, 20, 10, 20};
+  Models models;
+  for (const auto value : {1000.0, -1000.0, std::numeric_limits<double>::quiet_NaN()})
+    models.push_back(std::make_unique<Stubborn>(value));
+  const auto trials = try_models(past, {}, models, {}, 1);
+  EXPECT_THAT(trials.back().said.row(0), ElementsAre(23, 7, 20)) << "three tenths of 10 beyond, or the last value";
+  const std::vector<double> low{0, 1, 0, 1};
+  EXPECT_EQ(try_models(low, {}, models, {}, 1).back().said(0, 1), 0) << "nothing was below zero";
+}
+
+/// Three models over a sawtooth: one right, one wrong, one very wrong.
+struct ThreeModels {
+  std::vector<double> past = sawtooth(40);
+  std::vector<Trial> trials;
+  Trial last;
+
+  ThreeModels() {
+    Models models;
+    models.push_back(std::make_unique<SeasonalNaive>("right", 4));
+    models.push_back(std::make_unique<Stubborn>(1.5));
+    models.push_back(std::make_unique<Stubborn>(3.9));
+    const auto places = trial_places(past.size(), 4, 8);
+    trials = try_models(past, {}, models, places, 8);
+    last = std::move(trials.back());
+    trials.pop_back();
+  }
+};
+
+TEST(Weights, SumUpToOneAndGoToTheModelThatIsRight) {
+  const ThreeModels of;
+  const auto weights = weigh(of.trials, History(of.past), 0, 8);
+  EXPECT_NEAR(std::accumulate(weights.begin(), weights.end(), 0.0), 1, 1e-12);
+  EXPECT_GT(weights[0], 0.99);
+}
+
+TEST(Weights, AreEvenWithoutAnythingToGoBy) {
+  const ThreeModels of;
+  EXPECT_THAT(weigh(std::span(of.trials).first(1), History(std::span(of.past).first(of.trials[0].place)), 0, 8),
+              Each(DoubleNear(1.0 / 3, 1e-12)));
+}
+
+TEST(Weights, OfTheInversePowerPartFollowFromTheErrors) {
+  // Errors 1 and 2 throughout: by error 4/5 and 1/5, by picking 1 and 0, so 0.9 and 0.1.
+  std::vector<double> past(8, 10.0);
+  Trial trial{4, Eigen::MatrixXd(4, 2)};
+  trial.said.col(0).setConstant(11);
+  trial.said.col(1).setConstant(12);
+  const std::vector<Trial> trials{trial};
+  EXPECT_THAT(weigh(trials, History(past), 0, 4), ElementsAre(DoubleNear(0.9, 1e-5), DoubleNear(0.1, 1e-5)));
+}
+
+TEST(Weights, PickModelsWhoseMeanIsBetterThanEither) {
+  // One is 1 above, the other 1 below: five picks each.
+  std::vector<double> past(8, 10.0);
+  Trial trial{4, Eigen::MatrixXd(4, 2)};
+  trial.said.col(0).setConstant(11);
+  trial.said.col(1).setConstant(9);
+  const std::vector<Trial> trials{trial};
+  EXPECT_THAT(weigh(trials, History(past), 0, 4), Each(DoubleNear(0.5, 1e-5)));
+}
+
+TEST(Combination, FollowsTheModelThatWasRight) {
+  const ThreeModels of;
+  const auto said = combine(of.last.said, of.trials, History(of.past));
+  for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(said[i], static_cast<double>(i % 4), 0.05) << i;
+}
+
+}  // namespace
+}  // namespace umbra::forecast
