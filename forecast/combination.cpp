@@ -16,41 +16,22 @@ constexpr int kPicks = 10;
 constexpr double kFloor = 1e-6;   // of the worst error; a model without any error does not count for infinitely much
 constexpr std::size_t kNear = 8;  // the first eighth of the horizon
 
-class Seen {
+/// What no model may leave.
+class Range {
  public:
-  void add(double value) {
-    least_ = std::min(least_, value);
-    most_ = std::max(most_, value);
+  explicit Range(std::span<const double> seen) {
+    const auto [least, most] = std::minmax_element(seen.begin(), seen.end());
+    const auto beyond = kBeyond * (*most - *least);
+    least_ = *least >= 0 ? std::max(0.0, *least - beyond) : *least - beyond;
+    most_ = *most + beyond;
   }
   double tame(double value, double instead) const {
-    if (!std::isfinite(value)) return instead;
-    const auto beyond = kBeyond * (most_ - least_);
-    value = std::clamp(value, least_ - beyond, most_ + beyond);
-    return least_ >= 0 ? std::max(value, 0.0) : value;
+    return std::isfinite(value) ? std::clamp(value, least_, most_) : instead;
   }
 
  private:
-  double least_ = std::numeric_limits<double>::infinity(), most_ = -least_;
+  double least_, most_;
 };
-
-Known known_from(const Known& known, std::size_t place, std::size_t steps) {
-  return {known.rows.subspan(place * known.width, steps * known.width), known.width};
-}
-
-Trial ask_all(const History& history, const Known& ahead, Models& models, std::size_t horizon, const Seen& seen) {
-  Trial trial{history.size(), Eigen::MatrixXd(horizon, models.size())};
-  std::vector<double> said(horizon);
-  for (std::size_t model = 0; model < models.size(); ++model) {
-    if (history.size() >= models[model]->warmup())
-      models[model]->forecast(history, ahead, said);
-    else
-      std::fill(said.begin(), said.end(), history.back());
-    for (std::size_t step = 0; step < horizon; ++step)
-      trial.said(static_cast<Eigen::Index>(step), static_cast<Eigen::Index>(model)) =
-          seen.tame(said[step], history.back());
-  }
-  return trial;
-}
 
 /// The trials' steps [from, to) that have come true, one below the other.
 struct Record {
@@ -116,9 +97,12 @@ double agree(const Eigen::MatrixXd& said, Eigen::Index step, const std::vector<d
 
 }  // namespace
 
+std::size_t trial_distance(std::size_t main_season, std::size_t horizon) {
+  return std::max<std::size_t>(1, (main_season > 0 ? std::min(horizon, 2 * main_season) : horizon) / 2);
+}
+
 std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_season, std::size_t horizon) {
-  const auto reach = main_season > 0 ? std::min(horizon, 2 * main_season) : horizon;
-  const auto apart = std::max<std::size_t>(1, reach / 2);
+  const auto apart = trial_distance(main_season, horizon);
   const auto earliest = std::max(length / 2, 2 * main_season + main_season / 4);
   const auto from_end = (horizon + 1) / 2;
   std::vector<std::size_t> places;
@@ -130,19 +114,32 @@ std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_seaso
   return places;
 }
 
-std::vector<Trial> try_models(std::span<const double> whole, const Known& known, Models& models,
-                              std::span<const std::size_t> places, std::size_t horizon) {
+Trial ask(const History& history, const Known& known, Models& models, std::size_t horizon) {
+  const Range range(history.recent());
+  Trial trial{history.size(), Eigen::MatrixXd(horizon, models.size())};
+  std::vector<double> said(horizon);
+  for (std::size_t model = 0; model < models.size(); ++model) {
+    if (history.recent().size() >= models[model]->warmup())
+      models[model]->forecast(history, known, said);
+    else
+      std::fill(said.begin(), said.end(), history.back());
+    for (std::size_t step = 0; step < horizon; ++step)
+      trial.said(static_cast<Eigen::Index>(step), static_cast<Eigen::Index>(model)) =
+          range.tame(said[step], history.back());
+  }
+  return trial;
+}
+
+std::vector<Trial> rehearse(const History& history, const Known& known, Models& models,
+                            std::span<const std::size_t> places, std::size_t horizon) {
   std::vector<Trial> trials;
-  Seen seen;
   auto next = places.begin();
-  for (std::size_t length = 1; length <= whole.size(); ++length) {
-    const History history(whole.first(length));
-    seen.add(history.back());
-    for (const auto& model : models) model->observe(history, known.row(length - 1));
-    const bool due = next != places.end() && *next == length;
-    if (due) ++next;
-    if (due || length == whole.size())
-      trials.push_back(ask_all(history, known_from(known, length, horizon), models, horizon, seen));
+  for (std::size_t length = 1; length <= history.recent().size(); ++length) {
+    const History part(history.first(), history.recent().first(length));
+    for (const auto& model : models) model->observe(part, known.row(length - 1));
+    if (next == places.end() || *next != part.size()) continue;
+    ++next;
+    trials.push_back(ask(part, known.from(length, horizon), models, horizon));
   }
   return trials;
 }
@@ -165,18 +162,18 @@ std::vector<double> weigh(std::span<const Trial> trials, const History& history,
   return {weights.begin(), weights.end()};
 }
 
-std::vector<double> combine(const Eigen::MatrixXd& said, std::span<const Trial> trials, const History& history) {
-  const auto horizon = static_cast<std::size_t>(said.rows());
+Weights weigh(std::span<const Trial> trials, const History& history, std::size_t horizon) {
   const auto near_end = std::max<std::size_t>(1, horizon / kNear);
   const auto all = weigh(trials, history, 0, horizon);
-  const auto near = halfway(weigh(trials, history, 0, near_end), all);
-  const auto far = halfway(weigh(trials, history, near_end, horizon), all);
-  std::vector<double> out(horizon);
-  for (std::size_t step = 0; step < horizon; ++step) {
-    const auto width = static_cast<double>(near_end);
-    const auto share = std::clamp((static_cast<double>(step) - 0.5 * width) / width, 0.0, 1.0);
-    const auto row = static_cast<Eigen::Index>(step);
-    out[step] = std::lerp(agree(said, row, near), agree(said, row, far), share);
+  return {halfway(weigh(trials, history, 0, near_end), all), halfway(weigh(trials, history, near_end, horizon), all)};
+}
+
+std::vector<double> combine(const Eigen::MatrixXd& said, const Weights& weights) {
+  const auto width = std::max(1.0, std::floor(static_cast<double>(said.rows()) / kNear));
+  std::vector<double> out;
+  for (Eigen::Index step = 0; step < said.rows(); ++step) {
+    const auto share = std::clamp((static_cast<double>(step) - width / 2) / width, 0.0, 1.0);
+    out.push_back(std::lerp(agree(said, step, weights.near), agree(said, step, weights.far), share));
   }
   return out;
 }

@@ -20,23 +20,34 @@ struct Trial {
 /// season) apart, the last half a horizon before the end, none before half of the history or two and a quarter main
 /// seasons. At least one place, which may be too early for most models.
 std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_season, std::size_t horizon);
+/// How far apart they are.
+std::size_t trial_distance(std::size_t main_season, std::size_t horizon);
 
-/// Runs `models` over `whole` from its first value on, and asks all of them at each of `places` (ascending, each at
-/// least 1) and at the end. A model that is not warm yet, or fails to say a number, says the last value; none leaves
-/// the range of what was seen by more than three tenths of it, nor goes below zero where nothing was.
-/// @param known a row for each value of `whole` and `horizon` more
-/// @return one trial for each place, and the forecast itself last
-std::vector<Trial> try_models(std::span<const double> whole, const Known& known, Models& models,
-                              std::span<const std::size_t> places, std::size_t horizon);
+/// Asks all models what comes after `history`. One that is not warm yet, or fails to say a number, says the last value;
+/// none leaves the range of what was seen by more than three tenths of it, nor goes below zero where nothing was.
+/// @param known a row for each step ahead
+Trial ask(const History& history, const Known& known, Models& models, std::size_t horizon);
+
+/// Shows all of `history` to models that have seen nothing of it, and asks them at each of `places` (ascending, each
+/// beyond the first value).
+/// @param known a row for each value of `history` and `horizon` more
+std::vector<Trial> rehearse(const History& history, const Known& known, Models& models,
+                            std::span<const std::size_t> places, std::size_t horizon);
 
 /// How much each model's word counts for the steps [from, to) ahead: half by its mean absolute error in the trials (to
 /// the power -2), half by greedy selection of ten with replacement (Caruana and others 2004), later trials counting for
 /// more. The weights sum up to 1.
 std::vector<double> weigh(std::span<const Trial> trials, const History& history, std::size_t from, std::size_t to);
 
-/// The point forecast: between the weighted mean and the weighted median of what the models say, with weights of their
-/// own for the first eighth of the horizon and for the rest, each half shared with those of all steps.
+/// What a point forecast is made with: weights of their own for the first eighth of the horizon and for the rest, each
+/// shared half with those of all steps.
+struct Weights {
+  std::vector<double> near, far;
+};
+Weights weigh(std::span<const Trial> trials, const History& history, std::size_t horizon);
+
+/// The point forecast: between the weighted mean and the weighted median of what the models say.
 /// @param said as in Trial
-std::vector<double> combine(const Eigen::MatrixXd& said, std::span<const Trial> trials, const History& history);
+std::vector<double> combine(const Eigen::MatrixXd& said, const Weights& weights);
 
 }  // namespace umbra::forecast

@@ -19,24 +19,33 @@ double quantile(std::span<const double> sorted, double q) {
   return std::lerp(sorted[below], sorted[below + 1], place - static_cast<double>(below));
 }
 
-double weighted_median(std::vector<Atom>& atoms) {
-  std::sort(atoms.begin(), atoms.end(), [](const Atom& a, const Atom& b) { return a.value < b.value; });
+std::vector<double> weighted_quantiles(std::span<const Atom> sorted, std::span<const double> levels) {
   double total = 0;
-  for (const auto& atom : atoms) total += atom.weight;
+  for (const auto& atom : sorted) total += atom.weight;
+  std::vector<double> out;
+  out.reserve(levels.size());
   double below = 0, last_middle = 0;
   const Atom* last = nullptr;
-  for (const auto& atom : atoms) {
+  for (const auto& atom : sorted) {
     if (atom.weight <= 0) continue;
     const auto middle = (below + atom.weight / 2) / total;
-    if (middle >= 0.5) {
-      if (last == nullptr || middle == last_middle) return atom.value;
-      return std::lerp(last->value, atom.value, (0.5 - last_middle) / (middle - last_middle));
+    while (out.size() < levels.size() && levels[out.size()] <= middle) {
+      const bool between = last != nullptr && middle > last_middle;
+      const auto share = between ? (levels[out.size()] - last_middle) / (middle - last_middle) : 1;
+      out.push_back(between ? std::lerp(last->value, atom.value, share) : atom.value);
     }
     below += atom.weight;
     last_middle = middle;
     last = &atom;
   }
-  return last->value;
+  out.resize(levels.size(), last->value);
+  return out;
+}
+
+double weighted_median(std::vector<Atom>& atoms) {
+  constexpr double kHalf = 0.5;
+  std::sort(atoms.begin(), atoms.end());
+  return weighted_quantiles(atoms, {&kHalf, 1}).front();
 }
 
 }  // namespace umbra::forecast

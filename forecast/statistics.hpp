@@ -16,10 +16,16 @@ double quantile(std::span<const double> sorted, double q);
 struct Atom {
   double value = 0;
   double weight = 0;
+  friend bool operator<(const Atom& a, const Atom& b) { return a.value < b.value; }
 };
 
-/// The value at which half of the weight lies below: linear between the middles of the atoms' weights. Sorts `atoms`;
-/// those without weight count for nothing, and one must have some.
+/// Linear between the middles of the atoms' weights, so that an atom in the middle of its own weight counts half.
+/// @param sorted by value; atoms without weight count for nothing, and one must have some
+/// @param levels ascending, in [0, 1]
+/// @return one for each level
+std::vector<double> weighted_quantiles(std::span<const Atom> sorted, std::span<const double> levels);
+
+/// The value at which half of the weight lies below, in the same sense. Sorts `atoms`.
 double weighted_median(std::vector<Atom>& atoms);
 
 }  // namespace umbra::forecast

@@ -18,6 +18,7 @@ struct Known {
   std::size_t width = 0;
 
   std::span<const double> row(std::size_t index) const { return rows.subspan(index * width, width); }
+  Known from(std::size_t index, std::size_t count) const { return {rows.subspan(index * width, count * width), width}; }
 };
 
 /// Deterministic; no model looks at anything but its arguments and what it has observed.

@@ -72,7 +72,7 @@ void Regression::observe(const History& history, std::span<const double> known) 
   const auto value = scale_.to(history.back());
   lowest_ = std::min(lowest_, value);
   highest_ = std::max(highest_, value);
-  if (place < reach_) return;
+  if (place < history.first() + reach_) return;
   const auto needed = shape_.changes ? reach_ - 1 : reach_;
   path_.resize(needed);
   // Only the lags are looked at unless there are windows, so only they are worth a logarithm.
@@ -88,7 +88,9 @@ void Regression::learn(double target) {
   double weight = 1;
   if (solved_) {
     const auto error = std::abs(target - predict());
-    if (usual_error_ > 0 && error > kHuber * usual_error_) weight = kHuber * usual_error_ / error;
+    // What was known beforehand is no outlier, however rare.
+    const bool special = shape_.known > 0 && dense_.tail(static_cast<Eigen::Index>(shape_.known)).any();
+    if (usual_error_ > 0 && error > kHuber * usual_error_ && !special) weight = kHuber * usual_error_ / error;
     usual_error_ = usual_error_ > 0
                        ? usual_error_ + kUsualRate * (std::min(error, kUsualClip * usual_error_) - usual_error_)
                        : error;

@@ -44,13 +44,13 @@ TEST(TrialPlaces, AreHalfAHorizonApartAndNotTooEarly) {
   EXPECT_THAT(trial_places(1, 24, 24), ElementsAre(1));
 }
 
-TEST(Trials, AskEachModelAtEachPlaceAndAtTheEnd) {
+TEST(Trials, AskEachModelAtEachPlace) {
   const auto past = sawtooth(20);
   Models models;
   models.push_back(std::make_unique<SeasonalNaive>("season", 4));
   models.push_back(std::make_unique<SeasonalNaive>("last", 1));
-  const std::vector<std::size_t> places{2, 10};
-  const auto trials = try_models(past, {}, models, places, 3);
+  const std::vector<std::size_t> places{2, 10, 20};
+  const auto trials = rehearse(History(past), {}, models, places, 3);
   ASSERT_EQ(trials.size(), 3U);
   EXPECT_EQ(trials[0].place, 2U);
   EXPECT_THAT(trials[0].said.col(0), Each(1)) << "not warm yet: the last value";
@@ -65,10 +65,10 @@ TEST(Trials, TameWhatAModelSays) {
   Models models;
   for (const auto value : {1000.0, -1000.0, std::numeric_limits<double>::quiet_NaN()})
     models.push_back(std::make_unique<Stubborn>(value));
-  const auto trials = try_models(past, {}, models, {}, 1);
-  EXPECT_THAT(trials.back().said.row(0), ElementsAre(23, 7, 20)) << "three tenths of 10 beyond, or the last value";
+  EXPECT_THAT(ask(History(past), {}, models, 1).said.row(0), ElementsAre(23, 7, 20))
+      << "three tenths of 10 beyond, or the last value";
   const std::vector<double> low{0, 1, 0, 1};
-  EXPECT_EQ(try_models(low, {}, models, {}, 1).back().said(0, 1), 0) << "nothing was below zero";
+  EXPECT_EQ(ask(History(low), {}, models, 1).said(0, 1), 0) << "nothing was below zero";
 }
 
 /// Three models over a sawtooth: one right, one wrong, one very wrong.
@@ -83,9 +83,8 @@ struct ThreeModels {
     models.push_back(std::make_unique<Stubborn>(1.5));
     models.push_back(std::make_unique<Stubborn>(3.9));
     const auto places = trial_places(past.size(), 4, 8);
-    trials = try_models(past, {}, models, places, 8);
-    last = std::move(trials.back());
-    trials.pop_back();
+    trials = rehearse(History(past), {}, models, places, 8);
+    last = ask(History(past), {}, models, 8);
   }
 };
 
@@ -124,7 +123,7 @@ TEST(Weights, PickModelsWhoseMeanIsBetterThanEither) {
 
 TEST(Combination, FollowsTheModelThatWasRight) {
   const ThreeModels of;
-  const auto said = combine(of.last.said, of.trials, History(of.past));
+  const auto said = combine(of.last.said, weigh(of.trials, History(of.past), 8));
   for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(said[i], static_cast<double>(i % 4), 0.05) << i;
 }
 

@@ -1,0 +1,351 @@
+#include "forecast/spread.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace umbra::forecast {
+namespace {
+
+constexpr std::array kLevels{0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975};
+constexpr std::size_t kMiddle = 6;
+constexpr double kMissed = kLevels.front();  // on either side of the interval that the tails are stretched for
+
+constexpr std::size_t kNodes = 24;
+constexpr std::size_t kRecords = 32;      // whose errors are looked at
+constexpr std::size_t kStridesADay = 8;   // between records
+constexpr std::size_t kUsualSeason = 24;  // where there is no season, of how many steps a day is
+constexpr std::size_t kFewErrors = 30;    // below which the changes from season to season stand in for them
+constexpr std::size_t kSeasonsBack = 7;
+
+// Errors that were made as many steps ahead and at the same time of day tell most.
+constexpr double kAheadDecay = 0.25;      // of the horizon
+constexpr double kPhaseFloor = 0.3;       // what an error of any other time of day counts
+constexpr double kPhaseWidth = 1 / 12.0;  // of the season, to either side
+constexpr double kPathPhaseWidth = 0.25;
+constexpr double kBroken = 0.5;  // what a path that is pieced together counts
+
+// A part that does as well as the best keeps this share; it loses it steeply when it does worse than tolerated.
+constexpr std::array kPrior{0.6, 0.3, 0.1};
+constexpr double kTolerated = 1.3;
+constexpr double kSteepness = 6;
+constexpr double kLossDiscount = 0.999;
+
+constexpr double kFirstTail = 0.14;  // intervals of few errors are too narrow, by about 1.15
+constexpr double kTailRate = 0.003;
+constexpr double kLeastTail = -0.2, kMostTail = 1.1;
+
+constexpr double kPathsKnown = 16;  // of weight, against half a path of doubt to either side
+constexpr double kSpreading = 1.15;
+
+double pinball(double came, double said, double level) {
+  return came > said ? level * (came - said) : (level - 1) * (came - said);
+}
+
+bool below(double came, double edge) {
+  return came < edge - 1e-9 * std::abs(edge);
+}
+
+}  // namespace
+
+Bounds Bounds::of(std::span<const double> seen) {
+  constexpr auto kInfinity = std::numeric_limits<double>::infinity();
+  constexpr std::ptrdiff_t kOften = 3;
+  Bounds bounds{-kInfinity, kInfinity};
+  if (seen.empty()) return bounds;
+  const auto [least, most] = std::minmax_element(seen.begin(), seen.end());
+  double above_least = kInfinity, below_most = -kInfinity;
+  for (const auto value : seen) {
+    if (value > *least) above_least = std::min(above_least, value);
+    if (value < *most) below_most = std::max(below_most, value);
+  }
+  const auto count = [&](double value) { return std::count(seen.begin(), seen.end(), value); };
+  const auto stops = [&](double extreme, double next) {
+    return count(extreme) >= kOften && count(extreme) >= kOften * count(next);
+  };
+  // Two or three values in all are states, not limits.
+  if (above_least < below_most) {
+    if (stops(*least, above_least)) bounds.least = *least;
+    if (stops(*most, below_most)) bounds.most = *most;
+  }
+  if (*least >= 0) bounds.least = std::max(bounds.least, 0.0);
+  return bounds;
+}
+
+double Bounds::within(double value) const {
+  return std::clamp(value, least, most);
+}
+
+Record::Record(std::size_t place, std::span<const double> said) : place_(place) {
+  const auto [least, most] = std::minmax_element(said.begin(), said.end());
+  least_ = *least;
+  unit_ = (*most - *least) / std::numeric_limits<std::uint16_t>::max();
+  steps_.reserve(said.size());
+  for (const auto value : said)
+    steps_.push_back(unit_ > 0 ? static_cast<std::uint16_t>(std::lround((value - least_) / unit_)) : 0);
+}
+
+/// All that a distribution at one place of the past, or now, is made of.
+struct Spread::View {
+  const Spread& of;
+  History history;
+  Bounds bounds;
+  Shares shares{};
+  std::vector<Error> errors;  // by value
+  std::vector<Atom> day;      // by value
+
+  /// The three parts, each sorted.
+  std::array<std::vector<Atom>, kParts> parts(std::size_t ahead, double said) const;
+  std::vector<double> pool(const std::array<std::vector<Atom>, kParts>& parts, std::span<const double> levels) const;
+};
+
+std::array<std::vector<Atom>, Spread::kParts> Spread::View::parts(std::size_t ahead, double said) const {
+  const auto season = of.season_;
+  const auto now = history.size();
+  std::array<std::vector<Atom>, kParts> out;
+  auto& [from_errors, phase, last_day] = out;
+  from_errors.reserve(errors.size());
+  for (const auto& error : errors) {
+    const auto apart = error.ahead > ahead ? error.ahead - ahead : ahead - error.ahead;
+    auto weight = std::exp(-static_cast<double>(apart) / (kAheadDecay * static_cast<double>(of.horizon_)));
+    if (season > 0) {
+      const auto turn = (now + ahead + season - error.phase) % season;
+      const auto off = static_cast<double>(std::min(turn, season - turn)) / static_cast<double>(season);
+      weight *= kPhaseFloor + (1 - kPhaseFloor) * std::max(0.0, 1 - off / kPhaseWidth);
+    }
+    from_errors.push_back({bounds.within(said + error.value), weight});
+  }
+  if (season > 0) {
+    const auto around = std::max<std::size_t>(1, season / 48);
+    for (std::size_t ago = 1; ago <= kSeasonsBack && ago * season <= now + ahead; ++ago) {
+      const auto middle = now + ahead - ago * season;
+      for (auto at = middle > around ? middle - around : 0; at <= middle + around && at < now; ++at)
+        if (at >= history.first()) phase.push_back({history[at], 1});
+    }
+    std::sort(phase.begin(), phase.end());
+  }
+  last_day = day;
+  return out;
+}
+
+std::vector<double> Spread::View::pool(const std::array<std::vector<Atom>, kParts>& parts,
+                                       std::span<const double> levels) const {
+  std::vector<Atom> all;
+  for (std::size_t part = 0; part < kParts; ++part) {
+    double total = 0;
+    for (const auto& atom : parts[part]) total += atom.weight;
+    const auto middle = static_cast<std::ptrdiff_t>(all.size());
+    for (const auto& atom : parts[part]) all.push_back({atom.value, shares[part] * atom.weight / total});
+    std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+  }
+  // The median is asked along, as what the tails are stretched from.
+  std::vector<double> asked(levels.begin(), levels.end());
+  asked.push_back(0.5);
+  std::sort(asked.begin(), asked.end());
+  auto said = weighted_quantiles(all, asked);
+  const auto middle = static_cast<std::size_t>(std::find(asked.begin(), asked.end(), 0.5) - asked.begin());
+  const auto median = said[middle];
+  said.erase(said.begin() + static_cast<std::ptrdiff_t>(middle));
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    const auto tail = levels[i] < 0.5 ? of.low_tail_ : of.high_tail_;
+    const auto stretched = std::exp(tail * std::abs(2 * levels[i] - 1)) * (said[i] - median);
+    said[i] = bounds.within(median + stretched);
+  }
+  return said;
+}
+
+Spread::Spread(std::size_t season, std::size_t horizon)
+    : season_(season),
+      horizon_(std::max<std::size_t>(1, horizon)),
+      stride_(std::max<std::size_t>(1, (season > 0 ? season : kUsualSeason) / kStridesADay)),
+      low_tail_(kFirstTail),
+      high_tail_(kFirstTail) {
+  const auto count = std::min(horizon_, kNodes);
+  for (std::size_t node = 0; node < count; ++node) nodes_.push_back((2 * node + 1) * horizon_ / (2 * count));
+}
+
+void Spread::record(std::size_t place, std::span<const double> said) {
+  records_.emplace_back(place, said.first(horizon_));
+  // Those that have not come true yet are still to be scored against what was known when they were made.
+  while (records_.size() > kRecords + 2 * (horizon_ / stride_ + 1)) records_.pop_front();
+}
+
+std::size_t Spread::records_before(std::size_t place) const {
+  const auto end = std::partition_point(records_.begin(), records_.end(),
+                                        [&](const Record& record) { return record.place() < place; });
+  return static_cast<std::size_t>(end - records_.begin());
+}
+
+Spread::View Spread::view(const History& history) const {
+  View view{*this, history, Bounds::of(history.recent()), {}, {}, {}};
+  const auto now = history.size();
+  const auto end = records_before(now);
+  for (auto i = end > kRecords ? end - kRecords : 0; i < end; ++i) {
+    const auto& record = records_[i];
+    for (const auto node : nodes_) {
+      const auto at = record.place() + node;
+      if (at >= now) break;
+      if (at >= history.first())
+        view.errors.push_back({history[at] - record.said(node), node, season_ > 0 ? at % season_ : 0});
+    }
+  }
+  const auto day = season_ > 0 ? season_ : kUsualSeason;
+  if (view.errors.size() < kFewErrors) {
+    view.errors.clear();
+    const auto back = season_ > 0 && history.recent().size() > season_ ? season_ : 1;
+    for (auto at = history.first() + back; at < now; ++at)
+      view.errors.push_back({history[at] - history[at - back], horizon_ / 2, season_ > 0 ? at % season_ : 0});
+    if (view.errors.empty()) view.errors.push_back({0, 0, 0});
+  }
+  std::sort(view.errors.begin(), view.errors.end(), [](const Error& a, const Error& b) { return a.value < b.value; });
+  const auto last = history.last(day);
+  for (std::size_t i = 0; i < last.size(); i += std::max<std::size_t>(1, day / 96)) view.day.push_back({last[i], 1});
+  std::sort(view.day.begin(), view.day.end());
+  view.shares = shares();
+  if (season_ == 0 || history.recent().size() < season_) {  // no phase to go by
+    view.shares[1] = 0;
+    const auto rest = view.shares[0] + view.shares[2];
+    for (auto& share : view.shares) share /= rest;
+  }
+  return view;
+}
+
+Spread::Shares Spread::shares() const {
+  const auto least = *std::min_element(loss_.begin(), loss_.end());
+  Shares shares = kPrior;
+  double total = 0;
+  for (std::size_t part = 0; part < kParts; ++part) {
+    if (least > 0) shares[part] *= std::min(1.0, std::pow(kTolerated * least / loss_[part], kSteepness));
+    total += shares[part];
+  }
+  for (auto& share : shares) share /= total;
+  return shares;
+}
+
+void Spread::score(const View& view, std::size_t ahead, double said, double came) {
+  const auto parts = view.parts(ahead, view.bounds.within(said));
+  for (std::size_t part = 0; part < kParts; ++part) {
+    loss_[part] *= kLossDiscount;
+    if (parts[part].empty()) continue;
+    const auto quantiles = weighted_quantiles(parts[part], kLevels);
+    for (std::size_t i = 0; i < kLevels.size(); ++i) loss_[part] += pinball(came, quantiles[i], kLevels[i]);
+  }
+  constexpr std::array kEdges{kLevels.front(), kLevels.back()};
+  const auto edges = view.pool(parts, kEdges);
+  const auto adapt = [](double& tail, bool missed) {
+    tail = std::clamp(tail + kTailRate * ((missed ? 1 : 0) - kMissed), kLeastTail, kMostTail);
+  };
+  adapt(low_tail_, below(came, edges[0]));
+  adapt(high_tail_, below(edges[1], came));
+}
+
+void Spread::learn(const History& history, std::span<const std::uint8_t> real) {
+  const auto now = history.size();
+  for (const auto& record : records_) {
+    const auto place = record.place();
+    if (place + horizon_ <= learned_ || place < history.first() + 1 || place >= now) continue;
+    const auto known = History(history.first(), history.recent().first(place - history.first()));
+    const auto due = [&](std::size_t node) { return place + node >= learned_ && place + node < now; };
+    if (std::none_of(nodes_.begin(), nodes_.end(), due)) continue;
+    const auto then = view(known);
+    for (const auto node : nodes_)
+      if (due(node) && real[place + node - history.first()] != 0)
+        score(then, node, record.said(node), history[place + node]);
+  }
+  learned_ = now;
+}
+
+std::vector<std::vector<double>> Spread::quantiles(const History& history, std::span<const double> said,
+                                                   std::span<const double> levels) const {
+  const auto now = view(history);
+  std::vector<std::vector<double>> out;
+  out.reserve(said.size());
+  for (std::size_t ahead = 0; ahead < said.size(); ++ahead)
+    out.push_back(now.pool(now.parts(ahead, now.bounds.within(said[ahead])), levels));
+  return out;
+}
+
+std::vector<Path> Spread::paths(const History& history, std::span<const double> said) const {
+  const auto now = history.size();
+  const auto steps = said.size();
+  const auto bounds = Bounds::of(history.recent());
+  const auto weights = shares();
+  std::vector<Path> all;
+  const auto add_part = [&](std::vector<Path> part, double share) {
+    double total = 0;
+    for (const auto& path : part) total += path.weight;
+    for (auto& path : part) {
+      path.weight *= share / total;
+      for (auto& value : path.values) value = bounds.within(value);
+      all.push_back(std::move(path));
+    }
+  };
+
+  std::vector<Path> errors;
+  const auto end = records_before(now);
+  const auto off = [&](const Record& record, std::size_t ahead) {
+    return history[record.place() + ahead] - record.said(ahead);
+  };
+  for (std::size_t ago = 1; ago <= kRecords && ago <= end; ++ago) {
+    const auto& record = records_[end - ago];
+    if (record.place() < history.first()) break;
+    const auto whole = std::min({steps, horizon_, now - record.place()});
+    if (whole < std::max<std::size_t>(1, steps / kNodes)) continue;
+    Path path{1, {said.begin(), said.end()}};
+    for (std::size_t ahead = 0; ahead < whole; ++ahead) path.values[ahead] += off(record, ahead);
+    if (whole < steps) {  // goes on with the errors of an older one, which has come true as far
+      const auto older = ago + steps / stride_ + 1;
+      if (older > end) continue;
+      const auto& other = records_[end - older];
+      if (other.place() < history.first() || other.place() + std::min(steps, horizon_) > now) continue;
+      for (auto ahead = whole; ahead < steps; ++ahead) path.values[ahead] += off(other, std::min(ahead, horizon_ - 1));
+      path.weight = kBroken;
+    }
+    if (season_ > 0) {
+      const auto turn = (now - record.place()) % season_;
+      const auto apart = static_cast<double>(std::min(turn, season_ - turn)) / static_cast<double>(season_);
+      path.weight *= kPhaseFloor + (1 - kPhaseFloor) * std::max(0.0, 1 - apart / kPathPhaseWidth);
+    }
+    errors.push_back(std::move(path));
+  }
+  std::vector<Path> phase, day;
+  if (season_ > 0)
+    for (std::size_t ago = 1; ago <= kSeasonsBack; ++ago)
+      for (const auto shift : {std::size_t{0}, season_ / 24, 2 * (season_ / 24)}) {
+        // From a little before the same phase to a little after; what has not come yet repeats the season before.
+        const auto back = ago * season_ + season_ / 24;
+        if (now + shift < back + history.first()) continue;
+        Path path{1, std::vector<double>(steps)};
+        for (std::size_t ahead = 0; ahead < steps; ++ahead) {
+          auto at = now + shift + ahead - back;
+          while (at >= now) at -= season_;
+          path.values[ahead] = history[at];
+        }
+        phase.push_back(std::move(path));
+      }
+  const auto apart = std::max<std::size_t>(1, (season_ > 0 ? season_ : kUsualSeason) / kStridesADay);
+  for (std::size_t ago = 0; ago < kStridesADay; ++ago) {
+    if (now < history.first() + steps + ago * apart) break;
+    const auto stretch = history.recent().subspan(now - history.first() - steps - ago * apart, steps);
+    day.push_back({1, {stretch.begin(), stretch.end()}});
+  }
+  if (errors.empty() && phase.empty() && day.empty()) errors.push_back({1, {said.begin(), said.end()}});
+  double used = 0;
+  const std::array parts{&errors, &phase, &day};
+  for (std::size_t part = 0; part < kParts; ++part) used += parts[part]->empty() ? 0 : weights[part];
+  for (std::size_t part = 0; part < kParts; ++part) add_part(std::move(*parts[part]), weights[part] / used);
+  return all;
+}
+
+double exceedance(std::span<const Path> paths, double capacity, std::size_t window) {
+  double above = 0;
+  const auto edge = capacity + 1e-9 * std::abs(capacity);
+  for (const auto& path : paths) {
+    const auto steps = std::span(path.values).first(std::min(window, path.values.size()));
+    if (std::any_of(steps.begin(), steps.end(), [&](double value) { return value > edge; })) above += path.weight;
+  }
+  const auto shrunk = (kPathsKnown * above + 0.5) / (kPathsKnown + 1);
+  return 1 / (1 + std::pow(1 / shrunk - 1, kSpreading));
+}
+
+}  // namespace umbra::forecast

@@ -1,0 +1,106 @@
+/// How far a series may stray from its point forecast, learned from how far it did: no Gaussian anywhere.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "forecast/models/history.hpp"
+#include "forecast/statistics.hpp"
+
+namespace umbra::forecast {
+
+/// Values that a quantity does not leave: 0, when nothing was ever below; and an extreme that it was seen to stop at,
+/// as a CPU does at all of its cores: at least three times, and three times as often as at the value next to it.
+struct Bounds {
+  double least, most;
+
+  static Bounds of(std::span<const double> seen);
+  double within(double value) const;
+};
+
+/// A point forecast of the past, in two bytes a step.
+class Record {
+ public:
+  Record(std::size_t place, std::span<const double> said);
+  std::size_t place() const { return place_; }
+  /// What it said of `ahead` steps on, within 1/65535 of its range.
+  double said(std::size_t ahead) const { return least_ + unit_ * static_cast<double>(steps_[ahead]); }
+
+ private:
+  std::size_t place_;
+  double least_, unit_;
+  std::vector<std::uint16_t> steps_;
+};
+
+/// A possible future.
+struct Path {
+  double weight = 0;
+  std::vector<double> values;
+};
+
+/// A distribution per step: a pool of three others, each weighted by how well it did lately.
+///
+/// - *errors*: the point forecast plus what earlier ones were off by, so many steps ahead, at such a time of day
+///   (conformal prediction with weights: Tibshirani and others 2019);
+/// - *phase*: what was at about the same time of the last seven main seasons;
+/// - *day*: what was in the last main season.
+///
+/// A linear pool (Stone 1961) keeps tails that averaging quantiles would lose. What it says of either tail is then
+/// stretched until intervals hold what they should (adaptive conformal inference: Gibbs and Candès 2021).
+class Spread {
+ public:
+  /// @param season the main one, in steps; 0 for none
+  /// @param horizon of the point forecasts that are recorded
+  Spread(std::size_t season, std::size_t horizon);
+
+  /// How many steps apart forecasts are to be recorded.
+  std::size_t stride() const { return stride_; }
+
+  /// Keeps a forecast made at history's end, to learn from its errors; `stride()` steps after the one before.
+  void record(std::size_t place, std::span<const double> said);
+
+  /// Learns from what came true since the last call: which of the three was right, and whether the tails were.
+  /// @param real whether a value of history.recent() was seen; what was filled in teaches nothing
+  void learn(const History& history, std::span<const std::uint8_t> real);
+
+  /// @param said the point forecast from history's end on
+  /// @param levels ascending, each in (0, 1)
+  /// @return for each step, one ascending number for each level
+  std::vector<std::vector<double>> quantiles(const History& history, std::span<const double> said,
+                                             std::span<const double> levels) const;
+
+  /// Futures with the series' own rhythm: the point forecast plus a whole path of earlier errors, or a stretch of the
+  /// past as it was. Weights sum up to 1. The same index means the same stretch of the past for any two series of the
+  /// same seasons that were recorded at the same places.
+  std::vector<Path> paths(const History& history, std::span<const double> said) const;
+
+ private:
+  static constexpr std::size_t kParts = 3;
+  struct Error {
+    double value;
+    std::size_t ahead, phase;
+  };
+  using Shares = std::array<double, kParts>;
+  struct View;
+
+  std::size_t records_before(std::size_t place) const;
+  View view(const History& history) const;
+  Shares shares() const;
+  void score(const View& view, std::size_t ahead, double said, double came);
+
+  std::size_t season_, horizon_, stride_;
+  std::vector<std::size_t> nodes_;  // steps ahead at which errors are looked at
+  std::deque<Record> records_;
+  std::size_t learned_ = 0;  // all places before it have been learned from
+  std::array<double, kParts> loss_{};
+  double low_tail_, high_tail_;  // logarithm of the factor by which each is stretched
+};
+
+/// The probability that a future is above `capacity` in any of its first `window` steps. Drawn in from 0 and 1 by what
+/// so many paths can tell, and spread a little, since the paths of the past are fewer than those of the future.
+double exceedance(std::span<const Path> paths, double capacity, std::size_t window);
+
+}  // namespace umbra::forecast
