@@ -173,7 +173,9 @@ std::vector<double> combine(const Eigen::MatrixXd& said, const Weights& weights)
   std::vector<double> out;
   for (Eigen::Index step = 0; step < said.rows(); ++step) {
     const auto share = std::clamp((static_cast<double>(step) - width / 2) / width, 0.0, 1.0);
-    out.push_back(std::lerp(agree(said, step, weights.near), agree(said, step, weights.far), share));
+    const auto near = share < 1 ? agree(said, step, weights.near) : 0;
+    const auto far = share > 0 ? agree(said, step, weights.far) : 0;
+    out.push_back(std::lerp(near, far, share));
   }
   return out;
 }
