@@ -1,4 +1,4 @@
-/// Telemetry from CSV files (RFC 4180), read as a stream so that a file may be larger than memory.
+/// Telemetry from CSV files (base/csv.hpp), read as a stream so that a file may be larger than memory.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/csv.hpp"
 #include "base/result.hpp"
 
 namespace umbra::cli {
@@ -25,35 +26,28 @@ struct TelemetryRow {
 inline constexpr std::array<std::string_view, 7> kMetrics{"cpu",       "memory",     "net_rx", "net_tx",
                                                           "disk_read", "disk_write", "dirty"};
 
-/// Splits one line into its fields; quoted fields may hold commas and doubled quotes, but no line break.
-/// @error kInvalid "column N: cause"
-Result<std::vector<std::string>> split_csv(std::string_view line);
-
 /// Reads rows of `vm,metric,timestamp,value`. That heading may be the first line; empty lines, a byte order mark and
 /// CRLF line ends are fine. Single thread.
 class TelemetryReader {
  public:
   /// @param in outlives the reader
   /// @param name of the file, for messages
-  TelemetryReader(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {}
+  TelemetryReader(std::istream& in, std::string name) : lines_(in, std::move(name)) {}
 
   /// The next row; nothing at the end of the file.
   /// @error kInvalid "name:line: column N (what): cause", with the remedy; kUnavailable when reading fails
   Result<std::optional<TelemetryRow>> next();
 
-  std::uint64_t line() const { return line_; }  ///< of the row that next() gave last
+  std::uint64_t line() const { return lines_.line(); }  ///< of the row that next() gave last
 
   /// An error about column `column` (from 1) of the last row.
   Error at_column(std::size_t column, std::string cause, std::string remedy) const;
 
  private:
-  Result<std::optional<std::string_view>> read_line();
-  Result<TelemetryRow> parse(const std::vector<std::string>& fields) const;
+  Result<TelemetryRow> parse() const;
 
-  std::istream& in_;
-  std::string name_;
-  std::uint64_t line_ = 0;
-  std::array<char, 4096> buffer_{};
+  CsvLines lines_;
+  std::vector<std::string> fields_;
 };
 
 }  // namespace umbra::cli

@@ -7,7 +7,6 @@
 namespace umbra::cli {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 /// All rows of a file, or the error that ended it.
@@ -20,13 +19,6 @@ Result<std::vector<TelemetryRow>> read_all(const std::string& text) {
     if (!row) return rows;
     rows.push_back(std::move(*row));
   }
-}
-
-TEST(Csv, FieldsMayBeQuoted) {
-  EXPECT_THAT(split_csv("a, b ,,c").value(), ElementsAre("a", "b", "", "c"));
-  EXPECT_THAT(split_csv(R"("a, b","say ""hi""",)").value(), ElementsAre("a, b", "say \"hi\"", ""));
-  EXPECT_THAT(split_csv(R"(a,"b)").error().message, HasSubstr("column 2: the quote is not closed"));
-  EXPECT_THAT(split_csv(R"("a"b,c)").error().message, HasSubstr("column 1: text after the closing quote"));
 }
 
 TEST(Csv, RowsAreReadWithAndWithoutHeadingWhateverTheLineEnds) {
