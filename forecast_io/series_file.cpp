@@ -177,8 +177,8 @@ class Evener {
         continue;
       }
       auto& value = values[static_cast<std::size_t>(at)];
-      const auto share = 1 / static_cast<double>(++count);
-      value = count == 1 ? row.value : value * (1 - share) + row.value * share;  // a sum could overflow
+      ++count;
+      value = count == 1 ? row.value : std::lerp(value, row.value, 1 / static_cast<double>(count));  // never overflows
     }
     uneven_.add(off, off_line);
     gaps_.add(missing, missing_line);
