@@ -1,4 +1,5 @@
 # Compiler, warnings, sanitizers and the libraries that every component sees.
+option(UMBRA_FUZZ "the fuzzers of the readers (forecast_io/fuzz); needs clang" OFF)
 option(UMBRA_SANITIZE "address or thread; empty for none" "")
 
 find_program(CCACHE ccache)
@@ -10,8 +11,9 @@ endif()
 
 # GCC 12 takes Asio's coroutine frames, whose operator new and delete it inlines unevenly, for mismatched; ASan checks
 # the real thing.
-add_compile_options(-Wno-mismatched-new-delete)
-add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Werror $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>)
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Werror
+                    $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess>)
 if(UMBRA_SANITIZE STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)

@@ -1,5 +1,6 @@
 #include "forecast_io/calendar_file.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "base/times.hpp"

@@ -1,5 +1,7 @@
 #include "forecast_io/icalendar.hpp"
 
+#include <algorithm>
+
 namespace umbra::forecast {
 namespace {
 

@@ -1,6 +1,9 @@
 #include "forecast_io/icalendar.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
+#include <map>
 #include <set>
 
 #include "forecast_io/recurrence.hpp"

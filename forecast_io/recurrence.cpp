@@ -73,7 +73,7 @@ std::optional<sys_days> period_begin(const Recurrence& rule, sys_days start, std
       return start - (chrono::weekday(start) - rule.week_start) + chrono::weeks(index);
     case Frequency::kMonthly: {
       constexpr int kMonths = 12;
-      const auto month = static_cast<int>(date.year()) * kMonths + static_cast<unsigned>(date.month()) - 1 + index;
+      const auto month = month_place(start.time_since_epoch() / Milliseconds(1)).month + index;
       if (month / kMonths > kLastYear) return std::nullopt;
       return chrono::year(static_cast<int>(month / kMonths)) / (static_cast<int>(month % kMonths) + 1) / 1;
     }

@@ -1,5 +1,6 @@
 #include "forecast_io/series_file.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
