@@ -1,10 +1,9 @@
-// One fuzzer of libFuzzer; UMBRA_FUZZ_TARGET says which.
 #include <cstddef>
 #include <cstdint>
 
 #include "forecast_io/fuzz/targets.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  umbra::forecast::UMBRA_FUZZ_TARGET({reinterpret_cast<const char*>(data), size});
+  umbra::forecast::fuzz_calendar({reinterpret_cast<const char*>(data), size});
   return 0;
 }
