@@ -43,7 +43,8 @@ Result<TelemetryRow> TelemetryReader::parse() const {
     return fail(at_column(4, fmt::format("'{}' is not a number", fields_[3]),
                           "write it like 1.5; leave out lines that have no value"));
   row.value = *value;
-  if (row.value < 0) return fail(at_column(4, fmt::format("{} is negative", fields_[3]), "every metric is zero or more"));
+  if (row.value < 0)
+    return fail(at_column(4, fmt::format("{} is negative", fields_[3]), "every metric is zero or more"));
   return row;
 }
 
