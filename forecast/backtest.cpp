@@ -128,18 +128,18 @@ double above_any(const BaselineForecast& said, const BacktestPlan& plan, std::sp
 
 }  // namespace
 
-BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan) {
+BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, const Known& known) {
   const auto filled = without_gaps(values);
   const auto levels = levels_of(plan);
   Judge judge(values, plan);
-  SeriesForecaster series({plan.seasons, plan.horizon, 0});
+  SeriesForecaster series({plan.seasons, plan.horizon, known.width});
   std::size_t seen = 0;
   for (const auto place : places_of(values.size(), plan)) {
-    for (; seen < place; ++seen) series.observe(values[seen]);
+    for (; seen < place; ++seen) series.observe(values[seen], known.row(seen));
     if (series.empty()) continue;
     series.refit();
     const auto paths = plan.capacity ? SeriesForecaster::Paths::kYes : SeriesForecaster::Paths::kNo;
-    auto outlook = series.look(plan.horizon, levels, paths);
+    auto outlook = series.look(plan.horizon, levels, paths, known.from(place, plan.horizon));
     const auto above = plan.capacity ? exceedance(outlook.paths, *plan.capacity, plan.window) : 0;
     judge.hear(place, std::span(filled).first(place), {std::move(outlook.point), std::move(outlook.quantiles), above});
   }

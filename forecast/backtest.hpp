@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "forecast/baselines.hpp"
+#include "forecast/models/model.hpp"
 
 namespace umbra::forecast {
 
@@ -30,7 +31,8 @@ struct BacktestScore {
 };
 
 /// @param values NaN where there is a gap
-BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan);
+/// @param known a row for each of them, if any
+BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, const Known& known = {});
 BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, Baseline baseline);
 
 }  // namespace umbra::forecast

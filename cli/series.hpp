@@ -1,0 +1,53 @@
+/// Series in files, for verbs that need no controller.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.hpp"
+#include "forecast_io/calendar_file.hpp"
+#include "forecast_io/regressors_file.hpp"
+#include "forecast_io/series_file.hpp"
+
+namespace umbra::cli {
+
+/// What verbs over a file of series are told.
+struct SeriesWish {
+  std::string file;
+  std::size_t horizon = 0;
+  std::vector<std::size_t> seasons;  ///< none: looked for in each series
+  double interval = 0.95;
+  std::optional<double> capacity;
+  std::size_t window = 0;  ///< 0: the whole horizon
+  std::string calendar;    ///< file; empty for none
+  std::string regressors;  ///< file; empty for none
+
+  std::size_t exceedance_window() const { return window > 0 ? window : horizon; }
+  double lower() const { return (1 - interval) / 2; }
+  double upper() const { return 1 - lower(); }
+};
+
+void add_series_options(CLI::App& verb, SeriesWish& wish);
+
+/// All that was asked for, read and checked. Notices go to standard error, where somebody watches.
+struct SeriesInput {
+  forecast::SeriesFile file;
+  std::optional<forecast::Calendar> calendar;
+  std::optional<forecast::Regressors> regressors;
+};
+Result<SeriesInput> read_input(const Context& context, const SeriesWish& wish);
+
+/// The seasons asked for, or the ones found; ascending.
+std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::SeriesFile& file,
+                                    const forecast::NamedSeries& series);
+
+/// What calendar and regressors say of the steps of a series, and of `horizon` more.
+Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInput& input,
+                                        const forecast::NamedSeries& series);
+
+/// Shows which series is being worked on.
+void tell_progress(const Context& context, const std::string& name, std::size_t index, std::size_t count);
+
+}  // namespace umbra::cli

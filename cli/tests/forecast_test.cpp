@@ -1,0 +1,135 @@
+// Verbs that need no controller: forecasts of series in files.
+#include <cmath>
+#include <numbers>
+#include <sstream>
+
+#include "cli/tests/umbractl_fixture.hpp"
+
+namespace umbra::cli::test {
+namespace {
+
+using testing::AllOf;
+using testing::Each;
+using testing::HasSubstr;
+using testing::Not;
+using testing::SizeIs;
+using testing::StartsWith;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+std::vector<double> numbers_of(const std::string& line) {
+  std::vector<double> numbers;
+  std::istringstream in(line.substr(line.find(',') + 1));
+  for (std::string field; std::getline(in, field, ',');) numbers.push_back(std::stod(field));
+  return numbers;
+}
+
+class ForecastVerbs : public UmbractlTest {
+ protected:
+  ForecastVerbs() { environment.erase("UMBRA_CONTROLLER"); }
+
+  static double wave(std::size_t hour) {
+    return 50 + 20 * std::sin(2 * std::numbers::pi * static_cast<double>(hour) / 24);
+  }
+
+  /// Two series of hourly values, from 2026-05-01 on.
+  std::string days(std::size_t count) const {
+    std::string text = "series,timestamp,value\n";
+    for (std::size_t hour = 0; hour < 24 * count; ++hour) {
+      const auto at = 1777593600 + 3600 * hour;
+      text += fmt::format("\"web, 1\",{},{:.3f}\n", at, wave(hour) + static_cast<double>(hour * 7919 % 13) / 10);
+      text += fmt::format("db1,{},5\n", at);
+    }
+    return write_file("days.csv", text);
+  }
+};
+
+TEST_F(ForecastVerbs, ForecastAFileAsCsvWithoutAController) {
+  const auto ran = run({"forecast", "--file", days(14), "--horizon", "24", "--season", "24", "--quantile", "0.5",
+                        "--quantile", "0.9", "--capacity", "60", "--window", "12"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const auto lines = lines_of(ran.out);
+  ASSERT_EQ(lines.size(), 1U + 2 * 24);
+  EXPECT_EQ(lines[0], "series,step,mean,lower,upper,q0.5,q0.9,p_exceed");
+  EXPECT_THAT(lines[1], StartsWith("\"web, 1\",1,"));
+  for (std::size_t hour = 0; hour < 24; ++hour) {
+    const auto row = numbers_of(lines[1 + hour].substr(8));
+    EXPECT_EQ(row[0], static_cast<double>(hour + 1));
+    EXPECT_NEAR(row[1], wave(hour) + 0.6, 2.5) << hour;
+    EXPECT_LE(row[2], row[4]);
+    EXPECT_LE(row[4], row[5]);
+    EXPECT_LE(row[5], row[3]) << "95 % are within the interval, so 90 % are below its upper end";
+    EXPECT_GT(row[6], 0.9) << "in the first twelve hours the day rises to 70";
+    EXPECT_THAT(lines[25 + hour], StartsWith(fmt::format("db1,{},5,5,5,5,5,0.0", hour + 1)));
+  }
+}
+
+TEST_F(ForecastVerbs, FindTheSeasonThemselvesAndSayWhenInJson) {
+  const auto told = run_json({"forecast", "--file", days(14), "--horizon", "2"}).at("forecasts");
+  EXPECT_EQ(told.at(0).at("series"), "web, 1");
+  EXPECT_EQ(told.at(0).at("seasons").at(0), 24);
+  EXPECT_EQ(told.at(0).at("steps").at(1).at("at").as_string(), "2026-05-15T01:00:00Z");
+  EXPECT_TRUE(told.at(1).at("seasons").as_array().empty()) << "a constant has none";
+}
+
+TEST_F(ForecastVerbs, KnowWhatACalendarSaysOfTheFuture) {
+  std::string text = "timestamp,value\n", events = "name,start,end\n";
+  for (std::size_t hour = 0; hour < 24 * 28; ++hour)
+    text += fmt::format("{},{}\n", 1777593600 + 3600 * hour, wave(hour) + (hour * hour % 61 == 5 ? 40 : 0));
+  for (std::size_t hour = 0; hour < 24 * 29; ++hour)
+    if (hour * hour % 61 == 5 || hour == 24 * 28 + 3)
+      events += fmt::format("launch,{0},{1}\n", 1777593600 + 3600 * hour, 1777593600 + 3600 * (hour + 1));
+  const auto file = write_file("launches.csv", text), calendar = write_file("events.csv", events);
+  const auto row = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"forecast", "--file", file, "--horizon", "6", "--season", "24"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto ran = run(arguments);
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    return numbers_of(lines_of(ran.out).at(4));
+  };
+  EXPECT_GT(row({"--calendar", calendar})[1], row({})[1] + 10) << "a launch in the fourth hour";
+}
+
+TEST_F(ForecastVerbs, JudgeThemselvesAgainstTheSimpleRules) {
+  const auto ran =
+      run({"backtest", "--file", days(21), "--horizon", "24", "--season", "24", "--origins", "3", "--capacity", "60"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, StartsWith("METHOD"));
+  for (const auto* method : {"umbra", "naive", "seasonal-naive", "simple-smoothing", "holt-winters"})
+    EXPECT_THAT(ran.out, HasSubstr(std::string("\n") + method + "  "));
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("BRIER"), HasSubstr("TIME")));
+  const auto json = run_json({"backtest", "--file", days(21), "--horizon", "24", "--season", "24", "--origins", "3"});
+  const auto& methods = json.at("series").at(0).at("methods");
+  EXPECT_LT(methods.at("umbra").at("mase").as_double(), methods.at("naive").at("mase").as_double());
+  EXPECT_EQ(json.at("series").at(1).at("methods").at("umbra").at("origins"), 0) << "a constant cannot be judged";
+}
+
+TEST_F(ForecastVerbs, RefuseBadInputWithFileAndLine) {
+  const auto refused = [&](std::vector<std::string> arguments, const std::string& why) {
+    const auto ran = run(std::move(arguments));
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_THAT(ran.err, HasSubstr(why));
+    EXPECT_EQ(ran.out, "") << "nothing half done";
+  };
+  const auto bad = write_file("bad.csv", "series,timestamp,value\na,1,2\na,2,x\n");
+  const auto empty = write_file("empty.csv", "series,timestamp,value\na,1,2\na,2,3\nb,1,\nb,2,\n");
+  const auto short_one = write_file("short.csv", "series,timestamp,value\na,1,2\na,2,3\n");
+  refused({"forecast", "--file", bad, "--horizon", "3"}, "bad.csv:3");
+  refused({"forecast", "--file", empty, "--horizon", "3"}, "series 'b' has no value");
+  refused({"forecast", "--file", "/nowhere.csv", "--horizon", "3"}, "cannot read /nowhere.csv: No such file");
+  refused({"forecast", "--file", "/tmp", "--horizon", "3"}, "Is a directory");
+  refused({"forecast", "--file", short_one, "--horizon", "0"}, "--horizon");
+  refused({"forecast", "--file", short_one, "--horizon", "3", "--window", "4", "--capacity", "1"},
+          "longer than --horizon");
+  refused({"forecast", "--file", short_one, "--horizon", "3", "--window", "2"}, "--capacity");
+  refused({"forecast", "--file", short_one, "--horizon", "3", "--regressors", short_one}, "short.csv:2");
+  refused({"backtest", "--file", short_one, "--horizon", "3"}, "no series is long enough");
+}
+
+}  // namespace
+}  // namespace umbra::cli::test
