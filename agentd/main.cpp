@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <csignal>
 #include <iostream>
 
 #include "agentd/agent.hpp"
@@ -52,6 +53,8 @@ int main(int argc, char** argv) {
   umbra::init_log("umbra-agentd", config->log_level);
   spdlog::info("umbra-agentd {} on {}", UMBRA_VERSION, config->name);
 
+  // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
+  std::signal(SIGPIPE, SIG_IGN);
   asio::io_context io(1);
   auto agent = umbra::agent::Agent::start(io.get_executor(), std::move(*config));
   if (!agent) return complain(agent.error());

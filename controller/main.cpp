@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <csignal>
 #include <iostream>
 
 #include "base/log.hpp"
@@ -51,6 +52,8 @@ int main(int argc, char** argv) {
   spdlog::drop_all();
   umbra::init_log("umbra-controllerd", settings->log_level);
 
+  // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
+  std::signal(SIGPIPE, SIG_IGN);
   asio::io_context io(1);
   umbra::SystemClock clock;
   auto controller = umbra::controller::Controller::start(io.get_executor(), std::move(*settings), clock);

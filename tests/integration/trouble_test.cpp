@@ -135,6 +135,16 @@ TEST_F(Trouble, BytesThatAreNoTlsEndThatConnectionAloneAndTheHoldGoesOn) {
   fleet_->ctl({"shadow", "drop", "web1"});
 }
 
+TEST_F(Trouble, APeerThatIsGoneWhenALibraryWritesToItEndsNoDaemon) {
+  const auto directory = Fleet::directory_of_this_process();
+  for (const auto& [node, service] :
+       {std::pair<std::string, std::string>{"host1", "agent"}, {"controller", "controller"}}) {
+    fleet_->in(node,
+               {"sh", "-c", "kill -PIPE $(cut -d ' ' -f 1 " + directory + "/nodes/" + node + "/" + service + ".pid)"});
+    EXPECT_TRUE(fleet_->serves(node, service)) << service << " on " << node;
+  }
+}
+
 TEST_F(Trouble, AGuestThatDiesInTheHoldIsRunNowhere) {
   fleet_->add_vm("doomed", "host1");
   fleet_->keep("doomed", "host2");
