@@ -71,7 +71,7 @@ void add_why_verb(CLI::App& app, Action& action);           // why
 void add_zone_verbs(CLI::App& app, Action& action);         // zone set
 void add_maintenance_verbs(CLI::App& app, Action& action);  // maintenance add|list|remove
 void add_telemetry_verbs(CLI::App& app, Action& action);    // telemetry import
-void add_forecast_verbs(CLI::App& app, Action& action);     // forecast
+void add_forecast_verb(CLI::App& app, Action& action);      // forecast
 void add_backtest_verb(CLI::App& app, Action& action);      // backtest
 void add_doctor_verb(CLI::App& app, Action& action);        // doctor
 void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew

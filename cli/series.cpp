@@ -132,7 +132,7 @@ Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInpu
     UMBRA_TRY(columns, forecast::event_columns(*input.calendar, kind, series.steps, past + wish.horizon));
   }
   if (input.regressors) {
-    std::vector<std::string> missing;  // of the past, which the reader's notices tell of already
+    std::vector<std::string> missing;  // of the past: those steps are taken as usual
     UMBRA_TRY(auto more,
               forecast::regressor_columns(*input.regressors, kind, series.steps, past, wish.horizon, missing));
     append(columns, more, past + wish.horizon);
@@ -140,10 +140,8 @@ Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInpu
   return columns;
 }
 
-void tell_progress(const Context& context, const std::string& name, std::size_t index, std::size_t count) {
-  if (context.progress == Progress::Mode::kSilent) return;
-  Progress progress(context.progress, stderr);
-  progress.show({printable(name), fmt::format("{} of {}", index + 1, count), {}, {}, {}, {}, 0});
+ProgressState working_on(const std::vector<forecast::NamedSeries>& all, std::size_t index) {
+  return {printable(all[index].name), fmt::format("{} of {}", index + 1, all.size()), {}, {}, {}, {}, 0};
 }
 
 }  // namespace umbra::cli

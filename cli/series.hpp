@@ -47,7 +47,7 @@ std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::Seri
 Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInput& input,
                                         const forecast::NamedSeries& series);
 
-/// Shows which series is being worked on.
-void tell_progress(const Context& context, const std::string& name, std::size_t index, std::size_t count);
+/// Which series is being worked on.
+ProgressState working_on(const std::vector<forecast::NamedSeries>& all, std::size_t index);
 
 }  // namespace umbra::cli

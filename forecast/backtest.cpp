@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "forecast/gaps.hpp"
 #include "forecast/score.hpp"
 #include "forecast/series_forecaster.hpp"
 
@@ -93,16 +94,6 @@ class Judge {
   double loss_ = 0, size_ = 0;
   std::vector<double> probabilities_, happened_;
 };
-
-/// Gaps take the last value, so that rules which need every step have one.
-std::vector<double> without_gaps(std::span<const double> values) {
-  std::vector<double> out;
-  out.reserve(values.size());
-  const auto first = std::find_if(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-  auto last = first == values.end() ? 0.0 : *first;
-  for (const auto value : values) out.push_back(last = std::isfinite(value) ? value : last);
-  return out;
-}
 
 /// A rule without paths knows no maximum: that of the step most likely to be above, as if all steps rose together.
 double above_any(const BaselineForecast& said, const BacktestPlan& plan, std::span<const double> levels) {

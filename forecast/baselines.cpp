@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 
+#include "forecast/descent.hpp"
 #include "forecast/statistics.hpp"
 
 namespace umbra::forecast {
@@ -69,29 +70,12 @@ double loss(std::span<const double> past, std::size_t season, bool trend, const 
   return std::isfinite(sum) ? sum : std::numeric_limits<double>::infinity();
 }
 
-/// Coordinate descent from usual rates.
 Rates fitted(std::span<const double> past, std::size_t season, bool trend) {
-  Rates best;
-  auto least = loss(past, season, trend, best);
-  for (double stride = 0.2; stride > 0.01;) {
-    bool better = false;
-    for (auto rate : {&Rates::level, &Rates::trend, &Rates::season}) {
-      if ((rate == &Rates::trend && !trend) || (rate == &Rates::season && season < 2)) continue;
-      for (const auto way : {stride, -stride}) {
-        auto tried = best;
-        tried.*rate = std::clamp(tried.*rate + way, 0.0, 1.0);
-        if (tried.*rate == best.*rate) continue;
-        const auto sum = loss(past, season, trend, tried);
-        if (sum >= least) continue;
-        least = sum;
-        best = tried;
-        better = true;
-        break;
-      }
-    }
-    if (!better) stride /= 2;
-  }
-  return best;
+  std::vector<Knob<Rates>> knobs{{&Rates::level}};
+  if (trend) knobs.push_back({&Rates::trend});
+  if (season > 1) knobs.push_back({&Rates::season});
+  return descend<Rates>({}, knobs, {.stride = 0.2},
+                        [&](const Rates& rates) { return loss(past, season, trend, rates); });
 }
 
 /// A rule's word on the steps after each place of the past, without what came then.

@@ -9,12 +9,16 @@
 namespace umbra::forecast {
 namespace {
 
-constexpr std::size_t kTrials = 12;
 constexpr double kBeyond = 0.3;     // of the range of what was seen
 constexpr double kDiscount = 0.95;  // from one trial to the one before
 constexpr int kPicks = 10;
 constexpr double kFloor = 1e-6;   // of the worst error; a model without any error does not count for infinitely much
 constexpr std::size_t kNear = 8;  // the first eighth of the horizon
+
+/// Steps ahead that have weights of their own.
+std::size_t near_steps(std::size_t horizon) {
+  return std::max<std::size_t>(1, horizon / kNear);
+}
 
 /// What no model may leave.
 class Range {
@@ -106,7 +110,7 @@ std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_seaso
   const auto earliest = std::max(length / 2, 2 * main_season + main_season / 4);
   const auto from_end = (horizon + 1) / 2;
   std::vector<std::size_t> places;
-  for (auto ago = kTrials; ago-- > 0;) {
+  for (auto ago = kMostTrials; ago-- > 0;) {
     const auto back = from_end + apart * ago;
     if (back < length && length - back >= std::max<std::size_t>(1, earliest)) places.push_back(length - back);
   }
@@ -163,13 +167,13 @@ std::vector<double> weigh(std::span<const Trial> trials, const History& history,
 }
 
 Weights weigh(std::span<const Trial> trials, const History& history, std::size_t horizon) {
-  const auto near_end = std::max<std::size_t>(1, horizon / kNear);
+  const auto near_end = near_steps(horizon);
   const auto all = weigh(trials, history, 0, horizon);
   return {halfway(weigh(trials, history, 0, near_end), all), halfway(weigh(trials, history, near_end, horizon), all)};
 }
 
 std::vector<double> combine(const Eigen::MatrixXd& said, const Weights& weights) {
-  const auto width = std::max(1.0, std::floor(static_cast<double>(said.rows()) / kNear));
+  const auto width = static_cast<double>(near_steps(static_cast<std::size_t>(said.rows())));
   std::vector<double> out;
   for (Eigen::Index step = 0; step < said.rows(); ++step) {
     const auto share = std::clamp((static_cast<double>(step) - width / 2) / width, 0.0, 1.0);

@@ -16,9 +16,12 @@ struct Trial {
   Eigen::MatrixXd said;
 };
 
-/// Where trials are made for a forecast of `horizon` steps from `length` on: up to 12, half a horizon (or a main
-/// season) apart, the last half a horizon before the end, none before half of the history or two and a quarter main
-/// seasons. At least one place, which may be too early for most models.
+/// As many trials are worth looking at; older ones say little.
+inline constexpr std::size_t kMostTrials = 12;
+
+/// Where trials are made for a forecast of `horizon` steps from `length` on: up to kMostTrials, half a horizon (or a
+/// main season) apart, the last half a horizon before the end, none before half of the history or two and a quarter
+/// main seasons. At least one place, which may be too early for most models.
 std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_season, std::size_t horizon);
 /// How far apart they are.
 std::size_t trial_distance(std::size_t main_season, std::size_t horizon);

@@ -47,12 +47,14 @@ double coverage(std::span<const double> lower, std::span<const double> upper, st
   return over(within, came.size());
 }
 
+double pinball(double said, double came, double q) {
+  const auto above = came - said;
+  return above > 0 ? q * above : (q - 1) * above;
+}
+
 double quantile_loss(std::span<const double> said, std::span<const double> came, double q) {
   double sum = 0;
-  for (std::size_t i = 0; i < came.size(); ++i) {
-    const auto above = came[i] - said[i];
-    sum += 2 * (above > 0 ? q * above : (q - 1) * above);
-  }
+  for (std::size_t i = 0; i < came.size(); ++i) sum += 2 * pinball(said[i], came[i], q);
   return over(sum, came.size());
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "forecast/cycle_table.hpp"
+#include "forecast/gaps.hpp"
 #include "forecast/statistics.hpp"
 
 namespace umbra::forecast {
@@ -27,17 +28,11 @@ constexpr double kNothing = 1e-13;   // relative to the values: less is rounding
 /// Without gaps and a line through it, in robust deviations, outliers drawn in logarithmically: a peak counts, though
 /// none for all others. Empty when nothing moves.
 std::vector<double> prepared(std::span<const double> values) {
-  std::vector<double> out(values.size());
-  const auto first = std::find_if(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-  if (first == values.end()) return {};
-  double last = *first, greatest = 0;
-  for (const auto value : values)
-    if (std::isfinite(value)) greatest = std::max(greatest, std::abs(value));
+  auto out = without_gaps(values);
+  double greatest = 0;
+  for (const auto value : out) greatest = std::max(greatest, std::abs(value));
   if (greatest < std::numeric_limits<double>::min()) return {};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i])) last = values[i];
-    out[i] = last / greatest;  // so that no sum overflows
-  }
+  for (auto& value : out) value /= greatest;  // so that no sum overflows
   const auto third = static_cast<std::ptrdiff_t>(out.size() / 3);
   const auto slope = (median({out.end() - third, out.end()}) - median({out.begin(), out.begin() + third})) /
                      static_cast<double>(2 * third);

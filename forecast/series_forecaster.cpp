@@ -13,8 +13,7 @@ constexpr double kGrowth = 1.5;
 constexpr std::size_t kLongest = 4;   // of the longest season, and …
 constexpr std::size_t kMain = 7;      // … of the main one, is what models look back for
 constexpr std::size_t kLeast = 1000;  // steps are worth remembering for any series
-constexpr std::size_t kTrials = 12;
-constexpr double kLargest = 1e100;  // so that sums of squares stay finite
+constexpr double kLargest = 1e100;    // so that sums of squares stay finite
 
 std::size_t memory_of(const SeriesForecaster::Shape& shape) {
   if (shape.seasons.empty()) return kLeast;
@@ -62,7 +61,7 @@ void SeriesForecaster::observe(double value, std::span<const double> known) {
   if (trials_.empty() || size() - trials_.back().place >= trial_distance(main_season(), shape_.horizon)) {
     weights_ = weigh(trials_, history(), shape_.horizon);
     trials_.push_back(std::move(trial));
-    if (trials_.size() > kTrials + 1) trials_.erase(trials_.begin());
+    if (trials_.size() > kMostTrials + 1) trials_.erase(trials_.begin());
   }
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "forecast/score.hpp"
+
 namespace umbra::forecast {
 namespace {
 
@@ -38,8 +40,11 @@ constexpr double kLeastTail = -0.2, kMostTail = 1.1;
 constexpr double kPathsKnown = 16;  // of weight, against half a path of doubt to either side
 constexpr double kSpreading = 1.15;
 
-double pinball(double came, double said, double level) {
-  return came > said ? level * (came - said) : (level - 1) * (came - said);
+/// How much what was at another time of day counts: less the farther off in the circle of the season.
+/// @param turn steps between the two phases, less than the season
+double phase_weight(std::size_t turn, std::size_t season, double width) {
+  const auto off = static_cast<double>(std::min(turn, season - turn)) / static_cast<double>(season);
+  return kPhaseFloor + (1 - kPhaseFloor) * std::max(0.0, 1 - off / width);
 }
 
 bool below(double came, double edge) {
@@ -108,11 +113,7 @@ std::array<std::vector<Atom>, Spread::kParts> Spread::View::parts(std::size_t ah
   for (const auto& error : errors) {
     const auto apart = error.ahead > ahead ? error.ahead - ahead : ahead - error.ahead;
     auto weight = std::exp(-static_cast<double>(apart) / (kAheadDecay * static_cast<double>(of.horizon_)));
-    if (season > 0) {
-      const auto turn = (now + ahead + season - error.phase) % season;
-      const auto off = static_cast<double>(std::min(turn, season - turn)) / static_cast<double>(season);
-      weight *= kPhaseFloor + (1 - kPhaseFloor) * std::max(0.0, 1 - off / kPhaseWidth);
-    }
+    if (season > 0) weight *= phase_weight((now + ahead + season - error.phase) % season, season, kPhaseWidth);
     from_errors.push_back({bounds.within(said + error.value), weight});
   }
   if (season > 0) {
@@ -157,7 +158,8 @@ std::vector<double> Spread::View::pool(const std::array<std::vector<Atom>, kPart
 Spread::Spread(std::size_t season, std::size_t horizon)
     : season_(season),
       horizon_(std::max<std::size_t>(1, horizon)),
-      stride_(std::max<std::size_t>(1, (season > 0 ? season : kUsualSeason) / kStridesADay)),
+      day_(season > 0 ? season : kUsualSeason),
+      stride_(std::max<std::size_t>(1, day_ / kStridesADay)),
       low_tail_(kFirstTail),
       high_tail_(kFirstTail) {
   const auto count = std::min(horizon_, kNodes);
@@ -189,7 +191,6 @@ Spread::View Spread::view(const History& history) const {
         view.errors.push_back({history[at] - record.said(node), node, season_ > 0 ? at % season_ : 0});
     }
   }
-  const auto day = season_ > 0 ? season_ : kUsualSeason;
   if (view.errors.size() < kFewErrors) {
     view.errors.clear();
     const auto back = season_ > 0 && history.recent().size() > season_ ? season_ : 1;
@@ -198,8 +199,8 @@ Spread::View Spread::view(const History& history) const {
     if (view.errors.empty()) view.errors.push_back({0, 0, 0});
   }
   std::sort(view.errors.begin(), view.errors.end(), [](const Error& a, const Error& b) { return a.value < b.value; });
-  const auto last = history.last(day);
-  for (std::size_t i = 0; i < last.size(); i += std::max<std::size_t>(1, day / 96)) view.day.push_back({last[i], 1});
+  const auto last = history.last(day_);
+  for (std::size_t i = 0; i < last.size(); i += std::max<std::size_t>(1, day_ / 96)) view.day.push_back({last[i], 1});
   std::sort(view.day.begin(), view.day.end());
   view.shares = shares();
   if (season_ == 0 || history.recent().size() < season_) {  // no phase to go by
@@ -228,7 +229,7 @@ void Spread::score(const View& view, std::size_t ahead, double said, double came
     loss_[part] *= kLossDiscount;
     if (parts[part].empty()) continue;
     const auto quantiles = weighted_quantiles(parts[part], kLevels);
-    for (std::size_t i = 0; i < kLevels.size(); ++i) loss_[part] += pinball(came, quantiles[i], kLevels[i]);
+    for (std::size_t i = 0; i < kLevels.size(); ++i) loss_[part] += pinball(quantiles[i], came, kLevels[i]);
   }
   constexpr std::array kEdges{kLevels.front(), kLevels.back()};
   const auto edges = view.pool(parts, kEdges);
@@ -301,11 +302,7 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
       for (auto ahead = whole; ahead < steps; ++ahead) path.values[ahead] += off(other, std::min(ahead, horizon_ - 1));
       path.weight = kBroken;
     }
-    if (season_ > 0) {
-      const auto turn = (now - record.place()) % season_;
-      const auto apart = static_cast<double>(std::min(turn, season_ - turn)) / static_cast<double>(season_);
-      path.weight *= kPhaseFloor + (1 - kPhaseFloor) * std::max(0.0, 1 - apart / kPathPhaseWidth);
-    }
+    if (season_ > 0) path.weight *= phase_weight((now - record.place()) % season_, season_, kPathPhaseWidth);
     errors.push_back(std::move(path));
   }
   std::vector<Path> phase, day;
@@ -323,10 +320,9 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
         }
         phase.push_back(std::move(path));
       }
-  const auto apart = std::max<std::size_t>(1, (season_ > 0 ? season_ : kUsualSeason) / kStridesADay);
   for (std::size_t ago = 0; ago < kStridesADay; ++ago) {
-    if (now < history.first() + steps + ago * apart) break;
-    const auto stretch = history.recent().subspan(now - history.first() - steps - ago * apart, steps);
+    if (now < history.first() + steps + ago * stride_) break;
+    const auto stretch = history.recent().subspan(now - history.first() - steps - ago * stride_, steps);
     day.push_back({1, {stretch.begin(), stretch.end()}});
   }
   if (errors.empty() && phase.empty() && day.empty()) errors.push_back({1, {said.begin(), said.end()}});

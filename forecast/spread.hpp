@@ -91,7 +91,9 @@ class Spread {
   Shares shares() const;
   void score(const View& view, std::size_t ahead, double said, double came);
 
-  std::size_t season_, horizon_, stride_;
+  std::size_t season_, horizon_;
+  std::size_t day_;  // the season, or what stands in for it
+  std::size_t stride_;
   std::vector<std::size_t> nodes_;  // steps ahead at which errors are looked at
   std::deque<Record> records_;
   std::size_t learned_ = 0;  // all places before it have been learned from

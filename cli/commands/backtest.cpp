@@ -82,9 +82,10 @@ Outcome backtest_file(const Context& context, const Wish& wish) {
   const auto& every = input->file.series;
   std::vector<std::pair<std::string, Summary>> summaries;
   boost::json::array all;
+  Progress progress(context.progress, stderr);
   for (std::size_t i = 0; i < every.size(); ++i) {
     const auto& series = every[i];
-    tell_progress(context, series.name, i, every.size());
+    progress.show(working_on(every, i));
     const auto columns = known_of(wish, *input, series);
     if (!columns) return misused(columns.error());
     const auto verdicts = judge(wish, seasons_of(wish, input->file, series), series, *columns);
@@ -96,6 +97,7 @@ Outcome backtest_file(const Context& context, const Wish& wish) {
     }
     all.push_back(boost::json::object{{"series", series.name}, {"methods", std::move(methods)}});
   }
+  progress.clear();
   if (summaries.empty() || summaries.front().second.series == 0)
     return misused({Errc::kInvalid, fmt::format("{}: no series is long enough, or none changes", wish.file),
                     "a backtest needs two main seasons and a horizon of past; try a shorter --horizon"});

@@ -33,8 +33,11 @@ std::string quoted(const std::string& name) {
 
 /// One series' future, in the terms of the output.
 struct Future {
-  std::vector<double> point;
-  std::vector<std::vector<double>> quantiles;  // of levels_of
+  struct Step {
+    double mean = 0, lower = 0, upper = 0;
+    std::vector<double> quantiles;  // as asked for
+  };
+  std::vector<Step> steps;
   std::optional<double> p_exceed;
 };
 
@@ -46,14 +49,19 @@ Future future_of(const Wish& wish, std::vector<std::size_t> seasons, const Named
   for (std::size_t step = 0; step < values.size(); ++step) forecaster.observe(values[step], known.row(step));
   forecaster.refit();
   const auto paths = wish.capacity ? forecast::SeriesForecaster::Paths::kYes : forecast::SeriesForecaster::Paths::kNo;
-  auto outlook = forecaster.look(wish.horizon, levels_of(wish), paths, known.from(values.size(), wish.horizon));
-  Future future{std::move(outlook.point), std::move(outlook.quantiles), {}};
+  const auto levels = levels_of(wish);
+  const auto outlook = forecaster.look(wish.horizon, levels, paths, known.from(values.size(), wish.horizon));
+  Future future;
+  for (std::size_t step = 0; step < wish.horizon; ++step) {
+    const auto at = [&](double level) {
+      const auto place = std::lower_bound(levels.begin(), levels.end(), level) - levels.begin();
+      return outlook.quantiles[step][static_cast<std::size_t>(place)];
+    };
+    auto& one = future.steps.emplace_back(Future::Step{outlook.point[step], at(wish.lower()), at(wish.upper()), {}});
+    for (const auto level : wish.quantiles) one.quantiles.push_back(at(level));
+  }
   if (wish.capacity) future.p_exceed = forecast::exceedance(outlook.paths, *wish.capacity, wish.exceedance_window());
   return future;
-}
-
-std::size_t place_of(const std::vector<double>& levels, double level) {
-  return static_cast<std::size_t>(std::find(levels.begin(), levels.end(), level) - levels.begin());
 }
 
 std::string csv_heading(const Wish& wish) {
@@ -63,14 +71,12 @@ std::string csv_heading(const Wish& wish) {
   return heading + "\n";
 }
 
-std::string csv_rows(const Wish& wish, const std::string& name, const Future& future) {
+std::string csv_rows(const std::string& name, const Future& future) {
   std::string rows;
-  const auto levels = levels_of(wish);
-  for (std::size_t step = 0; step < wish.horizon; ++step) {
-    const auto& quantiles = future.quantiles[step];
-    auto line = fmt::format("{},{},{:.6g},{:.6g},{:.6g}", quoted(name), step + 1, future.point[step],
-                            quantiles[place_of(levels, wish.lower())], quantiles[place_of(levels, wish.upper())]);
-    for (const auto level : wish.quantiles) line += fmt::format(",{:.6g}", quantiles[place_of(levels, level)]);
+  for (std::size_t step = 0; step < future.steps.size(); ++step) {
+    const auto& one = future.steps[step];
+    auto line = fmt::format("{},{},{:.6g},{:.6g},{:.6g}", quoted(name), step + 1, one.mean, one.lower, one.upper);
+    for (const auto quantile : one.quantiles) line += fmt::format(",{:.6g}", quantile);
     if (future.p_exceed) line += fmt::format(",{:.4f}", *future.p_exceed);
     rows += line + "\n";
   }
@@ -79,23 +85,23 @@ std::string csv_rows(const Wish& wish, const std::string& name, const Future& fu
 
 boost::json::object as_json(const Wish& wish, const std::vector<std::size_t>& seasons, const SeriesFile& file,
                             const NamedSeries& series, const Future& future) {
-  const auto levels = levels_of(wish);
   boost::json::array steps;
   const auto seen = static_cast<std::int64_t>(series.series.values.size());
-  for (std::size_t step = 0; step < wish.horizon; ++step) {
-    const auto& quantiles = future.quantiles[step];
-    boost::json::object one{
+  for (std::size_t step = 0; step < future.steps.size(); ++step) {
+    const auto& one = future.steps[step];
+    boost::json::object told{
         {"step", step + 1},
         {"at", forecast::written(series.steps.at(seen + static_cast<std::int64_t>(step)), file.kind)},
-        {"mean", future.point[step]},
-        {"lower", quantiles[place_of(levels, wish.lower())]},
-        {"upper", quantiles[place_of(levels, wish.upper())]}};
+        {"mean", one.mean},
+        {"lower", one.lower},
+        {"upper", one.upper}};
     if (!wish.quantiles.empty()) {
       boost::json::object asked;
-      for (const auto level : wish.quantiles) asked[fmt::format("{}", level)] = quantiles[place_of(levels, level)];
-      one["quantiles"] = std::move(asked);
+      for (std::size_t i = 0; i < wish.quantiles.size(); ++i)
+        asked[fmt::format("{}", wish.quantiles[i])] = one.quantiles[i];
+      told["quantiles"] = std::move(asked);
     }
-    steps.push_back(std::move(one));
+    steps.push_back(std::move(told));
   }
   boost::json::object out{{"series", series.name}};
   out["seasons"] = boost::json::array(seasons.begin(), seasons.end());
@@ -109,9 +115,10 @@ Outcome forecast_file(const Context& context, const Wish& wish) {
   if (!input) return misused(input.error());
   const auto& all = input->file.series;
   boost::json::array told;
+  Progress progress(context.progress, stderr);
   std::string rows;  // nothing is printed before all is known to be well
   for (std::size_t i = 0; i < all.size(); ++i) {
-    tell_progress(context, all[i].name, i, all.size());
+    progress.show(working_on(all, i));
     const auto columns = known_of(wish, *input, all[i]);
     if (!columns) return misused(columns.error());
     const auto seasons = seasons_of(wish, input->file, all[i]);
@@ -119,8 +126,9 @@ Outcome forecast_file(const Context& context, const Wish& wish) {
     if (context.json())
       told.push_back(as_json(wish, seasons, input->file, all[i], future));
     else
-      rows += csv_rows(wish, all[i].name, future);
+      rows += csv_rows(all[i].name, future);
   }
+  progress.clear();
   print(context.json() ? serialize(boost::json::object{{"forecasts", std::move(told)}}) + "\n"
                        : csv_heading(wish) + rows);
   return ExitCode::kOk;
@@ -128,7 +136,7 @@ Outcome forecast_file(const Context& context, const Wish& wish) {
 
 }  // namespace
 
-void add_forecast_verbs(CLI::App& app, Action& action) {
+void add_forecast_verb(CLI::App& app, Action& action) {
   auto wish = std::make_shared<Wish>();
   auto& verb = add_verb(app, "forecast",
                         "Forecast the series of a file: mean and interval of each step to come, as CSV.\n"

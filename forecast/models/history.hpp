@@ -6,7 +6,7 @@
 
 namespace umbra::forecast {
 
-/// A view of the last values of a series. All are finite: gaps were filled before (gaps.hpp). What is older than
+/// A view of the last values of a series. All are finite: gaps were filled before. What is older than
 /// first() has been forgotten, since a model needs only so much of the past.
 class History {
  public:

@@ -2,13 +2,13 @@
 
 #include <cmath>
 
+#include "forecast/descent.hpp"
+
 namespace umbra::forecast {
 namespace {
 
 constexpr double kHuber = 3;  // standard deviations of the series; its surprises are far smaller
 constexpr double kGrowth = 1.3;
-constexpr double kFirstStride = 0.25;
-constexpr double kLastStride = 0.01;
 constexpr int kSweeps = 40;
 constexpr double kMostCarry = 0.98;
 
@@ -71,28 +71,11 @@ void DoubleSeasonal::search(const History& history) {
   const auto first = history.first();
   const auto start = begin(scaled, first);
 
-  auto best = loss(start, shares_, scaled, first);
-  auto stride = kFirstStride;
-  const auto improves = [&](double Shares::*share, double most) {
-    for (const auto way : {stride, -stride}) {
-      auto tried = shares_;
-      tried.*share = std::clamp(tried.*share + way, 0.0, most);
-      if (tried.*share == shares_.*share) continue;
-      const auto sum = loss(start, tried, scaled, first);
-      if (sum >= best) continue;
-      best = sum;
-      shares_ = tried;
-      return true;
-    }
-    return false;
-  };
-  for (int sweep = 0; sweep < kSweeps && stride > kLastStride; ++sweep) {
-    bool better = improves(&Shares::level, 1);
-    better |= improves(&Shares::day, 1);
-    if (week_ > 0) better |= improves(&Shares::week, 1);
-    better |= improves(&Shares::carry, kMostCarry);
-    if (!better) stride /= 2;
-  }
+  std::vector<Knob<Shares>> knobs{{&Shares::level}, {&Shares::day}};
+  if (week_ > 0) knobs.push_back({&Shares::week});
+  knobs.push_back({&Shares::carry, kMostCarry});
+  shares_ = descend<Shares>(shares_, knobs, {.sweeps = kSweeps},
+                            [&](const Shares& shares) { return loss(start, shares, scaled, first); });
 
   state_ = start;
   for (auto i = std::max(day_, week_); i < scaled.size(); ++i) advance(state_, shares_, first + i, scaled[i]);

@@ -23,6 +23,14 @@ std::vector<double> noisy_days(std::size_t days) {
   return out;
 }
 
+BacktestPlan day_ahead(std::size_t origins) {
+  BacktestPlan plan;
+  plan.seasons = {24};
+  plan.horizon = 24;
+  plan.origins = origins;
+  return plan;
+}
+
 TEST(Backtest, OfNaiveOnAStaircaseIsWhatAHandWorksOut) {
   // One step up each step: naive is off by 1, 2 at horizon 2, and so was it on average by 1 in the past.
   std::vector<double> values;
@@ -39,10 +47,7 @@ TEST(Backtest, OfNaiveOnAStaircaseIsWhatAHandWorksOut) {
 
 TEST(Backtest, FindsUmbraBetterThanTheRulesOnNoisyDays) {
   const auto values = noisy_days(30);
-  BacktestPlan plan;
-  plan.seasons = {24};
-  plan.horizon = 24;
-  plan.origins = 5;
+  auto plan = day_ahead(5);
   const auto umbra = backtest(values, plan);
   EXPECT_EQ(umbra.origins, 5U);
   EXPECT_GT(umbra.coverage, 0.85);
@@ -55,10 +60,7 @@ TEST(Backtest, FindsUmbraBetterThanTheRulesOnNoisyDays) {
 
 TEST(Backtest, JudgesTheProbabilityOfExceeding) {
   const auto values = noisy_days(30);
-  BacktestPlan plan;
-  plan.seasons = {24};
-  plan.horizon = 24;
-  plan.origins = 5;
+  auto plan = day_ahead(5);
   plan.window = 24;
   plan.capacity = 60;  // the day goes up to 70: certain
   EXPECT_LT(backtest(values, plan).brier.value(), 0.02);
@@ -72,20 +74,14 @@ TEST(Backtest, JudgesTheProbabilityOfExceeding) {
 
 TEST(Backtest, LeavesOutWhatWasNotSeen) {
   auto values = noisy_days(20);
-  BacktestPlan plan;
-  plan.seasons = {24};
-  plan.horizon = 24;
-  plan.origins = 2;
+  auto plan = day_ahead(2);
   for (std::size_t i = values.size() - 24; i < values.size(); ++i) values[i] = kGap;
   EXPECT_EQ(backtest(values, plan).origins, 1U);
   EXPECT_EQ(backtest(values, plan, Baseline::kSeasonalNaive).origins, 1U);
 }
 
 TEST(Backtest, OfTooLittleOrOfAConstantJudgesNothing) {
-  BacktestPlan plan;
-  plan.seasons = {24};
-  plan.horizon = 24;
-  plan.origins = 3;
+  auto plan = day_ahead(3);
   for (const auto& values : {std::vector<double>{}, std::vector<double>{1}, std::vector<double>(30, 1.0),
                              std::vector<double>(400, 2.0), std::vector<double>(400, kGap)})
     EXPECT_EQ(backtest(values, plan).origins, 0U) << values.size();

@@ -101,24 +101,24 @@ TEST(Weights, AreEvenWithoutAnythingToGoBy) {
               Each(DoubleNear(1.0 / 3, 1e-12)));
 }
 
+/// Of two models that say the same all the time, where 10 comes all the time.
+std::vector<double> weights_of_two(double one, double other) {
+  const std::vector<double> past(8, 10.0);
+  Trial trial{4, Eigen::MatrixXd(4, 2)};
+  trial.said.col(0).setConstant(one);
+  trial.said.col(1).setConstant(other);
+  const std::vector<Trial> trials{trial};
+  return weigh(trials, History(past), 0, 4);
+}
+
 TEST(Weights, OfTheInversePowerPartFollowFromTheErrors) {
   // Errors 1 and 2 throughout: by error 4/5 and 1/5, by picking 1 and 0, so 0.9 and 0.1.
-  std::vector<double> past(8, 10.0);
-  Trial trial{4, Eigen::MatrixXd(4, 2)};
-  trial.said.col(0).setConstant(11);
-  trial.said.col(1).setConstant(12);
-  const std::vector<Trial> trials{trial};
-  EXPECT_THAT(weigh(trials, History(past), 0, 4), ElementsAre(DoubleNear(0.9, 1e-5), DoubleNear(0.1, 1e-5)));
+  EXPECT_THAT(weights_of_two(11, 12), ElementsAre(DoubleNear(0.9, 1e-5), DoubleNear(0.1, 1e-5)));
 }
 
 TEST(Weights, PickModelsWhoseMeanIsBetterThanEither) {
   // One is 1 above, the other 1 below: five picks each.
-  std::vector<double> past(8, 10.0);
-  Trial trial{4, Eigen::MatrixXd(4, 2)};
-  trial.said.col(0).setConstant(11);
-  trial.said.col(1).setConstant(9);
-  const std::vector<Trial> trials{trial};
-  EXPECT_THAT(weigh(trials, History(past), 0, 4), Each(DoubleNear(0.5, 1e-5)));
+  EXPECT_THAT(weights_of_two(11, 9), Each(DoubleNear(0.5, 1e-5)));
 }
 
 TEST(Combination, FollowsTheModelThatWasRight) {
