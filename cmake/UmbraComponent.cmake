@@ -1,4 +1,4 @@
-# umbra_component(name SOURCES … DEPS …): one static library `umbra-<name>` per component folder.
+# umbra_component(name SOURCES … DEPS … [HEADERS target]): one static library `umbra-<name>` per component folder.
 # umbra_program(name SOURCES … DEPS …): an executable of that name.
 # umbra_test(name SOURCES … DEPS … [LABELS …] [TIMEOUT s]): a GoogleTest program, one ctest entry per test.
 # DEPS that name a component are given without the prefix; anything else is passed to the linker as it is.
@@ -13,7 +13,7 @@ function(_umbra_link target visibility)
   endforeach()
 endfunction()
 
-# Targets share precompiled headers: those of umbra-base, tests those of umbra-testing.
+# HEADERS names the target whose precompiled headers are shared: umbra-base unless told, for tests umbra-testing.
 function(_umbra_common target headers)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/gen)
   if(NOT target STREQUAL headers)
@@ -22,10 +22,13 @@ function(_umbra_common target headers)
 endfunction()
 
 function(umbra_component name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "HEADERS" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_HEADERS)
+    set(ARG_HEADERS umbra-base)
+  endif()
   string(REPLACE "/" "-" target umbra-${name})
   add_library(${target} STATIC ${ARG_SOURCES})
-  _umbra_common(${target} umbra-base)
+  _umbra_common(${target} ${ARG_HEADERS})
   _umbra_link(${target} PUBLIC ${ARG_DEPS})
 endfunction()
 
