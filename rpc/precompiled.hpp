@@ -8,6 +8,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include <boost/json.hpp>
+#include <boost/json/value.hpp>
 
 #include "base/precompiled.hpp"
