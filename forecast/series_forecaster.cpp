@@ -24,7 +24,11 @@ std::size_t memory_of(const SeriesForecaster::Shape& shape) {
 }  // namespace
 
 SeriesForecaster::SeriesForecaster(Shape shape)
-    : shape_(std::move(shape)), memory_(memory_of(shape_)), spread_(0, shape_.horizon) {}
+    : shape_(std::move(shape)),
+      memory_(memory_of(shape_)),
+      begun_(shape_.start),
+      first_(shape_.start),
+      spread_(0, shape_.horizon) {}
 
 double SeriesForecaster::filled() const {
   const auto season = main_season();
@@ -47,18 +51,22 @@ void SeriesForecaster::remember(double value, bool real, std::span<const double>
 
 void SeriesForecaster::observe(double value, std::span<const double> known) {
   const bool real = std::isfinite(value);
-  if (!real && empty()) return;
+  if (!real && empty()) {
+    first_ = ++begun_;
+    return;
+  }
   gap_ = real ? 0 : gap_ + 1;
   remember(real ? std::clamp(value, -kLargest, kLargest) : filled(), real, known);
   for (const auto& model : models_) model->observe(history(), known);
   if (size() >= build_at_) refit();
-  if (size() % spread_.stride() != 0) return;
+  const auto place = history().size();
+  if (place % spread_.stride() != 0) return;
 
   // What is known of the steps ahead is not known here; nothing special is expected.
   const std::vector<double> nothing(shape_.horizon * shape_.known);
   auto trial = ask(history(), Known{nothing, shape_.known}, models_, shape_.horizon);
-  spread_.record(size(), combine(trial.said, weights_));
-  if (trials_.empty() || size() - trials_.back().place >= trial_distance(main_season(), shape_.horizon)) {
+  spread_.record(place, combine(trial.said, weights_));
+  if (trials_.empty() || place - trials_.back().place >= trial_distance(main_season(), shape_.horizon)) {
     weights_ = weigh(trials_, history(), shape_.horizon);
     trials_.push_back(std::move(trial));
     if (trials_.size() > kMostTrials + 1) trials_.erase(trials_.begin());

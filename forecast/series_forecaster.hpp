@@ -20,6 +20,8 @@ class SeriesForecaster {
         seasons;              ///< in steps, ascending, the main one first; used once the series has two of each
     std::size_t horizon = 1;  ///< that forecasts are tuned for; any other may be asked as well
     std::size_t known = 0;    ///< columns known beforehand
+    /// Place of the first value to come: series whose places mean the same moments have paths that belong together.
+    std::size_t start = 0;
   };
   explicit SeriesForecaster(Shape shape);
 
@@ -35,7 +37,7 @@ class SeriesForecaster {
   void refit();
 
   /// Steps since the first value.
-  std::size_t size() const { return first_ + recent_.size(); }
+  std::size_t size() const { return first_ - begun_ + recent_.size(); }
   bool empty() const { return recent_.empty(); }
 
   struct Outlook {
@@ -59,7 +61,8 @@ class SeriesForecaster {
   Shape shape_;
   std::size_t memory_;                // values
   std::vector<std::size_t> seasons_;  // that the series is long enough for
-  std::size_t first_ = 0;             // place of recent_[0]
+  std::size_t begun_;                 // place of the first value
+  std::size_t first_;                 // place of recent_[0]
   std::vector<double> recent_;
   std::vector<std::uint8_t> real_;  // which of them were seen
   std::vector<double> known_;       // their rows

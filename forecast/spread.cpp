@@ -282,6 +282,7 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
     }
   };
 
+  const auto origin = [](std::size_t back, std::size_t part) { return back * kParts + part; };
   std::vector<Path> errors;
   const auto end = records_before(now);
   const auto off = [&](const Record& record, std::size_t ahead) {
@@ -292,7 +293,7 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
     if (record.place() < history.first()) break;
     const auto whole = std::min({steps, horizon_, now - record.place()});
     if (whole < std::max<std::size_t>(1, steps / kNodes)) continue;
-    Path path{1, {said.begin(), said.end()}};
+    Path path{1, origin(now - record.place(), 0), {said.begin(), said.end()}};
     for (std::size_t ahead = 0; ahead < whole; ++ahead) path.values[ahead] += off(record, ahead);
     if (whole < steps) {  // goes on with the errors of an older one, which has come true as far
       const auto older = ago + steps / stride_ + 1;
@@ -312,7 +313,7 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
         // From a little before the same phase to a little after; what has not come yet repeats the season before.
         const auto back = ago * season_ + season_ / 24;
         if (now + shift < back + history.first()) continue;
-        Path path{1, std::vector<double>(steps)};
+        Path path{1, origin(back - shift, 1), std::vector<double>(steps)};
         for (std::size_t ahead = 0; ahead < steps; ++ahead) {
           auto at = now + shift + ahead - back;
           while (at >= now) at -= season_;
@@ -323,9 +324,9 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
   for (std::size_t ago = 0; ago < kStridesADay; ++ago) {
     if (now < history.first() + steps + ago * stride_) break;
     const auto stretch = history.recent().subspan(now - history.first() - steps - ago * stride_, steps);
-    day.push_back({1, {stretch.begin(), stretch.end()}});
+    day.push_back({1, origin(steps + ago * stride_, 2), {stretch.begin(), stretch.end()}});
   }
-  if (errors.empty() && phase.empty() && day.empty()) errors.push_back({1, {said.begin(), said.end()}});
+  if (errors.empty() && phase.empty() && day.empty()) errors.push_back({1, 0, {said.begin(), said.end()}});
   double used = 0;
   const std::array parts{&errors, &phase, &day};
   for (std::size_t part = 0; part < kParts; ++part) used += parts[part]->empty() ? 0 : weights[part];

@@ -38,6 +38,7 @@ class Record {
 /// A possible future.
 struct Path {
   double weight = 0;
+  std::size_t origin = 0;  ///< the same for paths made in the same way from the same stretch of time
   std::vector<double> values;
 };
 
@@ -73,8 +74,7 @@ class Spread {
                                              std::span<const double> levels) const;
 
   /// Futures with the series' own rhythm: the point forecast plus a whole path of earlier errors, or a stretch of the
-  /// past as it was. Weights sum up to 1. The same index means the same stretch of the past for any two series of the
-  /// same seasons that were recorded at the same places.
+  /// past as it was. Weights sum up to 1. Origins mean the same for any two series whose places mean the same moments.
   std::vector<Path> paths(const History& history, std::span<const double> said) const;
 
  private:

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "forecast/forecaster.hpp"
+#include "forecast/series.hpp"
 #include "forecast_io/stamps.hpp"
 #include "forecast_io/steps.hpp"
 

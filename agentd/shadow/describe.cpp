@@ -33,6 +33,7 @@ v1::Vm describe(const virt::Domain& domain) {
   vm.set_mac(domain.mac);
   vm.set_tap(domain.tap);
   vm.set_refusal(domain.refusal);
+  vm.set_account(domain.account);
   return vm;
 }
 

@@ -11,6 +11,7 @@ namespace umbra::virt {
 struct UmbraMetadata {
   std::vector<std::string> addresses;
   bool shared_disks = false;
+  std::string account{};
 };
 
 /// Why this domain cannot have a shadow, in words that end with the remedy; empty when it can.

@@ -52,6 +52,7 @@ UmbraMetadata read_metadata(const pugi::xml_node& domain) {
     if (!prefix || child.name() != *prefix + "vm") continue;
     const auto name = *prefix + "address";  // pugixml's range keeps only a pointer to it
     for (const auto& address : child.children(name.c_str())) metadata.addresses.emplace_back(address.text().get());
+    metadata.account = child.child((*prefix + "account").c_str()).text().get();
     metadata.shared_disks = static_cast<bool>(child.child((*prefix + "shared-disks").c_str()));
   }
   return metadata;
@@ -145,6 +146,7 @@ Result<Domain> parse_domain(std::string_view xml) {
   domain.refusal = refusal(root, metadata);
   domain.warnings = warnings(root);
   domain.addresses = std::move(metadata.addresses);
+  domain.account = std::move(metadata.account);
   return domain;
 }
 

@@ -13,6 +13,7 @@ namespace umbra::virt {
 ///   <metadata>
 ///     <umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'>
 ///       <umbra:address>10.50.0.1</umbra:address>    one for each address that Umbra routes
+///       <umbra:account>acme</umbra:account>         who owns it, for forecasts of all that is theirs
 ///       <umbra:shared-disks/>                       every writable disk is on storage that all hosts share
 ///     </umbra:vm>
 ///   </metadata>

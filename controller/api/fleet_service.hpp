@@ -6,8 +6,8 @@
 
 namespace umbra::controller {
 
-/// Looking: queries.cpp. Shadows and moves: actions.cpp. Zones, maintenance, telemetry: settings_calls.cpp. Doctor:
-/// doctor.cpp. What a caller started goes on when the caller goes away.
+/// Looking: queries.cpp, forecasts.cpp. Shadows and moves: actions.cpp. Zones, maintenance, telemetry:
+/// settings_calls.cpp. Doctor: doctor.cpp. What a caller started goes on when the caller goes away.
 class FleetService final : public v1::FleetService {
  public:
   /// @param state_dir for Doctor, which looks at its disk
@@ -19,6 +19,7 @@ class FleetService final : public v1::FleetService {
   Task<v1::ListShadowsReply> list_shadows(rpc::Caller caller, v1::ListShadowsRequest request) override;
   Task<void> watch_events(rpc::Caller caller, v1::WatchEventsRequest request, rpc::Sink<v1::Event> sink) override;
   Task<v1::WhyReply> why(rpc::Caller caller, v1::WhyRequest request) override;
+  Task<v1::ForecastReply> forecast(rpc::Caller caller, v1::ForecastRequest request) override;
   Task<v1::DoctorReply> doctor(rpc::Caller caller, v1::DoctorRequest request) override;
   Task<v1::GetVersionReply> get_version(rpc::Caller caller, v1::GetVersionRequest request) override;
 

@@ -8,51 +8,111 @@ namespace umbra::controller {
 namespace {
 
 constexpr std::size_t kPaths = 400;
-constexpr std::uint64_t kSeed = 1;  // one for all: what rose together in the past is drawn together
+constexpr std::size_t kAtOnce = 288;  // steps, before looking at the time again
+constexpr Milliseconds kDay = 24h;
+constexpr Milliseconds kTunedFor = 2h;         // ahead, or the window where it is longer
+constexpr Milliseconds kLateSamples = 10s;     // are waited for before a step counts as over …
+constexpr UnixMillis kLateSamplesOfStep = 10;  // … or a tenth of the step, where that is less
+
+/// The step that is not over yet, and all that the window touches.
+std::size_t steps_for(Milliseconds window, Milliseconds step) {
+  return static_cast<std::size_t>((window + step - Milliseconds(1)) / step) + 1;
+}
 
 }  // namespace
 
-void Demand::refresh(const Inventory& inventory, UnixMillis now, Milliseconds budget) {
-  std::erase_if(made_, [&](const auto& entry) { return inventory.vm(entry.first) == nullptr; });
-  const auto step = settings_.forecast_step.count();
-  const auto end = now / step * step;
-  std::vector<std::pair<UnixMillis, const VmRecord*>> due;
-  for (const auto& [uuid, record] : inventory.vms()) {
-    const auto made = made_.find(uuid);
-    const auto last = made == made_.end() ? 0 : made->second.end;
-    if (last != end) due.emplace_back(last, &record);
+Demand::Track Demand::begin(UnixMillis end) const {
+  const auto step = settings_.forecast_step;
+  forecast::SeriesForecaster::Shape shape;
+  if (step < kDay && kDay % step == Milliseconds::zero()) {
+    const auto day = static_cast<std::size_t>(kDay / step);
+    shape.seasons = {day, 7 * day};
   }
-  std::ranges::sort(due, {}, [](const auto& entry) { return entry.first; });
+  shape.horizon = steps_for(std::max(settings_.window, kTunedFor), step);
+  const auto start = end - settings_.history / step * step.count();
+  shape.start = static_cast<std::size_t>(start / step.count());
+  return {forecast::SeriesForecaster(std::move(shape)), start};
+}
+
+Result<bool> Demand::show(const std::string& vm_uuid, Track& track, UnixMillis end) {
+  const auto step = settings_.forecast_step;
+  const auto steps = std::min(kAtOnce, static_cast<std::size_t>((end - track.end) / step.count()));
+  const auto until = track.end + static_cast<UnixMillis>(steps) * step.count();
+  UMBRA_TRY(const auto points, telemetry_.history(vm_uuid, "cpu", track.end, until, step));
+  for (const auto value : forecast::resample(points, track.end, step, steps).values) track.series.observe(value);
+  track.end = until;
+  return until == end;
+}
+
+UnixMillis Demand::end_at(UnixMillis now) const {
+  const auto step = settings_.forecast_step.count();
+  return (now - std::min(kLateSamples.count(), step / kLateSamplesOfStep)) / step * step;
+}
+
+void Demand::refresh(const Inventory& inventory, UnixMillis now, Milliseconds budget) {
+  std::erase_if(tracks_, [&](const auto& entry) { return inventory.vm(entry.first) == nullptr; });
+  const auto end = end_at(now);
+  std::vector<std::tuple<UnixMillis, const VmRecord*>> due;
+  for (const auto& [uuid, record] : inventory.vms()) {
+    const auto track = tracks_.find(uuid);
+    if (track == tracks_.end() || track->second.end < end)
+      due.emplace_back(track == tracks_.end() ? 0 : track->second.end, &record);
+  }
+  std::ranges::sort(due, {}, [](const auto& entry) { return std::get<0>(entry); });
   const auto begun = std::chrono::steady_clock::now();  // of computing, whatever time the fleet's clock shows
+  const auto spent = [&] { return std::chrono::steady_clock::now() - begun >= budget; };
   for (const auto& [last, record] : due) {
-    auto made = make(*record, end);
-    if (!made) {
-      spdlog::error("{}: no forecast: {}", record->vm.name(), made.error());
-      continue;
-    }
-    made_[record->vm.uuid()] = {end,
-                                made->empty() ? nullptr : std::make_shared<const forecast::Forecast>(std::move(*made))};
-    if (std::chrono::steady_clock::now() - begun >= budget) return;
+    const auto& uuid = record->vm.uuid();
+    auto& track = tracks_.try_emplace(uuid, begin(end)).first->second;
+    Result<bool> all = false;
+    do {
+      all = show(uuid, track, end);
+    } while (all && !*all && !spent());
+    if (!all)
+      spdlog::error("{}: no forecast: {}", record->vm.name(), all.error());
+    else if (*all && !track.series.empty())
+      track.forecast = std::make_shared<const forecast::Forecast>(
+          look(*record, end, steps_for(settings_.window, step()), {})->forecast);
+    if (spent()) return;
   }
 }
 
-Result<forecast::Forecast> Demand::make(const VmRecord& record, UnixMillis end) {
-  const auto step = settings_.forecast_step;
-  const auto steps = static_cast<std::size_t>(settings_.history / step);
-  const auto start = end - step.count() * static_cast<UnixMillis>(steps);
-  UMBRA_TRY(const auto points, telemetry_.history(record.vm.uuid(), "cpu", start, end, step));
-  // All histories are of one length, with gaps where a VM is younger: so positions in them are moments.
-  auto history = forecast::resample(points, start, step, steps);
-  history.least = 0;
-  if (record.vm.vcpus() > 0) history.most = record.vm.vcpus();
-  // The step that is not over yet, and all that the window touches.
-  const auto ahead = static_cast<std::size_t>((settings_.window + step - Milliseconds(1)) / step) + 1;
-  return forecast::forecast(history, {ahead, kPaths, kSeed});
+std::optional<Demand::Look> Demand::look(const VmRecord& record, UnixMillis begin, std::size_t steps,
+                                         std::span<const double> levels) {
+  const auto found = tracks_.find(record.vm.uuid());
+  if (found == tracks_.end() || found->second.series.empty()) return std::nullopt;
+  auto& [uuid, track] = *found;
+  // A forecaster that is behind looks so much farther; of one that is ahead the first step stands for those before.
+  const auto behind = (begin - track.end) / step().count();
+  const auto skipped = static_cast<std::size_t>(std::max<UnixMillis>(0, behind));
+  auto outlook = track.series.look(steps + skipped, levels, forecast::SeriesForecaster::Paths::kYes);
+  const auto align = [&](auto& values) {
+    values.erase(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(skipped));
+    if (behind < 0) {
+      values.insert(values.begin(), static_cast<std::size_t>(-behind), values.front());
+      values.resize(steps);
+    }
+  };
+  const auto vcpus = static_cast<double>(record.vm.vcpus());
+  const auto bound = [&](std::vector<double>& values) {
+    for (auto& value : values) value = std::max(0.0, vcpus > 0 ? std::min(value, vcpus) : value);
+  };
+  align(outlook.point);
+  bound(outlook.point);
+  if (!outlook.quantiles.empty()) align(outlook.quantiles);
+  for (auto& quantiles : outlook.quantiles) bound(quantiles);
+  for (auto& path : outlook.paths) {
+    align(path.values);
+    bound(path.values);
+  }
+  return Look{{begin, step(), std::move(outlook.point), forecast::draw(outlook.paths, kPaths)},
+              std::move(outlook.quantiles),
+              track.series.size()};
 }
 
 std::shared_ptr<const forecast::Forecast> Demand::of(const std::string& vm_uuid) const {
-  const auto made = made_.find(vm_uuid);
-  return made == made_.end() ? nullptr : made->second.forecast;
+  const auto track = tracks_.find(vm_uuid);
+  return track == tracks_.end() ? nullptr : track->second.forecast;
 }
 
 }  // namespace umbra::controller

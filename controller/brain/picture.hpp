@@ -10,7 +10,7 @@
 #include "base/clock.hpp"
 #include "base/units.hpp"
 #include "controller/store/wish_store.hpp"
-#include "forecast/forecaster.hpp"
+#include "forecast/forecast.hpp"
 
 namespace umbra::controller {
 

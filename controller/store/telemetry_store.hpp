@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/sqlite.hpp"
-#include "forecast/forecaster.hpp"
+#include "forecast/series.hpp"
 
 namespace umbra::controller {
 

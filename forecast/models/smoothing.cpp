@@ -79,15 +79,16 @@ void DoubleSeasonal::search(const History& history) {
 
   state_ = start;
   for (auto i = std::max(day_, week_); i < scaled.size(); ++i) advance(state_, shares_, first + i, scaled[i]);
-  searched_at_ = history.size();
+  searched_at_ = seen_;
 }
 
 void DoubleSeasonal::observe(const History& history, std::span<const double> /*known*/) {
+  ++seen_;
   if (searched_at_ > 0) advance(state_, shares_, history.size() - 1, scale_.to(history.back()));
 }
 
 void DoubleSeasonal::forecast(const History& history, const Known& /*known*/, std::span<double> out) {
-  if (searched_at_ == 0 || static_cast<double>(history.size()) >= kGrowth * static_cast<double>(searched_at_))
+  if (searched_at_ == 0 || static_cast<double>(seen_) >= kGrowth * static_cast<double>(searched_at_))
     search(history);
   auto state = state_;
   for (std::size_t ahead = 0; ahead < out.size(); ++ahead) {

@@ -51,7 +51,8 @@ class DoubleSeasonal final : public Model {
   std::size_t day_, week_;
   Shares shares_;
   State state_;
-  std::size_t searched_at_ = 0;  // length of the history then; 0 for never
+  std::size_t seen_ = 0;         // values
+  std::size_t searched_at_ = 0;  // how many they were then; 0 for never
 };
 
 }  // namespace umbra::forecast

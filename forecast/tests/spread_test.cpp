@@ -143,7 +143,7 @@ TEST_F(ASpread, HasPathsWhoseWeightsAddUpToOne) {
 }
 
 TEST(Exceedance, CountsPathsWhosePeakIsAboveAndDoubtsALittle) {
-  const std::vector<Path> paths{{0.25, {1, 9, 1}}, {0.75, {1, 1, 5}}};
+  const std::vector<Path> paths{{0.25, 0, {1, 9, 1}}, {0.75, 1, {1, 1, 5}}};
   // (16 p + 1/2) / 17, its odds to the power 1.15; worked out by hand for p of 1/4, 1 and 0
   const auto doubted = [](double p) {
     const auto shrunk = (16 * p + 0.5) / 17;

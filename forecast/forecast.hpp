@@ -1,45 +1,16 @@
-/// What a series will do next, as a distribution: pure functions of histories, no clock, no I/O, deterministic.
+/// Sampled futures of one series, or of a sum of several.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <span>
 #include <vector>
 
 #include "base/clock.hpp"
+#include "forecast/spread.hpp"
 
 namespace umbra::forecast {
 
-/// Evenly spaced values; NaN is a gap. Each value stands for the step that begins at its time.
-struct Series {
-  UnixMillis start = 0;  ///< of values[0]
-  Milliseconds step{};
-  std::vector<double> values;
-  double least = -std::numeric_limits<double>::infinity();  ///< what is measured cannot be below …
-  double most = std::numeric_limits<double>::infinity();    ///< … or above
-};
-
-/// One look at something, at any time.
-struct Point {
-  UnixMillis at = 0;
-  double value = 0;
-};
-
-/// The means of `points` (oldest first) per step over [start, start + steps × step); steps without a point are gaps.
-Series resample(std::span<const Point> points, UnixMillis start, Milliseconds step, std::size_t steps);
-
-struct Horizon {
-  std::size_t steps = 0;    ///< how far to look, in steps of the series, from the series' end
-  std::size_t paths = 500;  ///< sampled futures; a probability p is known to about ± sqrt(p(1-p)/paths)
-  std::uint64_t seed = 1;   ///< the same seed and history give the same forecast
-};
-
-/// Sampled futures of one series, or of a sum of several.
-///
-/// Paths with the same number belong together: forecasts made with the same seed and step from histories of the same
-/// length draw their shocks from the same moments of the past, so what rose together then rises together in a sum.
+/// Paths with the same number belong together: see draw().
 class Forecast {
  public:
   Forecast() = default;
@@ -71,8 +42,11 @@ class Forecast {
   std::vector<double> paths_;
 };
 
-/// Forecasts one series. A history without any value gives an empty forecast; a single value, that value for ever.
-Forecast forecast(const Series& history, const Horizon& horizon);
+/// Draws `count` of the weighted `paths`, one below the other, such that series which look back at the same stretch of
+/// time do so under the same number: what rose together in the past then rises together in a sum. Each path has a mark
+/// of its own for each number, made from its origin alone; a series takes the one whose mark, raised by its weight, is
+/// the highest (the Gumbel-max trick with common random numbers). Deterministic.
+std::vector<double> draw(std::span<const Path> paths, std::size_t count);
 
 /// The forecast of the sum, path by path. Empty parts count as nothing; all parts must share step and horizon.
 Forecast sum(std::span<const Forecast> parts);
