@@ -54,11 +54,25 @@ asio::awaitable<void> Pilot::run() {
 void Pilot::tick() {
   read_feed();
   zones_.look(inventory_, clock_.steady(), clock_.unix_ms());
-  demand_.refresh(inventory_, clock_.unix_ms(), kForecastBudget);
+  demand_.refresh(inventory_.vms(), clock_.unix_ms(), kForecastBudget);
+  tell_growing();
   const auto seen = picture();
   for (const auto& verdict : brain_.tick(seen)) act(verdict);
   keep_profiles(seen);
   keep_house();
+}
+
+void Pilot::tell_growing() {
+  for (const auto& growth : demand_.take_growing()) {
+    const auto* record = inventory_.vm(growth.vm_uuid);
+    if (record == nullptr) continue;
+    const auto minutes = (clock_.unix_ms() - growth.since) / 60'000;
+    events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+                fmt::format("its CPU demand has grown for {} min in a way that its forecasts did not expect (certainty "
+                            "{:.0f} %); see umbractl forecast {}",
+                            minutes, 100 * growth.probability, record->vm.name()),
+                {record->host, record->vm.name()}, "brain");
+  }
 }
 
 void Pilot::read_feed() {

@@ -37,6 +37,7 @@ class Pilot {
 
  private:
   void read_feed();
+  void tell_growing();
   void act(const Verdict& verdict);
   void keep_profiles(const Picture& picture);
   void keep_house();

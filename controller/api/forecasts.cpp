@@ -71,7 +71,7 @@ Result<Subject> find_subject(const Inventory& inventory, const v1::ForecastReque
     if (request.name().empty() || (request.scope() != v1::SCOPE_UNSPECIFIED && request.scope() != scope)) continue;
     UMBRA_TRY(auto subject, find(inventory, scope, request.name()));
     if (!subject) continue;
-    kinds += (kinds.empty() ? "a " : " and a ") + std::string(kind);
+    kinds += fmt::format("{}{} {}", kinds.empty() ? "" : " and ", scope == v1::SCOPE_ACCOUNT ? "an" : "a", kind);
     found.push_back(std::move(*subject));
   }
   if (found.size() == 1) return std::move(found.front());
@@ -147,6 +147,7 @@ Task<v1::ForecastReply> FleetService::forecast(rpc::Caller, v1::ForecastRequest 
     const std::array parts{std::move(sum), std::move(look->forecast)};
     sum = forecast::sum(parts);
     quantiles = std::move(look->quantiles);
+    if (subject.scope == v1::SCOPE_VM) reply.set_growth_probability(look->growth_probability);
     reply.set_learned_steps(std::max<std::uint64_t>(reply.learned_steps(), look->learned));
   }
 

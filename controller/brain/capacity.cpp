@@ -1,5 +1,7 @@
 #include "controller/brain/capacity.hpp"
 
+#include <fmt/chrono.h>
+
 #include <algorithm>
 
 #include "controller/words.hpp"
@@ -20,6 +22,11 @@ std::vector<const VmPicture*> without(std::span<const VmPicture* const> vms, con
   std::vector<const VmPicture*> rest(vms.begin(), vms.end());
   std::erase(rest, gone);
   return rest;
+}
+
+/// "2026-05-01 14:05"
+std::string minute_of(UnixMillis at) {
+  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(static_cast<std::time_t>(at / 1000)));
 }
 
 struct Choice {
@@ -70,10 +77,13 @@ std::map<std::string, v1::Cause> capacity_causes(const HostPicture& host, std::s
     cause.set_probability(probability);
     cause.set_detail(
         fmt::format("{}: {:.0f} % that demand exceeds its {:.3g} cores within {} min (90 % sure to stay below {:.2f}); "
-                    "without {} {:.0f} %",
+                    "without {} {:.0f} %. Forecast of {} UTC, see umbractl forecast {}",
                     host.name, 100 * probability, host.cpus,
                     std::chrono::duration_cast<std::chrono::minutes>(settings.window).count(),
-                    demand.peak_quantile(whole(demand, settings.window), 0.9), best->vm->name, 100 * best->left));
+                    demand.peak_quantile(whole(demand, settings.window), 0.9), best->vm->name, 100 * best->left,
+                    minute_of(demand.start()), host.name));
+    cause.set_forecast_of(host.name);
+    cause.set_forecast_begins_unix_ms(demand.start());
     staying = without(staying, best->vm);
     demand = joint_demand(staying);
     probability = best->left;

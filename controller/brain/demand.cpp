@@ -8,6 +8,8 @@ namespace umbra::controller {
 namespace {
 
 constexpr std::size_t kPaths = 400;
+constexpr double kGrowing = 0.9;  // falsely so at most once in 180,000 steps of a VM, see Emergence; what was told …
+constexpr double kGrowthOver = 0.5;   // … is told again only after falling below this
 constexpr std::size_t kAtOnce = 288;  // steps, before looking at the time again
 constexpr Milliseconds kDay = 24h;
 constexpr Milliseconds kTunedFor = 2h;         // ahead, or the window where it is longer
@@ -39,9 +41,24 @@ Result<bool> Demand::show(const std::string& vm_uuid, Track& track, UnixMillis e
   const auto steps = std::min(kAtOnce, static_cast<std::size_t>((end - track.end) / step.count()));
   const auto until = track.end + static_cast<UnixMillis>(steps) * step.count();
   UMBRA_TRY(const auto points, telemetry_.history(vm_uuid, "cpu", track.end, until, step));
-  for (const auto value : forecast::resample(points, track.end, step, steps).values) track.series.observe(value);
+  const auto shown = forecast::resample(points, track.end, step, steps).values;
+  if (steps == 1) compare(vm_uuid, track, shown.front());
+  for (const auto value : shown) track.series.observe(value);
   track.end = until;
   return until == end;
+}
+
+/// What came, with what the last forecast expected of that step.
+void Demand::compare(const std::string& vm_uuid, Track& track, double came) {
+  if (!track.forecast || track.forecast->start() != track.end) return;
+  if (track.watched_since == 0) track.watched_since = track.end;
+  const auto& expected = *track.forecast;
+  const auto evidence =
+      track.emergence.observe(expected.mean()[0], expected.quantile(0, 0.9) - expected.quantile(0, 0.1), came);
+  if (!track.told && evidence.probability >= kGrowing)
+    growing_.push_back({vm_uuid, evidence.probability,
+                        track.watched_since + static_cast<UnixMillis>(evidence.begun) * step().count()});
+  track.told = evidence.probability >= (track.told ? kGrowthOver : kGrowing);
 }
 
 UnixMillis Demand::end_at(UnixMillis now) const {
@@ -49,11 +66,11 @@ UnixMillis Demand::end_at(UnixMillis now) const {
   return (now - std::min(kLateSamples.count(), step / kLateSamplesOfStep)) / step * step;
 }
 
-void Demand::refresh(const Inventory& inventory, UnixMillis now, Milliseconds budget) {
-  std::erase_if(tracks_, [&](const auto& entry) { return inventory.vm(entry.first) == nullptr; });
+void Demand::refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now, Milliseconds budget) {
+  std::erase_if(tracks_, [&](const auto& entry) { return !vms.contains(entry.first); });
   const auto end = end_at(now);
   std::vector<std::tuple<UnixMillis, const VmRecord*>> due;
-  for (const auto& [uuid, record] : inventory.vms()) {
+  for (const auto& [uuid, record] : vms) {
     const auto track = tracks_.find(uuid);
     if (track == tracks_.end() || track->second.end < end)
       due.emplace_back(track == tracks_.end() ? 0 : track->second.end, &record);
@@ -107,7 +124,8 @@ std::optional<Demand::Look> Demand::look(const VmRecord& record, UnixMillis begi
   }
   return Look{{begin, step(), std::move(outlook.point), forecast::draw(outlook.paths, kPaths)},
               std::move(outlook.quantiles),
-              track.series.size()};
+              track.series.size(),
+              track.emergence.evidence().probability};
 }
 
 std::shared_ptr<const forecast::Forecast> Demand::of(const std::string& vm_uuid) const {

@@ -3,6 +3,7 @@
 
 #include "controller/brain/settings.hpp"
 #include "controller/inventory/inventory.hpp"
+#include "forecast/emergence.hpp"
 #include "forecast/forecast.hpp"
 #include "forecast/series_forecaster.hpp"
 
@@ -20,7 +21,7 @@ class Demand {
 
   /// Shows due forecasters what they have not seen, for about `budget`, those longest due first, so that many VMs do
   /// not hold up the controller; the rest keep their last forecast until the next call.
-  void refresh(const Inventory& inventory, UnixMillis now, Milliseconds budget);
+  void refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now, Milliseconds budget);
   /// The VM's history changed behind its end: learn it anew.
   void history_changed(const std::string& vm_uuid) { tracks_.erase(vm_uuid); }
 
@@ -31,7 +32,17 @@ class Demand {
     forecast::Forecast forecast;                 ///< cores
     std::vector<std::vector<double>> quantiles;  ///< per step, one for each level asked for
     std::size_t learned = 0;                     ///< steps of history behind it
+    double growth_probability = 0;               ///< that it grows in a way that its forecasts did not expect
   };
+  /// A VM that grows in a way that its forecasts did not expect.
+  struct Growth {
+    std::string vm_uuid;
+    double probability = 0;
+    UnixMillis since = 0;
+  };
+  /// Those found since the last call; each once, until its growth is over or expected.
+  std::vector<Growth> take_growing() { return std::exchange(growing_, {}); }
+
   /// Over any horizon. Costs milliseconds.
   /// @param begin of the first step, at most a few steps away from the end of what was learned
   /// @param levels ascending, each in (0, 1)
@@ -42,16 +53,21 @@ class Demand {
   struct Track {
     forecast::SeriesForecaster series;
     UnixMillis end = 0;  ///< of what it was shown
+    forecast::Emergence emergence{};
+    UnixMillis watched_since = 0;  ///< the step that `emergence` saw first
+    bool told = false;             ///< of its growth
     std::shared_ptr<const forecast::Forecast> forecast{};
   };
 
   Track begin(UnixMillis end) const;
   /// @return false when more is to be shown
   Result<bool> show(const std::string& vm_uuid, Track& track, UnixMillis end);
+  void compare(const std::string& vm_uuid, Track& track, double came);
 
   TelemetryStore& telemetry_;
   const BrainSettings& settings_;
   std::map<std::string, Track> tracks_;
+  std::vector<Growth> growing_;
 };
 
 }  // namespace umbra::controller

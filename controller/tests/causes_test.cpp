@@ -94,6 +94,8 @@ TEST(Capacity, IsBlamedOnTheVmWhoseLeavingHelpsMost) {
   EXPECT_EQ(causes.begin()->first, "uuid-vm2");
   EXPECT_NEAR(causes.begin()->second.probability(), 0.6, 1e-9);
   EXPECT_THAT(causes.begin()->second.detail(), HasSubstr("without vm2 0 %"));
+  EXPECT_THAT(causes.begin()->second.detail(), HasSubstr("1970-01-01 00:00 UTC, see umbractl forecast host1"));
+  EXPECT_EQ(causes.begin()->second.forecast_of(), "host1");
 }
 
 TEST(Capacity, IsNoCauseWhereDemandFits) {

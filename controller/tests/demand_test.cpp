@@ -1,0 +1,169 @@
+// Forecasts of demand from a real store, with time in the test's hands.
+#include "controller/brain/demand.hpp"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "base/temporary_directory.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using testing::SizeIs;
+
+constexpr UnixMillis kStep = 300'000;
+constexpr UnixMillis kDay = 288 * kStep;
+constexpr UnixMillis kStart = 1'700'006'400'000;  // a midnight in UTC
+
+class DemandTest : public testing::Test {
+ protected:
+  DemandTest() { add("vm1"); }
+
+  void add(const std::string& name, unsigned vcpus = 4) {
+    auto& record = vms["uuid-" + name];
+    record.vm.set_uuid("uuid-" + name);
+    record.vm.set_name(name);
+    record.vm.set_vcpus(vcpus);
+  }
+  void sample(const std::string& name, UnixMillis at, double cores) {
+    const auto uuid = "uuid-" + name;
+    const std::array points{TelemetryPoint{uuid, "cpu", at, cores}};
+    ASSERT_TRUE(store->telemetry.add(points));
+  }
+  /// A step's sample for each of [from, to).
+  void history(const std::string& name, UnixMillis from, UnixMillis to,
+               const std::function<double(UnixMillis)>& cores) {
+    const auto uuid = "uuid-" + name;
+    std::vector<TelemetryPoint> points;
+    for (auto at = from; at < to; at += kStep) points.push_back({uuid, "cpu", at + 1000, cores(at)});
+    ASSERT_TRUE(store->telemetry.add(points));
+  }
+  static double wave(UnixMillis at) {
+    return 1 + 0.5 * std::sin(2 * std::numbers::pi * static_cast<double>(at % kDay) / kDay);
+  }
+  void refresh(UnixMillis now) { demand.refresh(vms, now + 10'000, 1h); }
+  std::size_t learned(const std::string& name, UnixMillis now) {
+    const auto look = demand.look(vms["uuid-" + name], demand.end_at(now + 10'000), 1, {});
+    return look ? look->learned : 0;
+  }
+
+  TemporaryDirectory directory{std::move(*TemporaryDirectory::make("umbra-demand-test-"))};
+  std::unique_ptr<Store> store = std::move(*Store::open(directory.path()));
+  BrainSettings settings;
+  Demand demand{store->telemetry, settings};
+  std::map<std::string, VmRecord> vms;
+};
+
+TEST_F(DemandTest, LearnsWhatIsStoredAndThenStepByStep) {
+  history("vm1", kStart, kStart + 3 * kDay, wave);
+  refresh(kStart + 3 * kDay);
+  EXPECT_EQ(learned("vm1", kStart + 3 * kDay), 3u * 288);
+  ASSERT_TRUE(demand.of("uuid-vm1"));
+  EXPECT_EQ(demand.of("uuid-vm1")->start(), kStart + 3 * kDay);
+  EXPECT_EQ(demand.of("uuid-vm1")->steps(), 7u) << "30 min, and the step that is not over";
+  EXPECT_NEAR(demand.of("uuid-vm1")->mean()[0], wave(0), 0.03);
+
+  sample("vm1", kStart + 3 * kDay + 1000, wave(0));
+  refresh(kStart + 3 * kDay + kStep - 1);
+  EXPECT_EQ(learned("vm1", kStart + 3 * kDay), 3u * 288) << "a step counts when it is over and late samples have come";
+  refresh(kStart + 3 * kDay + kStep);
+  EXPECT_EQ(learned("vm1", kStart + 3 * kDay + kStep), 3u * 288 + 1);
+}
+
+TEST_F(DemandTest, ShowsEachStepOnce) {
+  history("vm1", kStart, kStart + kDay, wave);
+  refresh(kStart + kDay);
+  // What was learned is not read again: the store could say anything of it now.
+  history("vm1", kStart, kStart + kDay, [](UnixMillis) { return 3.9; });
+  refresh(kStart + kDay);
+  refresh(kStart + kDay + kStep);
+  EXPECT_NEAR(demand.of("uuid-vm1")->mean()[0], 1, 0.2);
+  demand.history_changed("uuid-vm1");
+  refresh(kStart + kDay + kStep);
+  EXPECT_NEAR(demand.of("uuid-vm1")->mean()[0], 3.9, 0.05) << "unless it is told";
+}
+
+TEST_F(DemandTest, StaysBetweenNothingAndAllOfTheVmsCpus) {
+  add("vm1", 1);
+  history("vm1", kStart, kStart + 2 * kDay, [](UnixMillis at) { return at / kStep % 3 == 0 ? 1.2 : 0.01; });
+  refresh(kStart + 2 * kDay);
+  const auto& forecast = *demand.of("uuid-vm1");
+  EXPECT_EQ(forecast.exceedance(1, 30min), 0);
+  EXPECT_GE(forecast.quantile(3, 0), 0);
+}
+
+TEST_F(DemandTest, SaysNothingOfAVmWithoutHistory) {
+  refresh(kStart);
+  EXPECT_EQ(demand.of("uuid-vm1"), nullptr);
+  EXPECT_FALSE(demand.look(vms["uuid-vm1"], kStart, 3, {}));
+  EXPECT_FALSE(demand.look(VmRecord{}, kStart, 3, {}));
+}
+
+TEST_F(DemandTest, KeepsALastForecastWhileOthersTakeTheTime) {
+  for (const auto* name : {"vm1", "vm2", "vm3"}) {
+    add(name);
+    history(name, kStart, kStart + kDay, wave);
+  }
+  const auto known = [&] {
+    return std::ranges::count_if(vms, [&](const auto& entry) { return demand.of(entry.first) != nullptr; });
+  };
+  refresh(kStart + kDay);
+  const auto last = demand.of("uuid-vm1");
+  add("vm4");
+  history("vm4", kStart, kStart + kDay, wave);
+  // No time at all is enough for a part of one of them at a call; a fortnight of five minutes is 14 parts.
+  int calls = 0;
+  for (; known() < 4 && calls < 100; ++calls) {
+    demand.refresh(vms, kStart + kDay + 10'000, 0ms);
+    EXPECT_EQ(demand.of("uuid-vm1"), last);
+  }
+  EXPECT_EQ(calls, 14);
+}
+
+TEST_F(DemandTest, AlignsForecastsThatBeginAtDifferentMoments) {
+  history("vm1", kStart, kStart + 3 * kDay, wave);
+  refresh(kStart + 3 * kDay);
+  const auto level = std::array{0.5};
+  const auto later = demand.look(vms["uuid-vm1"], kStart + 3 * kDay + 2 * kStep, 4, level);
+  const auto now = demand.look(vms["uuid-vm1"], kStart + 3 * kDay, 6, level);
+  const auto earlier = demand.look(vms["uuid-vm1"], kStart + 3 * kDay - kStep, 7, level);
+  ASSERT_TRUE(later && now && earlier);
+  EXPECT_THAT(later->forecast.mean(), SizeIs(4));
+  EXPECT_THAT(earlier->quantiles, SizeIs(7));
+  EXPECT_EQ(later->forecast.mean()[0], now->forecast.mean()[2]);
+  EXPECT_EQ(earlier->forecast.mean()[1], now->forecast.mean()[0]);
+  EXPECT_EQ(earlier->forecast.mean()[0], now->forecast.mean()[0]);
+}
+
+TEST_F(DemandTest, TellsOfGrowthThatWasNotExpectedOnce) {
+  std::uint64_t noise = 1;
+  const auto noisy = [&](UnixMillis at) {
+    noise = noise * 6364136223846793005 + 1442695040888963407;
+    return wave(at) / 2 + static_cast<double>(noise >> 40) / static_cast<double>(1 << 24) * 0.1;
+  };
+  history("vm1", kStart, kStart + 3 * kDay, noisy);
+  auto now = kStart + 3 * kDay;
+  refresh(now);
+  const auto pass = [&](int steps, double more) {
+    for (int i = 0; i < steps; ++i) {
+      sample("vm1", now + 1000, noisy(now) + more * (i + 1));
+      now += kStep;
+      refresh(now);
+    }
+  };
+  pass(200, 0);
+  EXPECT_THAT(demand.take_growing(), SizeIs(0));
+  pass(60, 0.04);
+  const auto growing = demand.take_growing();
+  ASSERT_THAT(growing, SizeIs(1));
+  EXPECT_EQ(growing.front().vm_uuid, "uuid-vm1");
+  EXPECT_GE(growing.front().probability, 0.9);
+  EXPECT_GE(growing.front().since, kStart + 3 * kDay + 195 * kStep);
+  EXPECT_LE(growing.front().since, now);
+}
+
+}  // namespace
+}  // namespace umbra::controller
