@@ -73,6 +73,7 @@ void add_maintenance_verbs(CLI::App& app, Action& action);  // maintenance add|l
 void add_telemetry_verbs(CLI::App& app, Action& action);    // telemetry import
 void add_forecast_verb(CLI::App& app, Action& action);      // forecast
 void add_backtest_verb(CLI::App& app, Action& action);      // backtest
+void add_plot_verb(CLI::App& app, Action& action);          // plot
 void add_doctor_verb(CLI::App& app, Action& action);        // doctor
 void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew
 void add_version_verb(CLI::App& app, Action& action);       // version

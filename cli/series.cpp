@@ -140,6 +140,27 @@ Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInpu
   return columns;
 }
 
+double SeriesOutlook::quantile(std::size_t step, double level) const {
+  const auto place = std::lower_bound(levels.begin(), levels.end(), level) - levels.begin();
+  return quantiles[step][static_cast<std::size_t>(place)];
+}
+
+SeriesOutlook look_ahead(const SeriesWish& wish, std::vector<std::size_t> seasons, const forecast::NamedSeries& series,
+                         const forecast::KnownColumns& columns, std::vector<double> levels) {
+  std::sort(levels.begin(), levels.end());
+  levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
+  const auto known = columns.known();
+  const auto& values = series.series.values;
+  forecast::SeriesForecaster forecaster({std::move(seasons), wish.horizon, known.width});
+  for (std::size_t step = 0; step < values.size(); ++step) forecaster.observe(values[step], known.row(step));
+  forecaster.refit();
+  const auto paths = wish.capacity ? forecast::SeriesForecaster::Paths::kYes : forecast::SeriesForecaster::Paths::kNo;
+  auto outlook = forecaster.look(wish.horizon, levels, paths, known.from(values.size(), wish.horizon));
+  SeriesOutlook out{std::move(levels), std::move(outlook.point), std::move(outlook.quantiles), {}};
+  if (wish.capacity) out.p_exceed = forecast::exceedance(outlook.paths, *wish.capacity, wish.exceedance_window());
+  return out;
+}
+
 ProgressState working_on(const std::vector<forecast::NamedSeries>& all, std::size_t index) {
   return {printable(all[index].name), fmt::format("{} of {}", index + 1, all.size()), {}, {}, {}, {}, 0};
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/command.hpp"
+#include "forecast/series_forecaster.hpp"
 #include "forecast_io/calendar_file.hpp"
 #include "forecast_io/regressors_file.hpp"
 #include "forecast_io/series_file.hpp"
@@ -46,6 +47,20 @@ std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::Seri
 /// What calendar and regressors say of the steps of a series, and of `horizon` more.
 Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInput& input,
                                         const forecast::NamedSeries& series);
+
+/// The forecast of one series.
+struct SeriesOutlook {
+  std::vector<double> levels;                  ///< ascending
+  std::vector<double> point;                   ///< per step
+  std::vector<std::vector<double>> quantiles;  ///< per step, one for each level
+  std::optional<double> p_exceed;              ///< where a capacity is given
+
+  /// @param level one of `levels`
+  double quantile(std::size_t step, double level) const;
+};
+/// @param levels in (0, 1), in any order
+SeriesOutlook look_ahead(const SeriesWish& wish, std::vector<std::size_t> seasons, const forecast::NamedSeries& series,
+                         const forecast::KnownColumns& columns, std::vector<double> levels);
 
 /// Which series is being worked on.
 ProgressState working_on(const std::vector<forecast::NamedSeries>& all, std::size_t index);

@@ -15,19 +15,9 @@ constexpr std::size_t kSeasonsNeeded = 2;
 
 struct Said {
   std::vector<double> point;
-  std::vector<std::vector<double>> quantiles;  // of levels_of(plan)
+  std::vector<std::vector<double>> quantiles;  // of backtest_levels()
   double above = 0;                            // probability, where a capacity is given
 };
-
-/// Both ends of the interval, around nine deciles.
-std::vector<double> levels_of(const BacktestPlan& plan) {
-  const auto missed = (1 - plan.interval) / 2;
-  std::vector<double> levels{missed};
-  for (int decile = 1; decile < 10; ++decile) levels.push_back(decile / 10.0);
-  levels.push_back(1 - missed);
-  std::sort(levels.begin(), levels.end());
-  return levels;
-}
 
 std::size_t main_season(const BacktestPlan& plan) {
   return plan.seasons.empty() ? 1 : plan.seasons.front();
@@ -50,7 +40,7 @@ class Judge {
   void hear(std::size_t place, std::span<const double> past, const Said& said) {
     const auto unit = naive_error(past, main_season(plan_));
     if (!(unit > 0)) return;
-    const auto levels = levels_of(plan_);
+    const auto levels = backtest_levels(plan_);
     // Steps at which a value was seen, of the point forecast and of each level.
     std::vector<double> came, point;
     std::vector<std::vector<double>> quantiles(levels.size());
@@ -119,9 +109,19 @@ double above_any(const BaselineForecast& said, const BacktestPlan& plan, std::sp
 
 }  // namespace
 
-BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, const Known& known) {
+std::vector<double> backtest_levels(const BacktestPlan& plan) {
+  const auto missed = (1 - plan.interval) / 2;
+  std::vector<double> levels{missed};
+  for (int decile = 1; decile < 10; ++decile) levels.push_back(decile / 10.0);
+  levels.push_back(1 - missed);
+  std::sort(levels.begin(), levels.end());
+  return levels;
+}
+
+BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, const Known& known,
+                       const BacktestWitness& witness) {
   const auto filled = without_gaps(values);
-  const auto levels = levels_of(plan);
+  const auto levels = backtest_levels(plan);
   Judge judge(values, plan);
   SeriesForecaster series({plan.seasons, plan.horizon, known.width});
   std::size_t seen = 0;
@@ -132,6 +132,7 @@ BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan,
     const auto paths = plan.capacity ? SeriesForecaster::Paths::kYes : SeriesForecaster::Paths::kNo;
     auto outlook = series.look(plan.horizon, levels, paths, known.from(place, plan.horizon));
     const auto above = plan.capacity ? exceedance(outlook.paths, *plan.capacity, plan.window) : 0;
+    if (witness) witness({place, outlook.point, outlook.quantiles});
     judge.hear(place, std::span(filled).first(place), {std::move(outlook.point), std::move(outlook.quantiles), above});
   }
   return judge.verdict();
@@ -139,7 +140,7 @@ BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan,
 
 BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, Baseline baseline) {
   const auto filled = without_gaps(values);
-  const auto levels = levels_of(plan);
+  const auto levels = backtest_levels(plan);
   Judge judge(values, plan);
   for (const auto place : places_of(values.size(), plan)) {
     const auto past = std::span(filled).first(place);

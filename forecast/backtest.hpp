@@ -1,6 +1,7 @@
 /// What a forecast would have been worth: made at places of the past, judged by what came.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -30,9 +31,22 @@ struct BacktestScore {
   std::optional<double> brier;        ///< where a capacity is given
 };
 
+/// What was said at one of the places; valid during the call that tells it.
+struct BacktestForecast {
+  std::size_t place = 0;  ///< of the first step that was forecast
+  std::span<const double> point;
+  std::span<const std::vector<double>> quantiles;  ///< per step, one for each of backtest_levels()
+};
+using BacktestWitness = std::function<void(const BacktestForecast&)>;
+
+/// Both ends of the interval and the nine deciles, ascending.
+std::vector<double> backtest_levels(const BacktestPlan& plan);
+
 /// @param values NaN where there is a gap
 /// @param known a row for each of them, if any
-BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, const Known& known = {});
+/// @param witness is told each forecast, the oldest first, also those that cannot be judged
+BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, const Known& known = {},
+                       const BacktestWitness& witness = {});
 BacktestScore backtest(std::span<const double> values, const BacktestPlan& plan, Baseline baseline);
 
 }  // namespace umbra::forecast

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/charts.hpp"
 #include "cli/output/json.hpp"
 #include "cli/output/table.hpp"
 #include "cli/series.hpp"
+#include "cli/whole_file.hpp"
 #include "forecast/backtest.hpp"
 #include "forecast/statistics.hpp"
 
@@ -14,6 +16,7 @@ namespace {
 using forecast::NamedSeries;
 
 struct Wish : SeriesWish {
+  std::string svg;  // file; empty for no picture
   std::size_t origins = 10;
 };
 
@@ -23,10 +26,13 @@ struct Verdict {
   double seconds = 0;
 };
 
-std::vector<Verdict> judge(const Wish& wish, const std::vector<std::size_t>& seasons, const NamedSeries& series,
-                           const forecast::KnownColumns& columns) {
-  forecast::BacktestPlan plan{seasons,       wish.horizon,  wish.origins,
-                              wish.interval, wish.capacity, wish.exceedance_window()};
+forecast::BacktestPlan plan_of(const Wish& wish, const std::vector<std::size_t>& seasons) {
+  return {seasons, wish.horizon, wish.origins, wish.interval, wish.capacity, wish.exceedance_window()};
+}
+
+/// @param told the last forecasts of Umbra, for a picture; may be null
+std::vector<Verdict> judge(const forecast::BacktestPlan& plan, const NamedSeries& series,
+                           const forecast::KnownColumns& columns, std::vector<PastForecast>* told) {
   std::vector<Verdict> verdicts;
   const auto timed = [&](std::string_view method, const auto& run) {
     const auto begun = std::chrono::steady_clock::now();
@@ -35,7 +41,14 @@ std::vector<Verdict> judge(const Wish& wish, const std::vector<std::size_t>& sea
     verdicts.push_back({std::string(method), score, taken.count()});
   };
   const auto& values = series.series.values;
-  timed("umbra", [&] { return forecast::backtest(values, plan, columns.known()); });
+  forecast::BacktestWitness witness;
+  if (told != nullptr)
+    witness = [told](const forecast::BacktestForecast& said) {
+      if (told->size() == kMostPastForecasts) told->erase(told->begin());
+      told->push_back(
+          {said.place, {said.point.begin(), said.point.end()}, {said.quantiles.begin(), said.quantiles.end()}});
+    };
+  timed("umbra", [&] { return forecast::backtest(values, plan, columns.known(), witness); });
   for (const auto baseline : {forecast::Baseline::kNaive, forecast::Baseline::kSeasonalNaive,
                               forecast::Baseline::kSimpleSmoothing, forecast::Baseline::kHoltWinters})
     timed(to_string(baseline), [&] { return forecast::backtest(values, plan, baseline); });
@@ -76,10 +89,20 @@ boost::json::object as_json(const forecast::BacktestScore& score) {
   return out;
 }
 
+/// Of Umbra's forecasts in the picture.
+std::string told_in_words(const Wish& wish, const SeriesInput& input, const Summary& summary) {
+  return fmt::format("What was forecast {}, and what came · of {} forecasts, the {:.4g} % interval held {:.1f} %",
+                     span_ahead(wish, input, input.file.series.front()), summary.origins, 100 * wish.interval,
+                     100 * mean(summary.coverage));
+}
+
 Outcome backtest_file(const Context& context, const Wish& wish) {
   const auto input = read_input(context, wish);
   if (!input) return misused(input.error());
+  if (!wish.svg.empty())
+    if (const auto writable = check_writable(wish.svg); !writable) return misused(writable.error());
   const auto& every = input->file.series;
+  auto figure = forecast_figure(wish, *input);
   std::vector<std::pair<std::string, Summary>> summaries;
   boost::json::array all;
   Progress progress(context.progress, stderr);
@@ -88,7 +111,13 @@ Outcome backtest_file(const Context& context, const Wish& wish) {
     progress.show(working_on(every, i));
     const auto columns = known_of(wish, *input, series);
     if (!columns) return misused(columns.error());
-    const auto verdicts = judge(wish, seasons_of(wish, input->file, series), series, *columns);
+    const bool drawn = !wish.svg.empty() && i < kMostPanels;
+    const auto seasons = seasons_of(wish, input->file, series);
+    const auto plan = plan_of(wish, seasons);
+    std::vector<PastForecast> told;
+    const auto verdicts = judge(plan, series, *columns, drawn ? &told : nullptr);
+    if (drawn)
+      figure.panels.push_back(backtest_panel(wish, *input, series, seasons, forecast::backtest_levels(plan), told));
     boost::json::object methods;
     for (std::size_t method = 0; method < verdicts.size(); ++method) {
       if (summaries.size() <= method) summaries.emplace_back(verdicts[method].method, Summary());
@@ -101,6 +130,10 @@ Outcome backtest_file(const Context& context, const Wish& wish) {
   if (summaries.empty() || summaries.front().second.series == 0)
     return misused({Errc::kInvalid, fmt::format("{}: no series is long enough, or none changes", wish.file),
                     "a backtest needs two main seasons and a horizon of past; try a shorter --horizon"});
+  if (!wish.svg.empty()) {
+    figure.subtitle = told_in_words(wish, *input, summaries.front().second);
+    if (const auto written = write_figure(figure, every.size(), wish.svg); !written) return failed(written.error());
+  }
   if (context.json()) {
     print(serialize(boost::json::object{{"series", std::move(all)}}) + "\n");
     return ExitCode::kOk;
@@ -142,6 +175,7 @@ void add_backtest_verb(CLI::App& app, Action& action) {
   verb.add_option("--origins", wish->origins, "Places of the past to forecast from, a horizon apart (10)")
       ->type_name("K")
       ->check(CLI::Range(std::size_t{1}, std::size_t{10'000}));
+  add_svg_option(verb, wish->svg, "Draw the last forecasts of Umbra and what came, to this file");
   verb.callback([&action, wish] { action = [wish](const Context& context) { return backtest_file(context, *wish); }; });
 }
 

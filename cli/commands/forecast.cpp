@@ -1,9 +1,10 @@
 // forecast: of series in a file, without a controller.
 #include <algorithm>
 
+#include "cli/charts.hpp"
 #include "cli/output/json.hpp"
 #include "cli/series.hpp"
-#include "forecast/series_forecaster.hpp"
+#include "cli/whole_file.hpp"
 
 namespace umbra::cli {
 namespace {
@@ -12,15 +13,14 @@ using forecast::NamedSeries;
 using forecast::SeriesFile;
 
 struct Wish : SeriesWish {
+  std::string svg;                // file; empty for no picture
   std::vector<double> quantiles;  // columns of their own
 };
 
-/// All quantiles that are needed, ascending.
+/// The columns' quantiles.
 std::vector<double> levels_of(const Wish& wish) {
   std::vector<double> levels{wish.lower(), wish.upper()};
   levels.insert(levels.end(), wish.quantiles.begin(), wish.quantiles.end());
-  std::sort(levels.begin(), levels.end());
-  levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
   return levels;
 }
 
@@ -31,39 +31,6 @@ std::string quoted(const std::string& name) {
   return out + "\"";
 }
 
-/// One series' future, in the terms of the output.
-struct Future {
-  struct Step {
-    double mean = 0, lower = 0, upper = 0;
-    std::vector<double> quantiles;  // as asked for
-  };
-  std::vector<Step> steps;
-  std::optional<double> p_exceed;
-};
-
-Future future_of(const Wish& wish, std::vector<std::size_t> seasons, const NamedSeries& series,
-                 const forecast::KnownColumns& columns) {
-  const auto known = columns.known();
-  const auto& values = series.series.values;
-  forecast::SeriesForecaster forecaster({std::move(seasons), wish.horizon, known.width});
-  for (std::size_t step = 0; step < values.size(); ++step) forecaster.observe(values[step], known.row(step));
-  forecaster.refit();
-  const auto paths = wish.capacity ? forecast::SeriesForecaster::Paths::kYes : forecast::SeriesForecaster::Paths::kNo;
-  const auto levels = levels_of(wish);
-  const auto outlook = forecaster.look(wish.horizon, levels, paths, known.from(values.size(), wish.horizon));
-  Future future;
-  for (std::size_t step = 0; step < wish.horizon; ++step) {
-    const auto at = [&](double level) {
-      const auto place = std::lower_bound(levels.begin(), levels.end(), level) - levels.begin();
-      return outlook.quantiles[step][static_cast<std::size_t>(place)];
-    };
-    auto& one = future.steps.emplace_back(Future::Step{outlook.point[step], at(wish.lower()), at(wish.upper()), {}});
-    for (const auto level : wish.quantiles) one.quantiles.push_back(at(level));
-  }
-  if (wish.capacity) future.p_exceed = forecast::exceedance(outlook.paths, *wish.capacity, wish.exceedance_window());
-  return future;
-}
-
 std::string csv_heading(const Wish& wish) {
   std::string heading = "series,step,mean,lower,upper";
   for (const auto level : wish.quantiles) heading += fmt::format(",q{}", level);
@@ -71,41 +38,39 @@ std::string csv_heading(const Wish& wish) {
   return heading + "\n";
 }
 
-std::string csv_rows(const std::string& name, const Future& future) {
+std::string csv_rows(const Wish& wish, const std::string& name, const SeriesOutlook& outlook) {
   std::string rows;
-  for (std::size_t step = 0; step < future.steps.size(); ++step) {
-    const auto& one = future.steps[step];
-    auto line = fmt::format("{},{},{:.6g},{:.6g},{:.6g}", quoted(name), step + 1, one.mean, one.lower, one.upper);
-    for (const auto quantile : one.quantiles) line += fmt::format(",{:.6g}", quantile);
-    if (future.p_exceed) line += fmt::format(",{:.4f}", *future.p_exceed);
+  for (std::size_t step = 0; step < outlook.point.size(); ++step) {
+    auto line = fmt::format("{},{},{:.6g},{:.6g},{:.6g}", quoted(name), step + 1, outlook.point[step],
+                            outlook.quantile(step, wish.lower()), outlook.quantile(step, wish.upper()));
+    for (const auto level : wish.quantiles) line += fmt::format(",{:.6g}", outlook.quantile(step, level));
+    if (outlook.p_exceed) line += fmt::format(",{:.4f}", *outlook.p_exceed);
     rows += line + "\n";
   }
   return rows;
 }
 
 boost::json::object as_json(const Wish& wish, const std::vector<std::size_t>& seasons, const SeriesFile& file,
-                            const NamedSeries& series, const Future& future) {
+                            const NamedSeries& series, const SeriesOutlook& outlook) {
   boost::json::array steps;
   const auto seen = static_cast<std::int64_t>(series.series.values.size());
-  for (std::size_t step = 0; step < future.steps.size(); ++step) {
-    const auto& one = future.steps[step];
+  for (std::size_t step = 0; step < outlook.point.size(); ++step) {
     boost::json::object told{
         {"step", step + 1},
         {"at", forecast::written(series.steps.at(seen + static_cast<std::int64_t>(step)), file.kind)},
-        {"mean", one.mean},
-        {"lower", one.lower},
-        {"upper", one.upper}};
+        {"mean", outlook.point[step]},
+        {"lower", outlook.quantile(step, wish.lower())},
+        {"upper", outlook.quantile(step, wish.upper())}};
     if (!wish.quantiles.empty()) {
       boost::json::object asked;
-      for (std::size_t i = 0; i < wish.quantiles.size(); ++i)
-        asked[fmt::format("{}", wish.quantiles[i])] = one.quantiles[i];
+      for (const auto level : wish.quantiles) asked[fmt::format("{}", level)] = outlook.quantile(step, level);
       told["quantiles"] = std::move(asked);
     }
     steps.push_back(std::move(told));
   }
   boost::json::object out{{"series", series.name}};
   out["seasons"] = boost::json::array(seasons.begin(), seasons.end());
-  if (future.p_exceed) out["p_exceed"] = *future.p_exceed;
+  if (outlook.p_exceed) out["p_exceed"] = *outlook.p_exceed;
   out["steps"] = std::move(steps);
   return out;
 }
@@ -113,7 +78,10 @@ boost::json::object as_json(const Wish& wish, const std::vector<std::size_t>& se
 Outcome forecast_file(const Context& context, const Wish& wish) {
   const auto input = read_input(context, wish);
   if (!input) return misused(input.error());
+  if (!wish.svg.empty())
+    if (const auto writable = check_writable(wish.svg); !writable) return misused(writable.error());
   const auto& all = input->file.series;
+  auto figure = forecast_figure(wish, *input);
   boost::json::array told;
   Progress progress(context.progress, stderr);
   std::string rows;  // nothing is printed before all is known to be well
@@ -122,13 +90,19 @@ Outcome forecast_file(const Context& context, const Wish& wish) {
     const auto columns = known_of(wish, *input, all[i]);
     if (!columns) return misused(columns.error());
     const auto seasons = seasons_of(wish, input->file, all[i]);
-    const auto future = future_of(wish, seasons, all[i], *columns);
+    const bool drawn = !wish.svg.empty() && i < kMostPanels;
+    auto levels = levels_of(wish);
+    if (drawn) add_band_levels(wish, levels);
+    const auto outlook = look_ahead(wish, seasons, all[i], *columns, std::move(levels));
+    if (drawn) figure.panels.push_back(forecast_panel(wish, *input, all[i], seasons, outlook));
     if (context.json())
-      told.push_back(as_json(wish, seasons, input->file, all[i], future));
+      told.push_back(as_json(wish, seasons, input->file, all[i], outlook));
     else
-      rows += csv_rows(all[i].name, future);
+      rows += csv_rows(wish, all[i].name, outlook);
   }
   progress.clear();
+  if (!wish.svg.empty())
+    if (const auto written = write_figure(figure, all.size(), wish.svg); !written) return failed(written.error());
   print(context.json() ? serialize(boost::json::object{{"forecasts", std::move(told)}}) + "\n"
                        : csv_heading(wish) + rows);
   return ExitCode::kOk;
@@ -147,6 +121,7 @@ void add_forecast_verb(CLI::App& app, Action& action) {
       ->type_name("Q")
       ->check(CLI::Range(0.0001, 0.9999))
       ->allow_extra_args(false);
+  add_svg_option(verb, wish->svg, "Draw it as well: a picture of history and forecast, to this file");
   verb.callback([&action, wish] { action = [wish](const Context& context) { return forecast_file(context, *wish); }; });
 }
 

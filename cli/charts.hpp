@@ -1,0 +1,44 @@
+/// Forecasts of series in files as figures (output/fan_chart.hpp).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/output/fan_chart.hpp"
+#include "cli/series.hpp"
+
+namespace umbra::cli {
+
+void add_svg_option(CLI::App& verb, std::string& svg, const char* what);
+
+/// Adds what the bands of a picture need: the interval that was asked for, and 80 % and 50 % where they are narrower.
+void add_band_levels(const SeriesWish& wish, std::vector<double>& levels);
+
+/// The figure without its panels.
+FanFigure forecast_figure(const SeriesWish& wish, const SeriesInput& input);
+
+/// @param outlook with the levels of add_band_levels()
+/// @param history steps to show; 0: four horizons or three main seasons, whichever is more
+FanPanel forecast_panel(const SeriesWish& wish, const SeriesInput& input, const forecast::NamedSeries& series,
+                        const std::vector<std::size_t>& seasons, const SeriesOutlook& outlook, std::size_t history = 0);
+
+/// A forecast that was made at a place of the past.
+struct PastForecast {
+  std::size_t place = 0;  ///< of its first step
+  std::vector<double> point;
+  std::vector<std::vector<double>> quantiles;  ///< per step, one for each of the levels
+};
+inline constexpr std::size_t kMostPastForecasts = 7;  ///< in a picture: of a week, if they are made daily
+
+/// What was forecast, and what came. @param levels ascending, the same from both ends @param told the oldest first
+FanPanel backtest_panel(const SeriesWish& wish, const SeriesInput& input, const forecast::NamedSeries& series,
+                        const std::vector<std::size_t>& seasons, const std::vector<double>& levels,
+                        const std::vector<PastForecast>& told);
+
+/// "1 d ahead (288 steps of 5 min)"
+std::string span_ahead(const SeriesWish& wish, const SeriesInput& input, const forecast::NamedSeries& series);
+
+/// Draws and writes it. @param all series that there are @error as write_whole_file()
+Result<void> write_figure(FanFigure& figure, std::size_t all, const std::string& svg);
+
+}  // namespace umbra::cli
