@@ -13,18 +13,6 @@ namespace {
 
 using forecast::NamedSeries;
 
-std::vector<double> band_shares(double interval) {
-  constexpr double kDistinct = 0.04;  // bands closer than this look like one
-  std::vector<double> shares{interval};
-  for (const auto share : {0.8, 0.5})
-    if (share < interval - kDistinct) shares.push_back(share);
-  return shares;
-}
-
-double lower_of(double share) {
-  return (1 - share) / 2;
-}
-
 UnixMillis at(const NamedSeries& series, std::size_t step) {
   return series.steps.at(static_cast<std::int64_t>(step));
 }
@@ -58,6 +46,14 @@ FanPanel panel_of(const SeriesWish& wish, const SeriesInput& input, const NamedS
 }
 
 }  // namespace
+
+std::vector<double> band_shares(double interval) {
+  constexpr double kDistinct = 0.04;  // bands closer than this look like one
+  std::vector<double> shares{interval};
+  for (const auto share : {0.8, 0.5})
+    if (share < interval - kDistinct) shares.push_back(share);
+  return shares;
+}
 
 void add_svg_option(CLI::App& verb, std::string& svg, const char* what) {
   verb.add_option("--svg", svg, what)->type_name("FILE");

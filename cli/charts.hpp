@@ -11,7 +11,14 @@ namespace umbra::cli {
 
 void add_svg_option(CLI::App& verb, std::string& svg, const char* what);
 
-/// Adds what the bands of a picture need: the interval that was asked for, and 80 % and 50 % where they are narrower.
+/// What the bands of a picture hold: the interval that was asked for, and 80 % and 50 % where they are narrower.
+std::vector<double> band_shares(double interval);
+/// The quantile at the lower edge of a band; the upper one's is 1 less this.
+inline double lower_of(double share) {
+  return (1 - share) / 2;
+}
+
+/// Adds the quantiles that the bands of a picture need.
 void add_band_levels(const SeriesWish& wish, std::vector<double>& levels);
 
 /// The figure without its panels.

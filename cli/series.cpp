@@ -13,7 +13,6 @@
 namespace umbra::cli {
 namespace {
 
-constexpr std::size_t kMostHorizon = 100'000;
 constexpr std::size_t kLongestSeason = 1'000'000;
 
 Result<std::ifstream> open(const std::string& name, const char* remedy) {
@@ -52,12 +51,9 @@ void append(forecast::KnownColumns& columns, const forecast::KnownColumns& more,
 
 }  // namespace
 
-void add_series_options(CLI::App& verb, SeriesWish& wish) {
-  verb.add_option("--file", wish.file, "CSV of series,timestamp,value, or timestamp,value")->type_name("F")->required();
-  verb.add_option("--horizon", wish.horizon, "Steps to look ahead")
-      ->type_name("N")
-      ->required()
-      ->check(CLI::Range(std::size_t{1}, kMostHorizon));
+CLI::Option* add_series_options(CLI::App& verb, SeriesWish& wish) {
+  auto* file =
+      verb.add_option("--file", wish.file, "CSV of series,timestamp,value, or timestamp,value")->type_name("F");
   verb.add_option("--season", wish.seasons,
                   "A period in steps; may be given several times. Without, they are looked for")
       ->type_name("P")
@@ -66,17 +62,24 @@ void add_series_options(CLI::App& verb, SeriesWish& wish) {
   verb.add_option("--interval", wish.interval, "What lies between lower and upper, as a share of cases (0.95)")
       ->type_name("SHARE")
       ->check(CLI::Range(0.01, 0.999));
-  auto* capacity =
-      verb.add_option("--capacity", wish.capacity, "Tell the probability that this is exceeded …")->type_name("X");
-  verb.add_option("--window", wish.window, "… in any of so many steps; without, in the whole horizon")
-      ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, kMostHorizon))
-      ->needs(capacity);
+  verb.add_option("--capacity", wish.capacity, "Tell the probability that this is exceeded …")->type_name("X");
   verb.add_option("--calendar", wish.calendar, "Events that matter: iCalendar, or CSV of name,start,end")
       ->type_name("F");
   verb.add_option("--regressors", wish.regressors,
                   "CSV of timestamp and any columns that are known beforehand, to the end of the horizon")
       ->type_name("F");
+  return file;
+}
+
+void add_steps_options(CLI::App& verb, SeriesWish& wish) {
+  verb.add_option("--horizon", wish.horizon, "Steps to look ahead")
+      ->type_name("N")
+      ->required()
+      ->check(CLI::Range(std::size_t{1}, kMostHorizon));
+  verb.add_option("--window", wish.window, "… in any of so many steps; without, in the whole horizon")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kMostHorizon))
+      ->needs("--capacity");
 }
 
 Result<SeriesInput> read_input(const Context& context, const SeriesWish& wish) {

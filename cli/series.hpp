@@ -30,7 +30,12 @@ struct SeriesWish {
   double upper() const { return 1 - lower(); }
 };
 
-void add_series_options(CLI::App& verb, SeriesWish& wish);
+inline constexpr std::size_t kMostHorizon = 100'000;  ///< steps
+
+/// All but how far to look. @return the option --file
+CLI::Option* add_series_options(CLI::App& verb, SeriesWish& wish);
+/// --horizon and --window in steps; after the others.
+void add_steps_options(CLI::App& verb, SeriesWish& wish);
 
 /// All that was asked for, read and checked. Notices go to standard error, where somebody watches.
 struct SeriesInput {

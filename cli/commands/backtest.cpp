@@ -171,7 +171,8 @@ void add_backtest_verb(CLI::App& app, Action& action) {
                         "Judge forecasts of a file's series by what came, against the simple rules.\n"
                         "Of several series: the median MASE, and the means of the rest.",
                         "umbractl backtest --file cpu.csv --horizon 24 --season 24 --season 168 --origins 7");
-  add_series_options(verb, *wish);
+  add_series_options(verb, *wish)->required();
+  add_steps_options(verb, *wish);
   verb.add_option("--origins", wish->origins, "Places of the past to forecast from, a horizon apart (10)")
       ->type_name("K")
       ->check(CLI::Range(std::size_t{1}, std::size_t{10'000}));

@@ -77,7 +77,8 @@ void add_plot_verb(CLI::App& app, Action& action) {
                            kMostPanels)
                    .c_str(),
                "umbractl plot --file cpu.csv --horizon 48 --season 24 --calendar launches.ics --svg cpu.svg");
-  add_series_options(verb, *wish);
+  add_series_options(verb, *wish)->required();
+  add_steps_options(verb, *wish);
   add_svg_option(verb, wish->svg, "Where the picture goes; without, standard output");
   verb.add_option("--history", wish->history,
                   "Steps of the past to show; without, four horizons or three seasons, whichever is more")

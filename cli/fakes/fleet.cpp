@@ -198,6 +198,36 @@ Task<v1::WhyReply> FakeFleet::why(rpc::Caller, v1::WhyRequest request) {
   co_return reply;
 }
 
+/// web1 needs 1 core, give or take 0.1 for each step ahead; host1 has 2 VMs, one of them without history; nothing is
+/// known of db1.
+Task<v1::ForecastReply> FakeFleet::forecast(rpc::Caller, v1::ForecastRequest request) {
+  v1::ForecastReply reply;
+  const bool host = request.name() == "host1";
+  if (!host || request.scope() == v1::SCOPE_VM) UMBRA_CO_CHECK(find_vm(request.name()));
+  reply.set_name(request.name());
+  reply.set_scope(host ? v1::SCOPE_HOST : v1::SCOPE_VM);
+  reply.set_vms(host ? 2 : 1);
+  reply.set_vms_unknown(host || request.name() == "db1" ? 1 : 0);
+  constexpr std::int64_t kStep = 300'000;
+  reply.set_step_ms(kStep);
+  reply.set_begins_unix_ms(kNow);
+  reply.set_capacity(request.capacity() > 0 ? request.capacity() : 4);
+  reply.set_exceed_probability(0.125);
+  reply.set_history_begins_unix_ms(kNow - request.history_ms());
+  for (std::int64_t at = 0; at < request.history_ms(); at += kStep)
+    reply.add_history(at == 0 ? std::numeric_limits<double>::quiet_NaN() : 1);
+  if (request.name() == "db1") co_return reply;
+  reply.set_learned_steps(288);
+  reply.set_growth_probability(host ? 0 : 0.95);
+  for (std::int64_t at = 0; at < request.horizon_ms(); at += kStep) {
+    auto& step = *reply.add_steps();
+    step.set_mean(1);
+    for (const auto level : request.levels())
+      step.add_quantiles(1 + 0.1 * (level - 0.5) * static_cast<double>(at / kStep + 1));
+  }
+  co_return reply;
+}
+
 Task<v1::DoctorReply> FakeFleet::doctor(rpc::Caller, v1::DoctorRequest) {
   v1::DoctorReply reply;
   auto& check = *reply.add_checks();

@@ -38,6 +38,7 @@ class FakeFleet final : public v1::FleetService {
   Task<v1::ListShadowsReply> list_shadows(rpc::Caller, v1::ListShadowsRequest) override;
   Task<void> watch_events(rpc::Caller, v1::WatchEventsRequest, rpc::Sink<v1::Event>) override;
   Task<v1::WhyReply> why(rpc::Caller, v1::WhyRequest) override;
+  Task<v1::ForecastReply> forecast(rpc::Caller, v1::ForecastRequest) override;
   Task<v1::DoctorReply> doctor(rpc::Caller, v1::DoctorRequest) override;
   Task<v1::GetVersionReply> get_version(rpc::Caller, v1::GetVersionRequest) override;
   Task<void> keep_shadow(rpc::Caller, v1::PinShadowRequest, rpc::Sink<v1::Shadow>) override;
