@@ -84,33 +84,33 @@ TEST_F(ASpread, HoldsWhatItPromises) {
   std::exponential_distribution<double> late(0.1);
   const auto value = [&](std::size_t) { return 90 + late(random_); };
   live(600, value);
-  constexpr std::array kLevels{0.1, 0.5, 0.9};
+  constexpr std::array kAsked{0.1, 0.5, 0.9};
   int below[3] = {}, looks = 0;
   for (int round = 0; round < 150; ++round) {
-    const auto said = spread_.quantiles(History(values_), said_, kLevels);
+    const auto said = spread_.quantiles(History(values_), said_, kAsked);
     live(3, value);
     for (std::size_t ahead = 0; ahead < 3; ++ahead, ++looks)
       for (std::size_t level = 0; level < 3; ++level)
         below[level] += values_[values_.size() - 3 + ahead] <= said[ahead][level] ? 1 : 0;
   }
   for (std::size_t level = 0; level < 3; ++level)
-    EXPECT_NEAR(static_cast<double>(below[level]) / looks, kLevels[level], 0.06) << kLevels[level];
+    EXPECT_NEAR(static_cast<double>(below[level]) / looks, kAsked[level], 0.06) << kAsked[level];
 }
 
 TEST_F(ASpread, KnowsATimeOfDayThatIsWorse) {
   std::normal_distribution<double> noise;
   live(24 * 40, [&](std::size_t at) { return 100 + (at % 24 < 3 ? 20 : 1) * noise(random_); });
   ASSERT_EQ(values_.size() % 24, 0U);
-  constexpr std::array kLevels{0.05, 0.95};
-  const auto said = spread_.quantiles(History(values_), said_, kLevels);
+  constexpr std::array kAsked{0.05, 0.95};
+  const auto said = spread_.quantiles(History(values_), said_, kAsked);
   const auto width = [&](std::size_t ahead) { return said[ahead][1] - said[ahead][0]; };
   EXPECT_GT(width(1), 2 * width(7)) << "steps 0 to 2 are the wild ones";
 }
 
 TEST_F(ASpread, GivesAscendingQuantilesWithinTheBounds) {
   live(100, [&](std::size_t) { return static_cast<double>(random_() % 3); });
-  constexpr std::array kLevels{0.01, 0.2, 0.5, 0.8, 0.99};
-  for (const auto& step : spread_.quantiles(History(values_), said_, kLevels)) {
+  constexpr std::array kAsked{0.01, 0.2, 0.5, 0.8, 0.99};
+  for (const auto& step : spread_.quantiles(History(values_), said_, kAsked)) {
     EXPECT_TRUE(std::is_sorted(step.begin(), step.end()));
     EXPECT_GE(step.front(), 0);
   }

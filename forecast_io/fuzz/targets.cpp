@@ -13,7 +13,7 @@
 namespace umbra::forecast {
 namespace {
 
-constexpr UnixMillis kFrom = 1'577'836'800'000;  // 2020
+constexpr UnixMillis kFirst = 1'577'836'800'000;  // 2020
 constexpr Milliseconds kStep = std::chrono::hours(6);
 constexpr std::size_t kPast = 1'000, kHorizon = 40;
 
@@ -53,9 +53,9 @@ void fuzz_series(std::string_view text) {
 }
 
 void fuzz_calendar(std::string_view text) {
-  const Steps steps(kFrom, kStep);
+  const Steps steps(kFirst, kStep);
   std::istringstream in{std::string(text)};
-  const auto calendar = read_calendar(in, "fuzz", {kFrom, steps.at(kPast), {}});
+  const auto calendar = read_calendar(in, "fuzz", {kFirst, steps.at(kPast), {}});
   if (!calendar) return check(calendar.error());
   for (const auto& event : calendar->events) must(event.start <= event.end && !event.name.empty(), "events last");
   constexpr double kRounding = 1e-9;
@@ -71,7 +71,7 @@ void fuzz_regressors(std::string_view text) {
   const auto span = std::max<std::int64_t>(1, (regressors->end - regressors->times.front()) / 20);
   const Steps fitting(regressors->times.front(), Milliseconds(span));
   check_columns(regressor_columns(*regressors, regressors->kind, fitting, 15, 5, notices), 20, kFarthest);
-  check_columns(regressor_columns(*regressors, regressors->kind, Steps(kFrom, kStep), kPast, kHorizon, notices),
+  check_columns(regressor_columns(*regressors, regressors->kind, Steps(kFirst, kStep), kPast, kHorizon, notices),
                 kPast + kHorizon, kFarthest);
 }
 

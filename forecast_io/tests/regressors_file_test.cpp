@@ -12,7 +12,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-Result<Regressors> read(const std::string& text) {
+Result<Regressors> regressors_of(const std::string& text) {
   std::istringstream in(text);
   return read_regressors(in, "R.csv");
 }
@@ -20,7 +20,7 @@ Result<Regressors> read(const std::string& text) {
 /// The columns for steps of one number each.
 Result<KnownColumns> columns(const std::string& text, std::size_t past, std::size_t horizon,
                              std::vector<std::string>* noticed = nullptr, Steps steps = Steps(0, Milliseconds(1))) {
-  UMBRA_TRY(const auto regressors, read(text));
+  UMBRA_TRY(const auto regressors, regressors_of(text));
   std::vector<std::string> notices;
   auto found = regressor_columns(regressors, TimeKind::kSteps, steps, past, horizon, notices);
   if (noticed != nullptr) *noticed = notices;
@@ -29,7 +29,7 @@ Result<KnownColumns> columns(const std::string& text, std::size_t past, std::siz
 
 TEST(RegressorsFile, ColumnsMayBeInAnyOrderAndRowsToo) {
   const auto read_back =
-      read("price,timestamp,heat\n1,2026-05-01,2\n5,2026-05-03,6\n3,2026-05-02,\n9,2026-05-03,8\n").value();
+      regressors_of("price,timestamp,heat\n1,2026-05-01,2\n5,2026-05-03,6\n3,2026-05-02,\n9,2026-05-03,8\n").value();
   EXPECT_THAT(read_back.names, ElementsAre("price", "heat"));
   EXPECT_EQ(read_back.times[1] - read_back.times[0], 86'400'000);
   EXPECT_EQ(read_back.end, read_back.times[2] + 86'400'000) << "the last row holds as long as the others";
@@ -64,7 +64,7 @@ TEST(RegressorColumns, OutliersAreCut) {
 
 TEST(RegressorColumns, FinerRowsGiveTheirMeanAndCoarserOnesHoldOn) {
   // Steps of 10: the first has 1 for 4 and 3 for 6, then 3 holds on, then 7 begins at 35.
-  const auto found = read("timestamp,x\n0,1\n4,3\n35,7\n45,7\n").value();
+  const auto found = regressors_of("timestamp,x\n0,1\n4,3\n35,7\n45,7\n").value();
   std::vector<std::string> notices;
   const auto flat = regressor_columns(found, TimeKind::kSteps, Steps(0, Milliseconds(10)), 4, 1, notices).value();
   // Means 2.2, 3, 3, 5, 7; median 3; distances 0, 0, 0.8, 2, 4, of which the fourth is the scale.
@@ -118,7 +118,7 @@ TEST(RegressorsFile, BadFilesAreRefusedWithLineCauseAndRemedy) {
       {"timestamp,x\n", "R.csv: fewer than two rows", "past and to come"},
   };
   for (const auto& [text, cause, remedy] : cases) {
-    const auto file = read(text);
+    const auto file = regressors_of(text);
     ASSERT_FALSE(file) << text;
     EXPECT_THAT(file.error().message, HasSubstr(cause)) << text;
     EXPECT_THAT(file.error().remedy, HasSubstr(remedy)) << text;

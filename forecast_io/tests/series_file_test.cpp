@@ -17,13 +17,13 @@ using testing::NanSensitiveDoubleEq;
 constexpr double kGap = std::numeric_limits<double>::quiet_NaN();
 constexpr UnixMillis kMay = 1'777'593'600'000;  // 2026-05-01T00:00:00Z, by `date`
 
-Result<SeriesFile> read(const std::string& text) {
+Result<SeriesFile> series_of(const std::string& text) {
   std::istringstream in(text);
   return read_series(in, "F.csv");
 }
 
 SeriesFile must_read(const std::string& text) {
-  auto file = read(text);
+  auto file = series_of(text);
   EXPECT_TRUE(file) << text << file.error().text();
   return file.value_or(SeriesFile{});
 }
@@ -176,7 +176,7 @@ TEST(SeriesFile, BadFilesAreRefusedWithFileLineCauseAndRemedy) {
        "from 2026-05-01T00:00:01Z in line 3 to 2062-05-01T00:00:00Z in line 4", "correct the time"},
   };
   for (const auto& [text, cause, remedy] : cases) {
-    const auto file = read(text);
+    const auto file = series_of(text);
     ASSERT_FALSE(file) << text;
     EXPECT_EQ(file.error().code, Errc::kInvalid);
     EXPECT_THAT(file.error().message, HasSubstr(cause)) << text;
@@ -187,7 +187,7 @@ TEST(SeriesFile, BadFilesAreRefusedWithFileLineCauseAndRemedy) {
 TEST(SeriesFile, ManyShortSeriesCannotAskForMoreMemoryThanOneLong) {
   std::string text = "series,timestamp,value\n";
   for (int i = 0; i < 100; ++i) text += fmt::format("s{0},0,1\ns{0},1,1\ns{0},4000000,1\n", i);
-  EXPECT_THAT(read(text).error().message, HasSubstr("F.csv:7: series 's1' would need more than"));
+  EXPECT_THAT(series_of(text).error().message, HasSubstr("F.csv:7: series 's1' would need more than"));
 }
 
 TEST(SeriesFile, APublicTraceIsReadAsItIs) {
