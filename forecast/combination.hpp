@@ -7,6 +7,7 @@
 
 #include "forecast/models/history.hpp"
 #include "forecast/models/model.hpp"
+#include "forecast/rounded.hpp"
 
 namespace umbra::forecast {
 
@@ -37,17 +38,52 @@ Trial ask(const History& history, const Known& known, Models& models, std::size_
 std::vector<Trial> rehearse(const History& history, const Known& known, Models& models,
                             std::span<const std::size_t> places, std::size_t horizon);
 
+/// What is kept of a trial: the answers for eight of its steps, two in the near part and six in the far one. They are
+/// other steps in each trial, so that several see all of the horizon and all times of the day.
+class TrialRecord {
+ public:
+  /// @param models that are kept, by column
+  TrialRecord(const Trial& trial, std::span<const std::size_t> models);
+  /// To be read over.
+  TrialRecord(std::size_t horizon, std::size_t models);
+
+  struct Step {
+    std::size_t ahead = 0;
+    double stands_for = 1;  ///< so many steps
+  };
+  std::size_t place() const { return place_; }
+  std::vector<Step> steps() const;
+  /// What a model said of the step of that index.
+  double said(std::size_t step, std::size_t model) const { return said_[step * models_ + model]; }
+  std::size_t models() const { return models_; }
+
+  template <class Self, class Io>
+  static void describe(Self& self, Io& io) {
+    io(self.place_);
+    Rounded::describe(self.said_, io);
+  }
+
+ private:
+  std::size_t place_ = 0, horizon_, models_;
+  Rounded said_;
+};
+
 /// How much each model's word counts for the steps [from, to) ahead: half by its mean absolute error in the trials (to
 /// the power -2), half by greedy selection of ten with replacement (Caruana and others 2004), later trials counting for
 /// more. The weights sum up to 1.
-std::vector<double> weigh(std::span<const Trial> trials, const History& history, std::size_t from, std::size_t to);
+std::vector<double> weigh(std::span<const TrialRecord> trials, const History& history, std::size_t from,
+                          std::size_t to);
 
 /// What a point forecast is made with: weights of their own for the first eighth of the horizon and for the rest, each
 /// shared half with those of all steps.
 struct Weights {
   std::vector<double> near, far;
 };
-Weights weigh(std::span<const Trial> trials, const History& history, std::size_t horizon);
+Weights weigh(std::span<const TrialRecord> trials, const History& history, std::size_t horizon);
+
+/// Of each family of models, which differ only in the scale they see the series in, the one with the least mean
+/// absolute error in the trials: the other one says much the same. Ascending.
+std::vector<std::size_t> best_of_families(std::span<const Trial> trials, const History& history, const Models& models);
 
 /// The point forecast: between the weighted mean and the weighted median of what the models say.
 /// @param said as in Trial

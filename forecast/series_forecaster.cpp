@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-
-#include "forecast/models/pool.hpp"
+#include <limits>
+#include <numeric>
 
 namespace umbra::forecast {
 namespace {
@@ -13,12 +13,35 @@ constexpr double kGrowth = 1.5;
 constexpr std::size_t kLongest = 4;   // of the longest season, and …
 constexpr std::size_t kMain = 7;      // … of the main one, is what models look back for
 constexpr std::size_t kLeast = 1000;  // steps are worth remembering for any series
-constexpr double kLargest = 1e100;    // so that sums of squares stay finite
+constexpr std::size_t kSlack = 64;    // of what is remembered is forgotten at once, rather than one value at a time
+constexpr double kLargest = 1e30;     // so that sums of squares stay finite
+
+// What a stored state may be of: far beyond what is sensible, and small enough to count with.
+constexpr std::string_view kStoredKind = "UmSF";
+constexpr std::size_t kMostSeasons = 16;
+constexpr std::size_t kMostSteps = 1'000'000;  // of a season, of the horizon
+constexpr std::size_t kMostColumns = 1'000;
+constexpr std::size_t kMostPlace = std::size_t{1} << 48;
+constexpr double kRounding = 1e-9;  // that weights need not sum up to 1 by
 
 std::size_t memory_of(const SeriesForecaster::Shape& shape) {
   if (shape.seasons.empty()) return kLeast;
   const auto main = shape.seasons.front();
   return std::max({kLeast, kLongest * shape.seasons.back() + main, (kMain + 1) * main});
+}
+
+std::vector<std::uint8_t> packed(const std::vector<bool>& bits) {
+  std::vector<std::uint8_t> bytes((bits.size() + 7) / 8);
+  for (std::size_t i = 0; i < bits.size(); ++i)
+    if (bits[i]) bytes[i / 8] = static_cast<std::uint8_t>(bytes[i / 8] | 1 << i % 8);
+  return bytes;
+}
+
+/// Those of `models` at the places `chosen`.
+Models chosen_from(Models models, std::span<const std::uint8_t> chosen) {
+  Models out;
+  for (const auto index : chosen) out.push_back(std::move(models[index]));
+  return out;
 }
 
 }  // namespace
@@ -32,21 +55,23 @@ SeriesForecaster::SeriesForecaster(Shape shape)
 
 double SeriesForecaster::filled() const {
   const auto season = main_season();
-  return season > 0 && gap_ * 24 > season && recent_.size() >= season ? recent_[recent_.size() - season]
-                                                                      : recent_.back();
+  return static_cast<double>(
+      season > 0 && gap_ * 24 > season && recent_.size() >= season ? recent_[recent_.size() - season] : recent_.back());
 }
 
 void SeriesForecaster::remember(double value, bool real, std::span<const double> known) {
-  if (recent_.size() >= 2 * memory_) {  // now and then, rather than one at a time
-    const auto surplus = static_cast<std::ptrdiff_t>(recent_.size() - memory_);
-    recent_.erase(recent_.begin(), recent_.begin() + surplus);
-    real_.erase(real_.begin(), real_.begin() + surplus);
-    known_.erase(known_.begin(), known_.begin() + surplus * static_cast<std::ptrdiff_t>(shape_.known));
-    first_ += static_cast<std::size_t>(surplus);
+  if (const auto surplus = memory_ / kSlack; recent_.size() >= memory_ + surplus) {
+    const auto forget = [](auto& values, std::size_t count) {
+      values.erase(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count));
+    };
+    forget(recent_, surplus);
+    forget(real_, surplus);
+    forget(known_, surplus * shape_.known);
+    first_ += surplus;
   }
-  recent_.push_back(value);
-  real_.push_back(real ? 1 : 0);
-  known_.insert(known_.end(), known.begin(), known.end());
+  recent_.push_back(static_cast<float>(value));
+  real_.push_back(real);
+  for (const auto column : known) known_.push_back(static_cast<float>(column));
 }
 
 void SeriesForecaster::observe(double value, std::span<const double> known) {
@@ -57,36 +82,53 @@ void SeriesForecaster::observe(double value, std::span<const double> known) {
   }
   gap_ = real ? 0 : gap_ + 1;
   remember(real ? std::clamp(value, -kLargest, kLargest) : filled(), real, known);
-  for (const auto& model : models_) model->observe(history(), known);
-  if (size() >= build_at_) refit();
-  const auto place = history().size();
-  if (place % spread_.stride() != 0) return;
+  const auto values = past();
+  const History history(first_, values);
+  for (const auto& model : models_) model->observe(history, known);
+  if (size() >= build_at_) refit(history);
+  if (history.size() % spread_.stride() == 0) rehearse_now(history);
+}
 
+/// Records what would be said now.
+void SeriesForecaster::rehearse_now(const History& history) {
   // What is known of the steps ahead is not known here; nothing special is expected.
   const std::vector<double> nothing(shape_.horizon * shape_.known);
-  auto trial = ask(history(), Known{nothing, shape_.known}, models_, shape_.horizon);
-  spread_.record(place, combine(trial.said, weights_));
-  if (trials_.empty() || place - trials_.back().place >= trial_distance(main_season(), shape_.horizon)) {
-    weights_ = weigh(trials_, history(), shape_.horizon);
-    trials_.push_back(std::move(trial));
-    if (trials_.size() > kMostTrials + 1) trials_.erase(trials_.begin());
+  const auto trial = ask(history, Known{nothing, shape_.known}, models_, shape_.horizon);
+  spread_.record(history.size(), combine(trial.said, weights_));
+  if (trials_.empty() || history.size() - trials_.back().place() >= trial_distance(main_season(), shape_.horizon)) {
+    weights_ = weigh(trials_, history, shape_.horizon);
+    if (trials_.size() > kMostTrials) trials_.erase(trials_.begin());
+    std::vector<std::size_t> all(models_.size());
+    std::iota(all.begin(), all.end(), 0);
+    trials_.emplace_back(trial, all);
   }
 }
 
 void SeriesForecaster::refit() {
   if (empty()) return;
+  const auto values = past();
+  refit(History(first_, values));
+}
+
+void SeriesForecaster::refit(const History& history) {
   const auto had = main_season();
-  seasons_.clear();
+  std::vector<std::size_t> seasons;
   for (const auto season : shape_.seasons)
-    if (kSeasonsNeeded * static_cast<double>(season) <= static_cast<double>(size())) seasons_.push_back(season);
-  const auto now = history();
-  auto places = trial_places(recent_.size(), main_season(), shape_.horizon);
-  models_ = make_pool({seasons_, shape_.known, places.front(), recent_.size()}, now.recent().first(places.front()));
+    if (kSeasonsNeeded * static_cast<double>(season) <= static_cast<double>(size())) seasons.push_back(season);
+  auto places = trial_places(recent_.size(), seasons.empty() ? 0 : seasons.front(), shape_.horizon);
+  pool_ = {std::move(seasons), shape_.known, places.front(), recent_.size()};
+  scales_ = Scales::of(history.recent().first(places.front()));
   for (auto& place : places) place += first_;
-  auto known = known_;
+  auto models = make_pool(pool_, scales_);
+  std::vector<double> known(known_.begin(), known_.end());
   known.resize(known.size() + shape_.horizon * shape_.known);
-  trials_ = rehearse(now, Known{known, shape_.known}, models_, places, shape_.horizon);
-  weights_ = weigh(trials_, now, shape_.horizon);
+  const auto trials = rehearse(history, Known{known, shape_.known}, models, places, shape_.horizon);
+  const auto best = best_of_families(trials, history, models);
+  chosen_.assign(best.begin(), best.end());
+  models_ = chosen_from(std::move(models), chosen_);
+  trials_.clear();
+  for (const auto& trial : trials) trials_.emplace_back(trial, best);
+  weights_ = weigh(trials_, history, shape_.horizon);
   if (main_season() != had) spread_ = Spread(main_season(), shape_.horizon);
 
   const auto growth = std::min(static_cast<double>(size()) * (kGrowth - 1), static_cast<double>(memory_));
@@ -97,19 +139,135 @@ void SeriesForecaster::refit() {
       build_at_ = std::min(build_at_, enough);
 }
 
-std::vector<double> SeriesForecaster::point(std::size_t steps, const Known& known) {
-  return combine(ask(history(), known, models_, steps).said, weights_);
-}
-
 SeriesForecaster::Outlook SeriesForecaster::look(std::size_t steps, std::span<const double> levels, Paths paths,
                                                  const Known& known) {
+  const auto values = past();
+  const History history(first_, values);
   Outlook outlook;
-  outlook.point = point(steps, known);
+  outlook.point = combine(ask(history, known, models_, steps).said, weights_);
   if (levels.empty() && paths == Paths::kNo) return outlook;
-  spread_.learn(history(), real_);
-  if (!levels.empty()) outlook.quantiles = spread_.quantiles(history(), outlook.point, levels);
-  if (paths == Paths::kYes) outlook.paths = spread_.paths(history(), outlook.point);
+  spread_.learn(history, real_);
+  if (!levels.empty()) outlook.quantiles = spread_.quantiles(history, outlook.point, levels);
+  if (paths == Paths::kYes) outlook.paths = spread_.paths(history, outlook.point);
   return outlook;
+}
+
+std::vector<std::pair<std::string, double>> SeriesForecaster::leaders(std::size_t most) const {
+  std::vector<std::pair<std::string, double>> all;
+  for (std::size_t i = 0; i < models_.size(); ++i)
+    all.emplace_back(models_[i]->name(), (weights_.near[i] + weights_.far[i]) / 2);
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  all.resize(std::min(most, all.size()));
+  return all;
+}
+
+std::string SeriesForecaster::save() const {
+  StateWriter out;
+  out.list(shape_.seasons, kMostSeasons);
+  out(shape_.horizon);
+  out(shape_.known);
+  out(first_);
+  out(gap_);
+  out.list(recent_, recent_.size());
+  out.each(known_);
+  out.each(packed(real_));
+  if (!empty()) {
+    out(build_at_);
+    out(static_cast<std::uint8_t>(pool_.seasons.size()));
+    out(pool_.at_first_trial);
+    out(pool_.at_forecast);
+    Scales::describe(scales_, out);
+    out.list(chosen_, chosen_.size());
+    for (const auto& model : models_) model->save(out);
+    out(static_cast<std::uint8_t>(trials_.size()));
+    for (const auto& trial : trials_) TrialRecord::describe(trial, out);
+    out.each(weights_.near);
+    out.each(weights_.far);
+    spread_.save(out);
+  }
+  return sealed(kStoredKind, kStoredVersion, out.take());
+}
+
+void SeriesForecaster::load_past(StateReader& in) {
+  in(first_);
+  in(gap_);
+  in.expect(first_ <= kMostPlace && gap_ <= kMostPlace);
+  in.list(recent_, memory_ + memory_ / kSlack);
+  in.expect(in.holds(recent_.size() * shape_.known, sizeof(float)));
+  if (in.failed()) return;
+  known_.resize(recent_.size() * shape_.known);
+  in.each(known_);
+  std::vector<std::uint8_t> bytes((recent_.size() + 7) / 8);
+  in.each(bytes);
+  for (std::size_t i = 0; i < recent_.size(); ++i) real_.push_back((bytes[i / 8] >> i % 8 & 1) != 0);
+  const auto small = [](float value) { return std::abs(static_cast<double>(value)) <= 2 * kLargest; };
+  in.expect(std::all_of(recent_.begin(), recent_.end(), small) && std::all_of(known_.begin(), known_.end(), small));
+}
+
+void SeriesForecaster::load_models(StateReader& in) {
+  std::uint8_t seasons = 0;
+  in(build_at_);
+  in(seasons);
+  in.expect(seasons <= shape_.seasons.size());
+  in(pool_.at_first_trial);
+  in(pool_.at_forecast);
+  Scales::describe(scales_, in);
+  in.list(chosen_, std::numeric_limits<std::uint8_t>::max());
+  // Each regression has a number for each pair of columns.
+  in.expect(in.holds(shape_.known * shape_.known / 2, sizeof(float)));
+  if (in.failed()) return;
+  pool_.seasons.assign(shape_.seasons.begin(), shape_.seasons.begin() + seasons);
+  pool_.known = shape_.known;
+  auto models = make_pool(pool_, scales_);
+  std::vector<bool> taken(models.size());
+  in.expect(!chosen_.empty());
+  for (const auto index : chosen_) {
+    in.expect(index < models.size() && !taken[index]);
+    if (in.failed()) return;
+    taken[index] = true;
+  }
+  models_ = chosen_from(std::move(models), chosen_);
+  for (const auto& model : models_) model->load(in);
+}
+
+void SeriesForecaster::load_trials(StateReader& in) {
+  std::uint8_t trials = 0;
+  in(trials);
+  in.expect(trials <= kMostTrials + 1);
+  for (std::uint8_t i = 0; i < trials && !in.failed(); ++i) {
+    TrialRecord::describe(trials_.emplace_back(shape_.horizon, models_.size()), in);
+    in.expect(trials_.back().place() <= size());
+  }
+  for (auto* weights : {&weights_.near, &weights_.far}) {
+    weights->resize(models_.size());
+    in.each(*weights);
+    in.expect(std::all_of(weights->begin(), weights->end(), [](double weight) { return weight >= 0; }) &&
+              std::abs(std::accumulate(weights->begin(), weights->end(), 0.0) - 1) < kRounding);
+  }
+  spread_ = Spread(main_season(), shape_.horizon);
+  spread_.load(in, size());
+}
+
+Result<SeriesForecaster> SeriesForecaster::load(std::string_view state) {
+  UMBRA_TRY(const auto body, opened(kStoredKind, kStoredVersion, state));
+  StateReader in(body);
+  Shape shape;
+  in.list(shape.seasons, kMostSeasons);
+  in(shape.horizon);
+  in(shape.known);
+  std::size_t last = 0;
+  for (const auto season : shape.seasons) in.expect(season > std::exchange(last, season) && season <= kMostSteps);
+  in.expect(shape.horizon > 0 && shape.horizon <= kMostSteps && shape.known <= kMostColumns);
+  if (!in.failed()) {
+    SeriesForecaster loaded(std::move(shape));
+    loaded.load_past(in);
+    if (!in.failed() && !loaded.empty()) {
+      loaded.load_models(in);
+      if (!in.failed()) loaded.load_trials(in);
+    }
+    if (!in.failed() && in.at_end()) return loaded;
+  }
+  return fail(Errc::kInvalid, "reading a forecaster's state: what it says does not fit together");
 }
 
 }  // namespace umbra::forecast

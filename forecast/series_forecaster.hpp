@@ -3,16 +3,24 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/result.hpp"
 #include "forecast/combination.hpp"
 #include "forecast/models/model.hpp"
+#include "forecast/models/pool.hpp"
 #include "forecast/spread.hpp"
 
 namespace umbra::forecast {
 
 /// A new value is one update of each model; models are built anew, from what is remembered, only when the series has
 /// grown by half, or by all that is remembered. Deterministic: the same values give the same forecast.
+///
+/// Small, since many series live in one process: values and what is known of them are remembered in single precision,
+/// forecasts of the past in two bytes a step.
 class SeriesForecaster {
  public:
   struct Shape {
@@ -22,13 +30,16 @@ class SeriesForecaster {
     std::size_t known = 0;    ///< columns known beforehand
     /// Place of the first value to come: series whose places mean the same moments have paths that belong together.
     std::size_t start = 0;
+    friend bool operator==(const Shape&, const Shape&) = default;
   };
   explicit SeriesForecaster(Shape shape);
+
+  const Shape& shape() const { return shape_; }
 
   /// @param value of the next step; NaN when it is not known, which is filled in from the last value or, when the gap
   /// is
   ///   longer than a 24th of the main season, from the season before. Gaps before the first value are left out.
-  ///   Numbers beyond ±1e100 count as that
+  ///   Numbers beyond ±1e30 count as that
   /// @param known the row of that step, of `Shape::known` numbers
   void observe(double value, std::span<const double> known = {});
 
@@ -51,25 +62,43 @@ class SeriesForecaster {
   /// @param known a row for each step ahead
   Outlook look(std::size_t steps, std::span<const double> levels, Paths paths = Paths::kNo, const Known& known = {});
 
+  /// The models whose word counts for most, and how much it does, averaged over near and far steps: at most `most`,
+  /// descending.
+  std::vector<std::pair<std::string, double>> leaders(std::size_t most) const;
+
+  /// All that it knows, its shape included: what load() makes of it goes on exactly as this one does. The form is of
+  /// this program's version, `kStoredVersion`.
+  std::string save() const;
+  /// @error kInvalid not such a state, cut short, damaged, of another version, or of a shape beyond what is sensible
+  static Result<SeriesForecaster> load(std::string_view state);
+  static constexpr std::uint16_t kStoredVersion = 1;
+
  private:
-  History history() const { return {first_, recent_}; }
-  std::size_t main_season() const { return seasons_.empty() ? 0 : seasons_.front(); }
+  std::size_t main_season() const { return pool_.seasons.empty() ? 0 : pool_.seasons.front(); }
   double filled() const;
   void remember(double value, bool real, std::span<const double> known);
-  std::vector<double> point(std::size_t steps, const Known& known);
+  /// What is remembered as the models want it, for the time of one call.
+  std::vector<double> past() const { return {recent_.begin(), recent_.end()}; }
+  void refit(const History& history);
+  void rehearse_now(const History& history);
+  void load_past(StateReader& in);
+  void load_models(StateReader& in);
+  void load_trials(StateReader& in);
 
   Shape shape_;
-  std::size_t memory_;                // values
-  std::vector<std::size_t> seasons_;  // that the series is long enough for
-  std::size_t begun_;                 // place of the first value
-  std::size_t first_;                 // place of recent_[0]
-  std::vector<double> recent_;
-  std::vector<std::uint8_t> real_;  // which of them were seen
-  std::vector<double> known_;       // their rows
-  std::size_t gap_ = 0;             // steps since the last value that was seen
+  std::size_t memory_;     // values
+  std::size_t begun_;      // place of the first value
+  std::size_t first_;      // place of recent_[0]
+  std::vector<float> recent_;
+  std::vector<bool> real_;    // which of them were seen
+  std::vector<float> known_;  // their rows
+  std::size_t gap_ = 0;       // steps since the last value that was seen
 
+  PoolShape pool_;  // what models_ are chosen from
+  Scales scales_;
+  std::vector<std::uint8_t> chosen_;  // of the pool, by index
   Models models_;
-  std::vector<Trial> trials_;
+  std::vector<TrialRecord> trials_;
   Weights weights_;
   Spread spread_;
   std::size_t build_at_ = 1;

@@ -14,8 +14,8 @@ constexpr std::size_t kMiddle = 6;
 constexpr double kMissed = kLevels.front();  // on either side of the interval that the tails are stretched for
 
 constexpr std::size_t kNodes = 24;
-constexpr std::size_t kRecords = 32;      // whose errors are looked at
-constexpr std::size_t kStridesADay = 8;   // between records
+constexpr std::size_t kRecords = 24;      // whose errors are looked at
+constexpr std::size_t kStridesADay = 4;   // between records
 constexpr std::size_t kUsualSeason = 24;  // where there is no season, of how many steps a day is
 constexpr std::size_t kFewErrors = 30;    // below which the changes from season to season stand in for them
 constexpr std::size_t kSeasonsBack = 7;
@@ -81,23 +81,15 @@ double Bounds::within(double value) const {
   return std::clamp(value, least, most);
 }
 
-Record::Record(std::size_t place, std::span<const double> said) : place_(place) {
-  const auto [least, most] = std::minmax_element(said.begin(), said.end());
-  least_ = *least;
-  unit_ = (*most - *least) / std::numeric_limits<std::uint16_t>::max();
-  steps_.reserve(said.size());
-  for (const auto value : said)
-    steps_.push_back(unit_ > 0 ? static_cast<std::uint16_t>(std::lround((value - least_) / unit_)) : 0);
-}
-
 /// All that a distribution at one place of the past, or now, is made of.
 struct Spread::View {
   const Spread& of;
   History history;
   Bounds bounds;
   Shares shares{};
-  std::vector<Error> errors;  // by value
-  std::vector<Atom> day;      // by value
+  std::vector<Error> errors;               // by value
+  std::vector<Atom> day;                   // by value
+  std::vector<double> nearness, likeness;  // what an error counts by steps between the leads; between the phases
 
   /// The three parts, each sorted.
   std::array<std::vector<Atom>, kParts> parts(std::size_t ahead, double said) const;
@@ -110,11 +102,11 @@ std::array<std::vector<Atom>, Spread::kParts> Spread::View::parts(std::size_t ah
   std::array<std::vector<Atom>, kParts> out;
   auto& [from_errors, phase, last_day] = out;
   from_errors.reserve(errors.size());
+  const auto its_phase = season > 0 ? (now + ahead) % season : 0;
   for (const auto& error : errors) {
     const auto apart = error.ahead > ahead ? error.ahead - ahead : ahead - error.ahead;
-    auto weight = std::exp(-static_cast<double>(apart) / (kAheadDecay * static_cast<double>(of.horizon_)));
-    if (season > 0) weight *= phase_weight((now + ahead + season - error.phase) % season, season, kPhaseWidth);
-    from_errors.push_back({bounds.within(said + error.value), weight});
+    const auto turn = its_phase > error.phase ? its_phase - error.phase : error.phase - its_phase;
+    from_errors.push_back({bounds.within(said + error.value), nearness[apart] * likeness[turn]});
   }
   if (season > 0) {
     const auto around = std::max<std::size_t>(1, season / 48);
@@ -131,13 +123,16 @@ std::array<std::vector<Atom>, Spread::kParts> Spread::View::parts(std::size_t ah
 
 std::vector<double> Spread::View::pool(const std::array<std::vector<Atom>, kParts>& parts,
                                        std::span<const double> levels) const {
-  std::vector<Atom> all;
-  for (std::size_t part = 0; part < kParts; ++part) {
+  std::vector<Atom> all, merged;
+  for (std::size_t part = kParts; part-- > 0;) {  // the longest last
     double total = 0;
     for (const auto& atom : parts[part]) total += atom.weight;
-    const auto middle = static_cast<std::ptrdiff_t>(all.size());
+    const auto middle = all.size();
     for (const auto& atom : parts[part]) all.push_back({atom.value, shares[part] * atom.weight / total});
-    std::inplace_merge(all.begin(), all.begin() + middle, all.end());
+    merged.resize(all.size());
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(middle);
+    std::merge(all.begin(), begin, begin, all.end(), merged.begin());
+    std::swap(all, merged);
   }
   // The median is asked along, as what the tails are stretched from.
   std::vector<double> asked(levels.begin(), levels.end());
@@ -166,39 +161,47 @@ Spread::Spread(std::size_t season, std::size_t horizon)
   for (std::size_t node = 0; node < count; ++node) nodes_.push_back((2 * node + 1) * horizon_ / (2 * count));
 }
 
+/// Those whose errors are looked at, before the oldest one that is still to come true.
+std::size_t Spread::most_records() const {
+  return kRecords + horizon_ / stride_ + 1;
+}
+
 void Spread::record(std::size_t place, std::span<const double> said) {
-  records_.emplace_back(place, said.first(horizon_));
-  // Those that have not come true yet are still to be scored against what was known when they were made.
-  while (records_.size() > kRecords + 2 * (horizon_ / stride_ + 1)) records_.pop_front();
+  if (records_.size() >= most_records()) records_.erase(records_.begin());
+  records_.push_back({place, Rounded(said.first(horizon_))});
 }
 
 std::size_t Spread::records_before(std::size_t place) const {
   const auto end = std::partition_point(records_.begin(), records_.end(),
-                                        [&](const Record& record) { return record.place() < place; });
+                                        [&](const Record& record) { return record.place < place; });
   return static_cast<std::size_t>(end - records_.begin());
 }
 
-Spread::View Spread::view(const History& history) const {
-  View view{*this, history, Bounds::of(history.recent()), {}, {}, {}};
+Spread::View Spread::view(const History& history, std::size_t steps) const {
+  View view{*this, history, Bounds::of(history.recent()), {}, {}, {}, {}, {}};
   const auto now = history.size();
+  const auto add_error = [&](std::size_t at, double said, std::size_t ahead) {
+    view.errors.push_back({history[at] - said, static_cast<std::uint32_t>(ahead),
+                           static_cast<std::uint32_t>(season_ > 0 ? at % season_ : 0)});
+  };
   const auto end = records_before(now);
   for (auto i = end > kRecords ? end - kRecords : 0; i < end; ++i) {
-    const auto& record = records_[i];
-    for (const auto node : nodes_) {
-      const auto at = record.place() + node;
-      if (at >= now) break;
-      if (at >= history.first())
-        view.errors.push_back({history[at] - record.said(node), node, season_ > 0 ? at % season_ : 0});
-    }
+    const auto& [place, said] = records_[i];
+    for (const auto node : nodes_)
+      if (place + node < now && place + node >= history.first()) add_error(place + node, said[node], node);
   }
   if (view.errors.size() < kFewErrors) {
     view.errors.clear();
     const auto back = season_ > 0 && history.recent().size() > season_ ? season_ : 1;
-    for (auto at = history.first() + back; at < now; ++at)
-      view.errors.push_back({history[at] - history[at - back], horizon_ / 2, season_ > 0 ? at % season_ : 0});
+    for (auto at = history.first() + back; at < now; ++at) add_error(at, history[at - back], horizon_ / 2);
     if (view.errors.empty()) view.errors.push_back({0, 0, 0});
   }
   std::sort(view.errors.begin(), view.errors.end(), [](const Error& a, const Error& b) { return a.value < b.value; });
+  const auto decay = std::exp(-1 / (kAheadDecay * static_cast<double>(horizon_)));
+  view.nearness.push_back(1);
+  while (view.nearness.size() <= std::max(steps, horizon_)) view.nearness.push_back(decay * view.nearness.back());
+  view.likeness.resize(season_ > 0 ? 0 : 1, 1);
+  for (std::size_t turn = 0; turn < season_; ++turn) view.likeness.push_back(phase_weight(turn, season_, kPhaseWidth));
   const auto last = history.last(day_);
   for (std::size_t i = 0; i < last.size(); i += std::max<std::size_t>(1, day_ / 96)) view.day.push_back({last[i], 1});
   std::sort(view.day.begin(), view.day.end());
@@ -240,25 +243,20 @@ void Spread::score(const View& view, std::size_t ahead, double said, double came
   adapt(high_tail_, below(edges[1], came));
 }
 
-void Spread::learn(const History& history, std::span<const std::uint8_t> real) {
+void Spread::learn(const History& history, const std::vector<bool>& real) {
   const auto now = history.size();
-  for (const auto& record : records_) {
-    const auto place = record.place();
-    if (place + horizon_ <= learned_ || place < history.first() + 1 || place >= now) continue;
-    const auto known = History(history.first(), history.recent().first(place - history.first()));
-    const auto due = [&](std::size_t node) { return place + node >= learned_ && place + node < now; };
-    if (std::none_of(nodes_.begin(), nodes_.end(), due)) continue;
-    const auto then = view(known);
+  for (const auto& [place, said] : records_) {
+    if (place + horizon_ <= learned_ || place + horizon_ > now || place <= history.first()) continue;
+    const auto then = view(History(history.first(), history.recent().first(place - history.first())), horizon_);
     for (const auto node : nodes_)
-      if (due(node) && real[place + node - history.first()] != 0)
-        score(then, node, record.said(node), history[place + node]);
+      if (real[place + node - history.first()]) score(then, node, said[node], history[place + node]);
   }
   learned_ = now;
 }
 
 std::vector<std::vector<double>> Spread::quantiles(const History& history, std::span<const double> said,
                                                    std::span<const double> levels) const {
-  const auto now = view(history);
+  const auto now = view(history, said.size());
   std::vector<std::vector<double>> out;
   out.reserve(said.size());
   for (std::size_t ahead = 0; ahead < said.size(); ++ahead)
@@ -286,12 +284,12 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
   std::vector<Path> errors;
   const auto end = records_before(now);
   const auto off = [&](const Record& record, std::size_t ahead) {
-    return history[record.place() + ahead] - record.said(ahead);
+    return history[record.place + ahead] - record.said[ahead];
   };
   for (std::size_t ago = 1; ago <= kRecords && ago <= end; ++ago) {
     const auto& record = records_[end - ago];
-    if (record.place() < history.first()) break;
-    const auto whole = std::min({steps, horizon_, now - record.place()});
+    if (record.place < history.first()) break;
+    const auto whole = std::min({steps, horizon_, now - record.place});
     if (whole < std::max<std::size_t>(1, steps / kNodes)) continue;
     Path path{1, origin(now - record.place(), 0), {said.begin(), said.end()}};
     for (std::size_t ahead = 0; ahead < whole; ++ahead) path.values[ahead] += off(record, ahead);
@@ -299,11 +297,11 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
       const auto older = ago + steps / stride_ + 1;
       if (older > end) continue;
       const auto& other = records_[end - older];
-      if (other.place() < history.first() || other.place() + std::min(steps, horizon_) > now) continue;
+      if (other.place < history.first() || other.place + std::min(steps, horizon_) > now) continue;
       for (auto ahead = whole; ahead < steps; ++ahead) path.values[ahead] += off(other, std::min(ahead, horizon_ - 1));
       path.weight = kBroken;
     }
-    if (season_ > 0) path.weight *= phase_weight((now - record.place()) % season_, season_, kPathPhaseWidth);
+    if (season_ > 0) path.weight *= phase_weight((now - record.place) % season_, season_, kPathPhaseWidth);
     errors.push_back(std::move(path));
   }
   std::vector<Path> phase, day;
@@ -332,6 +330,40 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
   for (std::size_t part = 0; part < kParts; ++part) used += parts[part]->empty() ? 0 : weights[part];
   for (std::size_t part = 0; part < kParts; ++part) add_part(std::move(*parts[part]), weights[part] / used);
   return all;
+}
+
+void Spread::save(StateWriter& out) const {
+  out(static_cast<std::uint32_t>(records_.size()));
+  for (const auto& [place, said] : records_) {
+    out(place);
+    Rounded::describe(said, out);
+  }
+  out(learned_);
+  out.each(loss_);
+  out(low_tail_);
+  out(high_tail_);
+}
+
+void Spread::load(StateReader& in, std::size_t now) {
+  std::uint32_t count = 0;
+  in(count);
+  in.expect(count <= most_records());
+  std::size_t earliest = 0;
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    in.expect(in.holds(horizon_, sizeof(std::uint16_t)));
+    if (in.failed()) return;
+    auto& [place, said] = records_.emplace_back(Record{0, Rounded(horizon_)});
+    in(place);
+    Rounded::describe(said, in);
+    in.expect(place >= earliest && place <= now);
+    earliest = place;
+  }
+  in(learned_);
+  in.each(loss_);
+  in(low_tail_);
+  in(high_tail_);
+  for (const auto loss : loss_) in.expect(loss >= 0 && std::isfinite(loss));
+  for (const auto tail : {low_tail_, high_tail_}) in.expect(tail >= kLeastTail && tail <= kMostTail);
 }
 
 double exceedance(std::span<const Path> paths, double capacity, std::size_t window) {

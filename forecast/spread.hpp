@@ -3,12 +3,13 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <vector>
 
 #include "forecast/models/history.hpp"
+#include "forecast/rounded.hpp"
 #include "forecast/statistics.hpp"
+#include "forecast/stored.hpp"
 
 namespace umbra::forecast {
 
@@ -21,18 +22,10 @@ struct Bounds {
   double within(double value) const;
 };
 
-/// A point forecast of the past, in two bytes a step.
-class Record {
- public:
-  Record(std::size_t place, std::span<const double> said);
-  std::size_t place() const { return place_; }
-  /// What it said of `ahead` steps on, within 1/65535 of its range.
-  double said(std::size_t ahead) const { return least_ + unit_ * static_cast<double>(steps_[ahead]); }
-
- private:
-  std::size_t place_;
-  double least_, unit_;
-  std::vector<std::uint16_t> steps_;
+/// A point forecast of the past.
+struct Record {
+  std::size_t place = 0;
+  Rounded said;  ///< of each step from there on
 };
 
 /// A possible future.
@@ -63,9 +56,10 @@ class Spread {
   /// Keeps a forecast made at history's end, to learn from its errors; `stride()` steps after the one before.
   void record(std::size_t place, std::span<const double> said);
 
-  /// Learns from what came true since the last call: which of the three was right, and whether the tails were.
+  /// Learns from the recorded forecasts that have come true as a whole since the last call: which of the three was
+  /// right, and whether the tails were.
   /// @param real whether a value of history.recent() was seen; what was filled in teaches nothing
-  void learn(const History& history, std::span<const std::uint8_t> real);
+  void learn(const History& history, const std::vector<bool>& real);
 
   /// @param said the point forecast from history's end on
   /// @param levels ascending, each in (0, 1)
@@ -77,17 +71,23 @@ class Spread {
   /// past as it was. Weights sum up to 1. Origins mean the same for any two series whose places mean the same moments.
   std::vector<Path> paths(const History& history, std::span<const double> said) const;
 
+  void save(StateWriter& out) const;
+  /// Reads it into a spread of the same season and horizon. @param now the history's length
+  void load(StateReader& in, std::size_t now);
+
  private:
   static constexpr std::size_t kParts = 3;
   struct Error {
     double value;
-    std::size_t ahead, phase;
+    std::uint32_t ahead, phase;
   };
   using Shares = std::array<double, kParts>;
   struct View;
 
   std::size_t records_before(std::size_t place) const;
-  View view(const History& history) const;
+  std::size_t most_records() const;
+  /// @param steps ahead that it will be asked about
+  View view(const History& history, std::size_t steps) const;
   Shares shares() const;
   void score(const View& view, std::size_t ahead, double said, double came);
 
@@ -95,8 +95,8 @@ class Spread {
   std::size_t day_;  // the season, or what stands in for it
   std::size_t stride_;
   std::vector<std::size_t> nodes_;  // steps ahead at which errors are looked at
-  std::deque<Record> records_;
-  std::size_t learned_ = 0;  // all places before it have been learned from
+  std::vector<Record> records_;     // the oldest first
+  std::size_t learned_ = 0;         // all places before it have been learned from
   std::array<double, kParts> loss_{};
   double low_tail_, high_tail_;  // logarithm of the factor by which each is stretched
 };

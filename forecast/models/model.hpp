@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "forecast/models/history.hpp"
+#include "forecast/stored.hpp"
 
 namespace umbra::forecast {
 
@@ -21,12 +22,17 @@ struct Known {
   Known from(std::size_t index, std::size_t count) const { return {rows.subspan(index * width, count * width), width}; }
 };
 
+/// Ends the names of models that see the series in logarithms.
+inline constexpr std::string_view kLogSuffix = "-log";
+
 /// Deterministic; no model looks at anything but its arguments and what it has observed.
 class Model {
  public:
   virtual ~Model() = default;
 
   virtual std::string_view name() const = 0;
+  /// What it has in common with a model that does the same in another scale: the name, without the scale's suffix.
+  std::string_view family() const { return name().substr(0, name().find(kLogSuffix)); }
   /// Steps of history that it needs before it has an opinion.
   virtual std::size_t warmup() const = 0;
   /// Takes in history.back(). Called once a step, in order, from a series' first on.
@@ -35,6 +41,11 @@ class Model {
   /// Writes what comes after `history`, all of which was observed, and which is no shorter than warmup().
   /// @param known one row for each step of `out`
   virtual void forecast(const History& history, const Known& known, std::span<double> out) = 0;
+
+  /// Writes what it has learned; what it was made with is not part of that.
+  virtual void save(StateWriter&) const {}
+  /// Reads it into a model that was made the same way.
+  virtual void load(StateReader&) {}
 };
 
 using Models = std::vector<std::unique_ptr<Model>>;

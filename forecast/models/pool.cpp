@@ -24,12 +24,11 @@ constexpr std::size_t kAroundOfSeason = 48;  // 1/48 of the main season before a
 
 class Builder {
  public:
-  Builder(const PoolShape& shape, std::span<const double> past) : shape_(shape), past_(past) {}
+  explicit Builder(const PoolShape& shape) : shape_(shape) {}
 
-  Models build() && {
-    const bool positive = std::all_of(past_.begin(), past_.end(), [](double value) { return value >= 0; });
-    in_scale(Scale::Kind::kLevel, "");
-    if (positive) in_scale(Scale::Kind::kLog, "-log");
+  Models build(const Scales& scales) && {
+    in_scale(scales.level, "");
+    if (scales.log) in_scale(*scales.log, std::string(kLogSuffix));
     repetitions();
     return std::move(models_);
   }
@@ -63,12 +62,11 @@ class Builder {
     for (auto ago = from; ago < end; ++ago) lags.insert(ago * main());
   }
 
-  void regression(std::string name, Scale::Kind scale, Lags lags, std::size_t blocks, bool changes,
+  void regression(std::string name, const Scale& scale, Lags lags, std::size_t blocks, bool changes,
                   std::vector<std::size_t> windows = {}) {
     keep_learnable(lags);
     std::erase_if(windows, [this](std::size_t window) { return window < 2 || !learnable(window); });
     Regression::Shape shape;
-    shape.scale = scale;
     shape.changes = changes;
     shape.lags.assign(lags.begin(), lags.end());
     shape.windows = std::move(windows);
@@ -76,10 +74,10 @@ class Builder {
     shape.blocks = blocks;
     shape.known = shape_.known;
     shape.discount = 1 - kForgetting * std::min(1.0, kForgettingSeason / static_cast<double>(span_of_day()));
-    add<Regression>(std::move(name), std::move(shape), past_);
+    add<Regression>(std::move(name), std::move(shape), scale);
   }
 
-  void in_scale(Scale::Kind scale, const std::string& suffix) {
+  void in_scale(const Scale& scale, const std::string& suffix) {
     Lags full{1, 2, 3}, changes{1, 2, 3}, sparse{1, 2};
     if (main() > 0) {
       around(full, main(), 1);
@@ -101,7 +99,7 @@ class Builder {
     regression("recent" + suffix, scale, {1, 2, 3, 4, 5, 6}, 0, false, {day / 8, day / 2, day});
     if (main() < 2) return;
     const auto week = longer().empty() || shape_.at_first_trial < 2 * longer().front() ? 0 : longer().front();
-    add<DoubleSeasonal>("smoothing" + suffix, scale, main(), week, past_);
+    add<DoubleSeasonal>("smoothing" + suffix, scale, main(), week);
   }
 
   void repetitions() {
@@ -123,14 +121,13 @@ class Builder {
   }
 
   const PoolShape& shape_;
-  std::span<const double> past_;
   Models models_;
 };
 
 }  // namespace
 
-Models make_pool(const PoolShape& shape, std::span<const double> past) {
-  return Builder(shape, past).build();
+Models make_pool(const PoolShape& shape, const Scales& scales) {
+  return Builder(shape).build(scales);
 }
 
 }  // namespace umbra::forecast

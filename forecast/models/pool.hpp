@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 #include <vector>
 
 #include "forecast/models/model.hpp"
+#include "forecast/models/scale.hpp"
 
 namespace umbra::forecast {
 
@@ -18,7 +18,7 @@ struct PoolShape {
   std::size_t at_forecast = 0;  ///< length of the history when the forecast is made
 };
 
-/// @param past finite, at least one value; scales are taken from it, and models in logarithms need it non-negative
-Models make_pool(const PoolShape& shape, std::span<const double> past);
+/// Models that have seen nothing yet, in both scales where there are two.
+Models make_pool(const PoolShape& shape, const Scales& scales);
 
 }  // namespace umbra::forecast

@@ -4,16 +4,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace umbra::forecast {
 namespace {
 
 // Prior precisions, in the units of a scaled series.
-constexpr float kInterceptRidge = 1e-6F;
-constexpr float kLagRidge = 0.1F;
-constexpr float kKnownRidge = 1.0F;
-constexpr float kBlockRidge = 0.3F;
+constexpr double kInterceptRidge = 1e-6;
+constexpr double kLagRidge = 0.1;
+constexpr double kKnownRidge = 1;
+constexpr double kBlockRidge = 0.3;
 
 constexpr double kHuber = 4;            // usual errors, beyond which a surprise counts for less
 constexpr double kUsualRate = 0.02;     // of the usual error's running mean …
@@ -21,12 +20,19 @@ constexpr double kUsualClip = 5;        // … which no single surprise may drag
 constexpr double kBeyondLevel = 0.5;    // of the seen range, that a continuation may leave it by
 constexpr double kBeyondChanges = 1.0;  // … when it is summed up from changes
 
+Eigen::VectorXd prior_precision(Eigen::Index dense, Eigen::Index known) {
+  Eigen::VectorXd precision = Eigen::VectorXd::Constant(dense, kLagRidge);
+  precision[0] = kInterceptRidge;
+  precision.tail(known).setConstant(kKnownRidge);
+  return precision;
+}
+
 }  // namespace
 
-Regression::Regression(std::string name, Shape shape, std::span<const double> past)
+Regression::Regression(std::string name, Shape shape, Scale scale)
     : name_(std::move(name)),
       shape_(std::move(shape)),
-      scale_(Scale::fit(past, shape_.scale)),
+      scale_(scale),
       lowest_(std::numeric_limits<double>::infinity()),
       highest_(-lowest_) {
   for (const auto lag : shape_.lags) reach_ = std::max(reach_, lag);
@@ -35,12 +41,9 @@ Regression::Regression(std::string name, Shape shape, std::span<const double> pa
   const auto dense = static_cast<Eigen::Index>(1 + shape_.lags.size() + shape_.windows.size() + shape_.known);
   const auto blocks = static_cast<Eigen::Index>(shape_.blocks);
   dense_ = dense_information_ = dense_mean_ = Vector::Zero(dense);
-  dense_precision_ = Matrix::Zero(dense, dense);
+  dense_precision_.resize(static_cast<std::size_t>(dense * (dense + 1) / 2));
   cross_precision_ = Matrix::Zero(dense, blocks);
   block_precision_ = block_information_ = block_mean_ = Vector::Zero(blocks);
-  prior_precision_ = Vector::Constant(dense, kLagRidge);
-  prior_precision_[0] = kInterceptRidge;
-  prior_precision_.tail(static_cast<Eigen::Index>(shape_.known)).setConstant(kKnownRidge);
 }
 
 /// What the regression explains at a place: the scaled value there, or its change.
@@ -49,14 +52,16 @@ double Regression::seen(const History& history, std::size_t place) const {
   return shape_.changes ? value - scale_.to(history[place - 1]) : value;
 }
 
-/// @param path ends with the value of the step before `place`, and is as long as the row needs
-void Regression::describe(std::span<const double> path, std::size_t place, std::span<const double> known) {
+template <class Before>
+void Regression::describe(const Before& before, std::size_t place, std::span<const double> known) {
   Eigen::Index column = 0;
   dense_[column++] = 1;
-  for (const auto lag : shape_.lags) dense_[column++] = static_cast<float>(path[path.size() - lag]);
+  for (const auto lag : shape_.lags) dense_[column++] = static_cast<float>(before(lag));
+  double sum = 0;
+  std::size_t summed = 0;
   for (const auto window : shape_.windows) {
-    const auto part = path.last(window);
-    dense_[column++] = static_cast<float>(std::accumulate(part.begin(), part.end(), 0.0) / static_cast<double>(window));
+    while (summed < window) sum += before(++summed);
+    dense_[column++] = static_cast<float>(sum / static_cast<double>(window));
   }
   for (std::size_t i = 0; i < shape_.known; ++i) dense_[column++] = static_cast<float>(known[i]);
   if (shape_.blocks > 0) block_ = place % shape_.season * shape_.blocks / shape_.season;
@@ -73,14 +78,7 @@ void Regression::observe(const History& history, std::span<const double> known) 
   lowest_ = std::min(lowest_, value);
   highest_ = std::max(highest_, value);
   if (place < history.first() + reach_) return;
-  const auto needed = shape_.changes ? reach_ - 1 : reach_;
-  path_.resize(needed);
-  // Only the lags are looked at unless there are windows, so only they are worth a logarithm.
-  if (shape_.windows.empty())
-    for (const auto lag : shape_.lags) path_[needed - lag] = seen(history, place - lag);
-  else
-    for (std::size_t back = 1; back <= needed; ++back) path_[needed - back] = seen(history, place - back);
-  describe(path_, place, known);
+  describe([&](std::size_t back) { return seen(history, place - back); }, place, known);
   learn(seen(history, place));
 }
 
@@ -98,8 +96,11 @@ void Regression::learn(double target) {
   const auto kept = static_cast<float>(shape_.discount);
   const auto counts = static_cast<float>(weight);
   const auto pull = static_cast<float>(weight * target);
-  dense_precision_.triangularView<Eigen::Lower>() *= kept;
-  dense_precision_.selfadjointView<Eigen::Lower>().rankUpdate(dense_, counts);
+  auto* row = dense_precision_.data();
+  for (Eigen::Index i = 0; i < dense_.size(); row += ++i) {
+    Eigen::Map<Vector> products(row, i + 1);
+    products = kept * products + counts * dense_[i] * dense_.head(i + 1);
+  }
   dense_information_ = kept * dense_information_ + pull * dense_;
   if (shape_.blocks == 0) return;
   const auto block = static_cast<Eigen::Index>(block_);
@@ -114,9 +115,13 @@ void Regression::learn(double target) {
 /// With precision [P C; C' D] (D diagonal) and information [p; d]: mean of the dense part is (P - C D⁻¹ C')⁻¹ (p - C
 /// D⁻¹ d), that of the blocks D⁻¹ (d - C' dense).
 void Regression::solve() {
-  Eigen::MatrixXd precision = dense_precision_.cast<double>();
+  const auto dense_size = dense_.size();
+  Eigen::MatrixXd precision(dense_size, dense_size);
+  const auto* row = dense_precision_.data();
+  for (Eigen::Index i = 0; i < dense_size; row += ++i)
+    precision.row(i).head(i + 1) = Eigen::Map<const Vector>(row, i + 1).cast<double>();
+  precision.diagonal() += prior_precision(dense_size, static_cast<Eigen::Index>(shape_.known));
   Eigen::VectorXd information = dense_information_.cast<double>();
-  precision.diagonal() += prior_precision_.cast<double>();
   const Eigen::VectorXd inverse = (block_precision_.cast<double>().array() + kBlockRidge).inverse();
   const Eigen::MatrixXd cross = cross_precision_.cast<double>();
   if (shape_.blocks > 0) {
@@ -137,26 +142,27 @@ void Regression::forecast(const History& history, const Known& known, std::span<
   solve();
   const auto needed = shape_.changes ? reach_ - 1 : reach_;
   const auto now = history.size();
-  path_.resize(needed + out.size());
-  for (std::size_t back = 1; back <= needed; ++back) path_[needed - back] = seen(history, now - back);
+  std::vector<double> path(needed + out.size());
+  for (std::size_t back = 1; back <= needed; ++back) path[needed - back] = seen(history, now - back);
   const auto range = highest_ - lowest_;
   const auto beyond = (shape_.changes ? kBeyondChanges : kBeyondLevel) * range;
   auto level = scale_.to(history.back());
   for (std::size_t ahead = 0; ahead < out.size(); ++ahead) {
-    describe(std::span(path_).first(needed + ahead), now + ahead, known.row(ahead));
+    describe([&](std::size_t back) { return path[needed + ahead - back]; }, now + ahead, known.row(ahead));
     auto next = predict();
     if (shape_.changes) {
       level = std::clamp(level + next, lowest_ - beyond, highest_ + beyond);
     } else {
       level = next = std::clamp(next, lowest_ - beyond, highest_ + beyond);
     }
-    path_[needed + ahead] = next;
+    path[needed + ahead] = next;
     out[ahead] = scale_.from(level);
   }
 }
 
 double Regression::moved_from_prior() const {
-  return std::sqrt(static_cast<double>((dense_mean_.array().square() * prior_precision_.array()).sum()));
+  const auto prior = prior_precision(dense_.size(), static_cast<Eigen::Index>(shape_.known));
+  return std::sqrt((dense_mean_.cast<double>().array().square() * prior.array()).sum());
 }
 
 }  // namespace umbra::forecast

@@ -25,8 +25,7 @@ double log_offset(std::span<const double> values) {
 }  // namespace
 
 Scale Scale::fit(std::span<const double> values, Kind kind) {
-  Scale scale;
-  scale.kind_ = kind;
+  Scale scale(kind);
   if (kind == Kind::kLog) scale.offset_ = log_offset(values);
   double sum = 0, squares = 0;
   for (const auto value : values) sum += scale.to(value);
@@ -37,6 +36,13 @@ Scale Scale::fit(std::span<const double> values, Kind kind) {
   // A constant has no deviation of its own; a thousandth of it will do.
   scale.deviation_ = deviation > kTiny * std::abs(mean) ? deviation : std::max(kTiny, 1e-3 * std::abs(mean));
   return scale;
+}
+
+Scales Scales::of(std::span<const double> values) {
+  Scales scales{Scale::fit(values, Scale::Kind::kLevel), {}};
+  if (std::all_of(values.begin(), values.end(), [](double value) { return value >= 0; }))
+    scales.log = Scale::fit(values, Scale::Kind::kLog);
+  return scales;
 }
 
 double Scale::to(double value) const {

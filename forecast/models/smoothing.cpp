@@ -19,40 +19,40 @@ double huber(double error) {
 
 }  // namespace
 
-DoubleSeasonal::DoubleSeasonal(std::string name, Scale::Kind scale, std::size_t day, std::size_t week,
-                               std::span<const double> past)
-    : name_(std::move(name)), scale_(Scale::fit(past, scale)), day_(day), week_(week) {}
-
 DoubleSeasonal::State DoubleSeasonal::begin(std::span<const double> scaled, std::size_t first) const {
   const auto start = scaled.first(std::min(scaled.size(), std::max(day_, week_)));
   State state;
   for (const auto value : start) state.level += value / static_cast<double>(start.size());
-  state.day.resize(day_);
-  std::vector<double> seen(day_);
+  std::vector<double> day(day_), seen(day_);
   for (std::size_t i = 0; i < start.size(); ++i) {
-    state.day[(first + i) % day_] += start[i] - state.level;
+    day[(first + i) % day_] += start[i] - state.level;
     ++seen[(first + i) % day_];
   }
-  for (std::size_t phase = 0; phase < day_; ++phase) state.day[phase] /= std::max(1.0, seen[phase]);
+  for (std::size_t phase = 0; phase < day_; ++phase)
+    state.day.push_back(static_cast<float>(day[phase] / std::max(1.0, seen[phase])));
   state.week.resize(week_);
   if (week_ > 0)  // what is left of one week alone is half noise
     for (std::size_t i = 0; i < start.size(); ++i)
-      state.week[(first + i) % week_] = (start[i] - state.level - state.day[(first + i) % day_]) / 2;
+      state.week[(first + i) % week_] =
+          static_cast<float>((start[i] - state.level - static_cast<double>(state.day[(first + i) % day_])) / 2);
   return state;
 }
 
 double DoubleSeasonal::expected(const State& state, const Shares& shares, std::size_t place) const {
-  return state.level + state.day[place % day_] + (week_ > 0 ? state.week[place % week_] : 0) +
-         shares.carry * state.error;
+  const auto season = state.day[place % day_] + (week_ > 0 ? state.week[place % week_] : 0);
+  return state.level + static_cast<double>(season) + shares.carry * state.error;
 }
 
 double DoubleSeasonal::advance(State& state, const Shares& shares, std::size_t place, double value) const {
-  const auto surprise = value - expected(state, shares, place);
+  float none = 0;
+  auto& day = state.day[place % day_];
+  auto& week = week_ > 0 ? state.week[place % week_] : none;
+  const auto missed = [&] { return value - state.level - static_cast<double>(day + week); };
+  const auto surprise = missed() - shares.carry * state.error;
   state.level += shares.level * surprise;
-  state.day[place % day_] += shares.day * surprise;
-  if (week_ > 0) state.week[place % week_] += shares.week * surprise;
-  state.error = 0;
-  state.error = value - expected(state, shares, place);
+  day += static_cast<float>(shares.day * surprise);
+  if (week_ > 0) week += static_cast<float>(shares.week * surprise);
+  state.error = missed();
   return surprise;
 }
 
@@ -95,6 +95,29 @@ void DoubleSeasonal::forecast(const History& history, const Known& /*known*/, st
     out[ahead] = scale_.from(expected(state, shares_, history.size() + ahead));
     state.error *= shares_.carry;
   }
+}
+
+void DoubleSeasonal::save(StateWriter& out) const {
+  out(static_cast<std::uint64_t>(searched_at_));
+  if (searched_at_ == 0) return;
+  for (const auto share : {shares_.level, shares_.day, shares_.week, shares_.carry}) out(share);
+  out(state_.level);
+  out(state_.error);
+  out.each(state_.day);
+  out.each(state_.week);
+}
+
+void DoubleSeasonal::load(StateReader& in) {
+  in(searched_at_);
+  in.expect(in.holds(day_ + week_, sizeof(float)));
+  if (in.failed() || searched_at_ == 0) return;
+  for (auto* share : {&shares_.level, &shares_.day, &shares_.week, &shares_.carry}) in(*share);
+  in(state_.level);
+  in(state_.error);
+  state_.day.resize(day_);
+  state_.week.resize(week_);
+  in.each(state_.day);
+  in.each(state_.week);
 }
 
 }  // namespace umbra::forecast

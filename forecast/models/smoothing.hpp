@@ -21,12 +21,15 @@ class DoubleSeasonal final : public Model {
  public:
   /// @param day the main season in steps, at least 2
   /// @param week a multiple of it, or 0 for none
-  DoubleSeasonal(std::string name, Scale::Kind scale, std::size_t day, std::size_t week, std::span<const double> past);
+  DoubleSeasonal(std::string name, Scale scale, std::size_t day, std::size_t week)
+      : name_(std::move(name)), scale_(scale), day_(day), week_(week) {}
 
   std::string_view name() const override { return name_; }
   std::size_t warmup() const override { return std::max(day_, week_) + 1; }
   void observe(const History& history, std::span<const double> known) override;
   void forecast(const History& history, const Known& known, std::span<double> out) override;
+  void save(StateWriter& out) const override;
+  void load(StateReader& in) override;
 
  private:
   /// Of the surprise, for level, day and week; and of the error, for the next step.
@@ -35,7 +38,7 @@ class DoubleSeasonal final : public Model {
   };
   struct State {
     double level = 0, error = 0;
-    std::vector<double> day, week;
+    std::vector<float> day, week;
   };
 
   /// From the first season of `scaled`, whose first value stands at `first`.

@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include "forecast/models/repetition.hpp"
 
@@ -19,8 +21,8 @@ using testing::ElementsAre;
 /// Says a number, whatever the past.
 class Stubborn final : public Model {
  public:
-  explicit Stubborn(double value) : value_(value) {}
-  std::string_view name() const override { return "stubborn"; }
+  explicit Stubborn(double value, std::string name = "stubborn") : value_(value), name_(std::move(name)) {}
+  std::string_view name() const override { return name_; }
   std::size_t warmup() const override { return 1; }
   void observe(const History&, std::span<const double>) override {}
   void forecast(const History&, const Known&, std::span<double> out) override {
@@ -29,6 +31,7 @@ class Stubborn final : public Model {
 
  private:
   double value_;
+  std::string name_;
 };
 
 std::vector<double> sawtooth(std::size_t length) {
@@ -71,10 +74,44 @@ TEST(Trials, TameWhatAModelSays) {
   EXPECT_EQ(ask(History(low), {}, models, 1).said(0, 1), 0) << "nothing was below zero";
 }
 
+TEST(ATrialRecord, KeepsAShortHorizonWholeAndOfALongOneEightStepsThatStandForAll) {
+  Trial trial{40, Eigen::MatrixXd::Zero(48, 2)};
+  for (Eigen::Index i = 0; i < 48; ++i) trial.said(i, 1) = static_cast<double>(i);
+  std::set<std::size_t> seen;
+  for (std::size_t place = 24; place < 24 * 30; place += 24) {
+    trial.place = place;
+    const TrialRecord record(trial, std::array<std::size_t, 1>{1});
+    const auto steps = record.steps();
+    ASSERT_EQ(steps.size(), 8U);
+    double all = 0;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      EXPECT_NEAR(record.said(i, 0), static_cast<double>(steps[i].ahead), 1e-3);
+      EXPECT_EQ(steps[i].ahead < 6, i < 2) << "two of the first eighth";
+      seen.insert(steps[i].ahead);
+      all += steps[i].stands_for;
+    }
+    EXPECT_NEAR(all, 48, 1e-9);
+  }
+  EXPECT_GE(seen.size(), 44U) << "other steps each time";
+  trial.said.conservativeResize(5, 2);
+  const TrialRecord whole(trial, std::array<std::size_t, 2>{0, 1});
+  ASSERT_EQ(whole.steps().size(), 5U);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_NEAR(whole.said(i, 1), static_cast<double>(i), 1e-3);
+}
+
+TEST(BestOfFamilies, KeepsOneOfModelsThatDifferInScaleOnly) {
+  Models models;
+  for (const auto* name : {"a", "b", "a-log", "c", "b-log"}) models.push_back(std::make_unique<Stubborn>(0, name));
+  Trial trial{4, Eigen::MatrixXd(2, 5)};
+  for (Eigen::Index i = 0; i < 2; ++i) trial.said.row(i) << 12, 11, 11, 99, 12;
+  const std::vector<double> past(6, 10.0);
+  EXPECT_THAT(best_of_families({&trial, 1}, History(past), models), ElementsAre(1, 2, 3));
+}
+
 /// Three models over a sawtooth: one right, one wrong, one very wrong.
 struct ThreeModels {
   std::vector<double> past = sawtooth(40);
-  std::vector<Trial> trials;
+  std::vector<TrialRecord> trials;
   Trial last;
 
   ThreeModels() {
@@ -83,7 +120,8 @@ struct ThreeModels {
     models.push_back(std::make_unique<Stubborn>(1.5));
     models.push_back(std::make_unique<Stubborn>(3.9));
     const auto places = trial_places(past.size(), 4, 8);
-    trials = rehearse(History(past), {}, models, places, 8);
+    constexpr std::array<std::size_t, 3> kAll{0, 1, 2};
+    for (const auto& trial : rehearse(History(past), {}, models, places, 8)) trials.emplace_back(trial, kAll);
     last = ask(History(past), {}, models, 8);
   }
 };
@@ -97,7 +135,7 @@ TEST(Weights, SumUpToOneAndGoToTheModelThatIsRight) {
 
 TEST(Weights, AreEvenWithoutAnythingToGoBy) {
   const ThreeModels of;
-  EXPECT_THAT(weigh(std::span(of.trials).first(1), History(std::span(of.past).first(of.trials[0].place)), 0, 8),
+  EXPECT_THAT(weigh(std::span(of.trials).first(1), History(std::span(of.past).first(of.trials[0].place())), 0, 8),
               Each(DoubleNear(1.0 / 3, 1e-12)));
 }
 
@@ -107,8 +145,8 @@ std::vector<double> weights_of_two(double one, double other) {
   Trial trial{4, Eigen::MatrixXd(4, 2)};
   trial.said.col(0).setConstant(one);
   trial.said.col(1).setConstant(other);
-  const std::vector<Trial> trials{trial};
-  return weigh(trials, History(past), 0, 4);
+  const TrialRecord record(trial, std::array<std::size_t, 2>{0, 1});
+  return weigh({&record, 1}, History(past), 0, 4);
 }
 
 TEST(Weights, OfTheInversePowerPartFollowFromTheErrors) {

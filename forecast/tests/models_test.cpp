@@ -114,7 +114,7 @@ TEST(Regression, UpdatedStepByStepIsRidgeRegressionOnAllRowsAtOnce) {
   shape.season = 6;
   shape.blocks = 3;
   shape.discount = 0.98;
-  Regression model("r", shape, past);
+  Regression model("r", shape, Scale::fit(past, Scale::Kind::kLevel));
   const auto said = continued(model, past, 1).front();
 
   const auto scale = Scale::fit(past, Scale::Kind::kLevel);
@@ -142,7 +142,7 @@ TEST(Regression, ContinuesASineThatObeysARecurrence) {
   Regression::Shape shape;
   shape.lags = {1, 2};
   shape.discount = 1;
-  Regression model("r", shape, past);
+  Regression model("r", shape, Scale::fit(past, Scale::Kind::kLevel));
   const auto said = continued(model, past, 12);
   for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(said[i], 50 + 10 * wave(400 + i, 6), 0.3) << i;
 }
@@ -152,7 +152,7 @@ TEST(Regression, InChangesFollowsADrift) {
   Regression::Shape shape;
   shape.changes = true;
   shape.lags = {1};
-  Regression model("r", shape, past);
+  Regression model("r", shape, Scale::fit(past, Scale::Kind::kLevel));
   const auto said = continued(model, past, 5);
   for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(said[i], 300 + 3.0 * static_cast<double>(i), 0.2) << i;
 }
@@ -164,7 +164,7 @@ TEST(Regression, LearnsWhatAColumnKnownBeforehandDoes) {
   const auto past = series(length, [&](std::size_t i) { return 20 + 5 * flags[i] + 0.1 * wave(i, 7); });
   Regression::Shape shape;
   shape.known = 1;
-  Regression model("r", shape, past);
+  Regression model("r", shape, Scale::fit(past, Scale::Kind::kLevel));
   for (std::size_t i = 1; i <= length; ++i) model.observe(History(std::span(past).first(i)), {&flags[i - 1], 1});
   std::vector<double> said(10);
   model.forecast(History(past), Known{std::span(flags).last(10), 1}, said);
@@ -175,7 +175,7 @@ TEST(Regression, StaysNearWhatWasSeen) {
   const auto past = series(60, [](std::size_t i) { return std::exp(static_cast<double>(i) / 4); });
   Regression::Shape shape;
   shape.lags = {1};
-  Regression model("r", shape, past);
+  Regression model("r", shape, Scale::fit(past, Scale::Kind::kLevel));
   const auto said = continued(model, past, 200);
   EXPECT_LE(*std::max_element(said.begin(), said.end()), 1.5 * past.back() + 1);
 }
@@ -183,14 +183,14 @@ TEST(Regression, StaysNearWhatWasSeen) {
 TEST(DoubleSeasonal, ContinuesTwoSeasonsExactly) {
   const auto value = [](std::size_t i) { return 100 + 10 * wave(i, 6) + (i / 6 % 4 == 0 ? 5.0 : 0.0); };
   const auto past = series(240, value);
-  DoubleSeasonal model("s", Scale::Kind::kLevel, 6, 24, past);
+  DoubleSeasonal model("s", Scale::fit(past, Scale::Kind::kLevel), 6, 24);
   const auto said = continued(model, past, 48);
   for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(said[i], value(240 + i), 0.2) << i;
 }
 
 TEST(DoubleSeasonal, FollowsAShiftOfLevel) {
   const auto past = series(120, [](std::size_t i) { return (i < 100 ? 10 : 20) + wave(i, 6); });
-  DoubleSeasonal model("s", Scale::Kind::kLevel, 6, 0, past);
+  DoubleSeasonal model("s", Scale::fit(past, Scale::Kind::kLevel), 6, 0);
   const auto said = continued(model, past, 6);
   for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(said[i], 20 + wave(120 + i, 6), 1.0) << i;
 }
@@ -225,7 +225,7 @@ TEST(Pool, HasAModelForEverySeries) {
   for (const std::vector<std::size_t>& seasons : {std::vector<std::size_t>{}, {24}, {24, 168}, {288, 2016, 8064}})
     for (const std::size_t length : {1U, 2U, 30U, 400U}) {
       const auto past = series(length, [](std::size_t i) { return static_cast<double>(i % 5); });
-      auto models = make_pool({seasons, 0, length, length}, past);
+      auto models = make_pool({seasons, 0, length, length}, Scales::of(past));
       ASSERT_FALSE(models.empty());
       for (const auto& model : models) {
         const auto said = length >= model->warmup() ? continued(*model, past, 30) : std::vector<double>(30);
@@ -237,7 +237,7 @@ TEST(Pool, HasAModelForEverySeries) {
 
 TEST(Pool, HasNoLogarithmsWhereValuesAreNegative) {
   const std::vector<double> past{1, -1, 2};
-  for (const auto& model : make_pool({{}, 0, 3, 3}, past))
+  for (const auto& model : make_pool({{}, 0, 3, 3}, Scales::of(past)))
     EXPECT_THAT(std::string(model->name()), Not(testing::HasSubstr("log")));
 }
 

@@ -49,13 +49,12 @@ TEST(BoundsOf, AFewStatesAreNoLimits) {
   EXPECT_EQ(Bounds::of({}).least, -kInfinity);
 }
 
-TEST(ARecord, KeepsAForecastToAFewMillionthsOfItsRange) {
+TEST(Rounded, KeepsNumbersToAFewMillionthsOfTheirRange) {
   const std::vector<double> said{-5, 0.001, 17, 1000};
-  const Record record(42, said);
-  EXPECT_EQ(record.place(), 42U);
-  for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(record.said(i), said[i], 1005.0 / 65535 / 2 * 1.01) << i;
+  const Rounded rounded(said);
+  for (std::size_t i = 0; i < said.size(); ++i) EXPECT_NEAR(rounded[i], said[i], 1005.0 / 65535 / 2 * 1.01) << i;
   const std::vector<double> flat{3, 3};
-  EXPECT_EQ(Record(0, flat).said(1), 3);
+  EXPECT_EQ(Rounded(flat)[1], 3);
 }
 
 /// A series around 100 with errors that the test knows, forecast as 100 throughout.
@@ -68,7 +67,7 @@ class ASpread : public testing::Test {
       values_.push_back(value(values_.size()));
       if (values_.size() % spread_.stride() == 0) {
         spread_.record(values_.size(), said_);
-        spread_.learn(History(values_), std::vector<std::uint8_t>(values_.size(), 1));
+        spread_.learn(History(values_), std::vector<bool>(values_.size(), true));
       }
     }
   }
