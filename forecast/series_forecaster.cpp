@@ -17,7 +17,6 @@ constexpr std::size_t kSlack = 64;    // of what is remembered is forgotten at o
 constexpr double kLargest = 1e30;     // so that sums of squares stay finite
 
 // What a stored state may be of: far beyond what is sensible, and small enough to count with.
-constexpr std::string_view kStoredKind = "UmSF";
 constexpr std::size_t kMostSeasons = 16;
 constexpr std::size_t kMostSteps = 1'000'000;  // of a season, of the horizon
 constexpr std::size_t kMostColumns = 1'000;
@@ -166,6 +165,8 @@ std::string SeriesForecaster::save() const {
   out.list(shape_.seasons, kMostSeasons);
   out(shape_.horizon);
   out(shape_.known);
+  out(shape_.start);
+  out(begun_);
   out(first_);
   out(gap_);
   out.list(recent_, recent_.size());
@@ -189,9 +190,10 @@ std::string SeriesForecaster::save() const {
 }
 
 void SeriesForecaster::load_past(StateReader& in) {
+  in(begun_);
   in(first_);
   in(gap_);
-  in.expect(first_ <= kMostPlace && gap_ <= kMostPlace);
+  in.expect(shape_.start <= begun_ && begun_ <= first_ && first_ <= kMostPlace && gap_ <= kMostPlace);
   in.list(recent_, memory_ + memory_ / kSlack);
   in.expect(in.holds(recent_.size() * shape_.known, sizeof(float)));
   if (in.failed()) return;
@@ -236,7 +238,7 @@ void SeriesForecaster::load_trials(StateReader& in) {
   in.expect(trials <= kMostTrials + 1);
   for (std::uint8_t i = 0; i < trials && !in.failed(); ++i) {
     TrialRecord::describe(trials_.emplace_back(shape_.horizon, models_.size()), in);
-    in.expect(trials_.back().place() <= size());
+    in.expect(trials_.back().place() <= end());
   }
   for (auto* weights : {&weights_.near, &weights_.far}) {
     weights->resize(models_.size());
@@ -245,7 +247,7 @@ void SeriesForecaster::load_trials(StateReader& in) {
               std::abs(std::accumulate(weights->begin(), weights->end(), 0.0) - 1) < kRounding);
   }
   spread_ = Spread(main_season(), shape_.horizon);
-  spread_.load(in, size());
+  spread_.load(in, end());
 }
 
 Result<SeriesForecaster> SeriesForecaster::load(std::string_view state) {
@@ -255,6 +257,7 @@ Result<SeriesForecaster> SeriesForecaster::load(std::string_view state) {
   in.list(shape.seasons, kMostSeasons);
   in(shape.horizon);
   in(shape.known);
+  in(shape.start);
   std::size_t last = 0;
   for (const auto season : shape.seasons) in.expect(season > std::exchange(last, season) && season <= kMostSteps);
   in.expect(shape.horizon > 0 && shape.horizon <= kMostSteps && shape.known <= kMostColumns);

@@ -71,9 +71,12 @@ class SeriesForecaster {
   std::string save() const;
   /// @error kInvalid not such a state, cut short, damaged, of another version, or of a shape beyond what is sensible
   static Result<SeriesForecaster> load(std::string_view state);
+  static constexpr std::string_view kStoredKind = "UmSF";
   static constexpr std::uint16_t kStoredVersion = 1;
 
  private:
+  /// The place after the last value.
+  std::size_t end() const { return first_ + recent_.size(); }
   std::size_t main_season() const { return pool_.seasons.empty() ? 0 : pool_.seasons.front(); }
   double filled() const;
   void remember(double value, bool real, std::span<const double> known);

@@ -14,7 +14,8 @@ constexpr std::size_t kMiddle = 6;
 constexpr double kMissed = kLevels.front();  // on either side of the interval that the tails are stretched for
 
 constexpr std::size_t kNodes = 24;
-constexpr std::size_t kRecords = 24;      // whose errors are looked at
+constexpr std::size_t kTaught = 3;        // one of so many nodes of a record is learned from, others each time
+constexpr std::size_t kRecords = 32;      // whose errors are looked at
 constexpr std::size_t kStridesADay = 4;   // between records
 constexpr std::size_t kUsualSeason = 24;  // where there is no season, of how many steps a day is
 constexpr std::size_t kFewErrors = 30;    // below which the changes from season to season stand in for them
@@ -158,6 +159,7 @@ Spread::Spread(std::size_t season, std::size_t horizon)
       low_tail_(kFirstTail),
       high_tail_(kFirstTail) {
   const auto count = std::min(horizon_, kNodes);
+  if (count < horizon_) nodes_.push_back(0);
   for (std::size_t node = 0; node < count; ++node) nodes_.push_back((2 * node + 1) * horizon_ / (2 * count));
 }
 
@@ -168,7 +170,21 @@ std::size_t Spread::most_records() const {
 
 void Spread::record(std::size_t place, std::span<const double> said) {
   if (records_.size() >= most_records()) records_.erase(records_.begin());
-  records_.push_back({place, Rounded(said.first(horizon_))});
+  std::vector<double> kept;
+  for (const auto node : nodes_) kept.push_back(said[node]);
+  records_.push_back({place, Rounded(kept)});
+}
+
+std::vector<double> Spread::whole(const Record& record) const {
+  std::vector<double> out;
+  for (std::size_t i = 0; i + 1 < nodes_.size(); ++i) {
+    const auto apart = nodes_[i + 1] - nodes_[i];
+    for (std::size_t step = 0; step < apart; ++step)
+      out.push_back(
+          std::lerp(record.said[i], record.said[i + 1], static_cast<double>(step) / static_cast<double>(apart)));
+  }
+  out.resize(horizon_, record.said[nodes_.size() - 1]);
+  return out;
 }
 
 std::size_t Spread::records_before(std::size_t place) const {
@@ -187,8 +203,9 @@ Spread::View Spread::view(const History& history, std::size_t steps) const {
   const auto end = records_before(now);
   for (auto i = end > kRecords ? end - kRecords : 0; i < end; ++i) {
     const auto& [place, said] = records_[i];
-    for (const auto node : nodes_)
-      if (place + node < now && place + node >= history.first()) add_error(place + node, said[node], node);
+    for (std::size_t node = 0; node < nodes_.size(); ++node)
+      if (const auto at = place + nodes_[node]; at < now && at >= history.first())
+        add_error(at, said[node], nodes_[node]);
   }
   if (view.errors.size() < kFewErrors) {
     view.errors.clear();
@@ -248,8 +265,9 @@ void Spread::learn(const History& history, const std::vector<bool>& real) {
   for (const auto& [place, said] : records_) {
     if (place + horizon_ <= learned_ || place + horizon_ > now || place <= history.first()) continue;
     const auto then = view(History(history.first(), history.recent().first(place - history.first())), horizon_);
-    for (const auto node : nodes_)
-      if (real[place + node - history.first()]) score(then, node, said[node], history[place + node]);
+    for (auto node = place / stride_ % kTaught; node < nodes_.size(); node += kTaught)
+      if (const auto at = place + nodes_[node]; real[at - history.first()])
+        score(then, nodes_[node], said[node], history[at]);
   }
   learned_ = now;
 }
@@ -283,22 +301,26 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
   const auto origin = [](std::size_t back, std::size_t part) { return back * kParts + part; };
   std::vector<Path> errors;
   const auto end = records_before(now);
-  const auto off = [&](const Record& record, std::size_t ahead) {
-    return history[record.place + ahead] - record.said[ahead];
+  const auto add_errors = [&](Path& path, const Record& record, std::size_t from, std::size_t to) {
+    const auto its_own = whole(record);
+    for (auto ahead = from; ahead < to; ++ahead) {
+      const auto known = std::min(ahead, horizon_ - 1);
+      path.values[ahead] += history[record.place + known] - its_own[known];
+    }
   };
   for (std::size_t ago = 1; ago <= kRecords && ago <= end; ++ago) {
     const auto& record = records_[end - ago];
     if (record.place < history.first()) break;
-    const auto whole = std::min({steps, horizon_, now - record.place});
-    if (whole < std::max<std::size_t>(1, steps / kNodes)) continue;
-    Path path{1, origin(now - record.place(), 0), {said.begin(), said.end()}};
-    for (std::size_t ahead = 0; ahead < whole; ++ahead) path.values[ahead] += off(record, ahead);
-    if (whole < steps) {  // goes on with the errors of an older one, which has come true as far
+    const auto came = std::min({steps, horizon_, now - record.place});
+    if (came < std::max<std::size_t>(1, steps / kNodes)) continue;
+    Path path{1, origin(now - record.place, 0), {said.begin(), said.end()}};
+    add_errors(path, record, 0, came);
+    if (came < steps) {  // goes on with the errors of an older one, which has come true as far
       const auto older = ago + steps / stride_ + 1;
       if (older > end) continue;
       const auto& other = records_[end - older];
       if (other.place < history.first() || other.place + std::min(steps, horizon_) > now) continue;
-      for (auto ahead = whole; ahead < steps; ++ahead) path.values[ahead] += off(other, std::min(ahead, horizon_ - 1));
+      add_errors(path, other, came, steps);
       path.weight = kBroken;
     }
     if (season_ > 0) path.weight *= phase_weight((now - record.place) % season_, season_, kPathPhaseWidth);
@@ -350,9 +372,7 @@ void Spread::load(StateReader& in, std::size_t now) {
   in.expect(count <= most_records());
   std::size_t earliest = 0;
   for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
-    in.expect(in.holds(horizon_, sizeof(std::uint16_t)));
-    if (in.failed()) return;
-    auto& [place, said] = records_.emplace_back(Record{0, Rounded(horizon_)});
+    auto& [place, said] = records_.emplace_back(Record{0, Rounded(nodes_.size())});
     in(place);
     Rounded::describe(said, in);
     in.expect(place >= earliest && place <= now);

@@ -25,7 +25,7 @@ struct Bounds {
 /// A point forecast of the past.
 struct Record {
   std::size_t place = 0;
-  Rounded said;  ///< of each step from there on
+  Rounded said;  ///< of some of the steps from there on, Spread's nodes
 };
 
 /// A possible future.
@@ -86,6 +86,8 @@ class Spread {
 
   std::size_t records_before(std::size_t place) const;
   std::size_t most_records() const;
+  /// What it said of each step, linear between nodes.
+  std::vector<double> whole(const Record& record) const;
   /// @param steps ahead that it will be asked about
   View view(const History& history, std::size_t steps) const;
   Shares shares() const;
@@ -94,7 +96,7 @@ class Spread {
   std::size_t season_, horizon_;
   std::size_t day_;  // the season, or what stands in for it
   std::size_t stride_;
-  std::vector<std::size_t> nodes_;  // steps ahead at which errors are looked at
+  std::vector<std::size_t> nodes_;  // steps ahead, ascending from 0, at which forecasts are kept
   std::vector<Record> records_;     // the oldest first
   std::size_t learned_ = 0;         // all places before it have been learned from
   std::array<double, kParts> loss_{};

@@ -98,6 +98,7 @@ void DoubleSeasonal::forecast(const History& history, const Known& /*known*/, st
 }
 
 void DoubleSeasonal::save(StateWriter& out) const {
+  out(static_cast<std::uint64_t>(seen_));
   out(static_cast<std::uint64_t>(searched_at_));
   if (searched_at_ == 0) return;
   for (const auto share : {shares_.level, shares_.day, shares_.week, shares_.carry}) out(share);
@@ -108,6 +109,7 @@ void DoubleSeasonal::save(StateWriter& out) const {
 }
 
 void DoubleSeasonal::load(StateReader& in) {
+  in(seen_);
   in(searched_at_);
   in.expect(in.holds(day_ + week_, sizeof(float)));
   if (in.failed() || searched_at_ == 0) return;

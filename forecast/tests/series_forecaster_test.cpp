@@ -109,6 +109,18 @@ TEST(ASeriesForecaster, ForgetsWhatIsLongPast) {
   for (std::size_t i = 0; i < 24; ++i) EXPECT_NEAR(said.point[i], day_wave(10'000 + i), 1.5) << i;
 }
 
+TEST(ASeriesForecaster, NamesTheModelsThatLead) {
+  EXPECT_TRUE(SeriesForecaster({{24}, 24, 0}).leaders(3).empty());
+  const auto series = fed({{24}, 24, 0}, 24 * 14, day_wave);
+  const auto all = series.leaders(100);
+  double total = 0;
+  for (const auto& [name, weight] : all) total += weight;
+  EXPECT_NEAR(total, 1, 1e-9);
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end(), [](auto& a, auto& b) { return a.second > b.second; }));
+  ASSERT_EQ(series.leaders(2).size(), 2U);
+  EXPECT_EQ(series.leaders(2)[1], all[1]);
+}
+
 TEST(ASeriesForecaster, UsesWhatIsKnownOfTheStepsAhead) {
   // A launch every two or three days, at no regular time, known beforehand, adds 40.
   const auto launch = [](std::size_t hour) { return hour * hour % 61 == 5 ? 1.0 : 0.0; };
