@@ -13,7 +13,7 @@ namespace umbra::forecast {
 namespace {
 
 constexpr std::size_t kSteps = 10;
-constexpr std::array kLevels{0.1, 0.5, 0.9};
+constexpr std::array kAskedLevels{0.1, 0.5, 0.9};
 constexpr std::size_t kAffordable = 1'000;  // seasons and horizons beyond it are right, but slow
 
 void must(bool holds, const char* what) {
@@ -39,7 +39,7 @@ void fuzz_state(std::string_view body) {
   if (shape.horizon > kAffordable || (!shape.seasons.empty() && shape.seasons.back() > kAffordable)) return;
   const std::vector<double> row(shape.known), rows(kSteps * shape.known);
   for (int i = 0; i < 3; ++i) loaded->observe(i, row);
-  const auto outlook = loaded->look(kSteps, kLevels, Forecaster::Paths::kYes, Known{rows, shape.known});
+  const auto outlook = loaded->look(kSteps, kAskedLevels, Forecaster::Paths::kYes, Known{rows, shape.known});
   must(finite(outlook.point), "forecasts are finite");
   for (const auto& step : outlook.quantiles)
     must(finite(step) && std::is_sorted(step.begin(), step.end()), "quantiles are finite and ascend");

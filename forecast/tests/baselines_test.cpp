@@ -16,8 +16,8 @@ constexpr std::array kMedian{0.5};
 
 TEST(Baselines, NaiveRepeatsTheLastValueWithTheQuantilesOfChanges) {
   const std::vector<double> past{1, 3, 2, 6};  // changes of one step: 2 -1 4; of two: 1 3
-  constexpr std::array kLevels{0.0001, 0.5, 0.9999};
-  const auto said = baseline_forecast(Baseline::kNaive, past, 24, 2, kLevels);
+  constexpr std::array kAsked{0.0001, 0.5, 0.9999};
+  const auto said = baseline_forecast(Baseline::kNaive, past, 24, 2, kAsked);
   EXPECT_THAT(said.point, ElementsAre(6, 6));
   EXPECT_THAT(said.quantiles[0], ElementsAre(DoubleNear(5, 0.01), DoubleNear(8, 1e-9), DoubleNear(10, 0.01)));
   EXPECT_THAT(said.quantiles[1], ElementsAre(DoubleNear(7, 0.01), DoubleNear(8, 1e-9), DoubleNear(9, 0.01)));

@@ -59,9 +59,10 @@ TEST(Drawing, FollowsTheOriginAndNotThePlaceInTheList) {
   const std::array other{Path{0.5, 8, {2}}, Path{0.5, 7, {1}}};
   EXPECT_EQ(draw(one, 100), draw(other, 100));
   // One that knows less of the past agrees wherever it can.
-  const std::array younger{Path{0.8, 8, {2}}, Path{0.2, 9, {3}}};
-  const auto drawn = draw(one, 100), with = draw(younger, 100);
-  for (std::size_t i = 0; i < drawn.size(); ++i) EXPECT_TRUE(drawn[i] != 2 || with[i] == 2) << i;
+  const std::array older{Path{0.4, 7, {1}}, Path{0.4, 8, {2}}, Path{0.2, 9, {3}}};
+  const std::array younger{Path{0.4 / 0.6, 8, {2}}, Path{0.2 / 0.6, 9, {3}}};
+  const auto drawn = draw(older, 100), with = draw(younger, 100);
+  for (std::size_t i = 0; i < drawn.size(); ++i) EXPECT_TRUE(drawn[i] == 1 || with[i] == drawn[i]) << i;
 }
 
 TEST(ASum, AddsWhatRoseTogetherAsOne) {
@@ -88,11 +89,12 @@ TEST(ASum, KeepsTogetherASeriesAndAYoungerOneOfTheSamePlaces) {
   for (int i = 0; i < 1000; ++i) old.push_back(10 + noise(random));
   const std::vector<double> young(old.end() - 500, old.end());
   const auto first = future_of(old, 4);
-  const std::array same_places{first, future_of(young, 4, 400, 500)}, other_places{first, future_of(young, 4, 400, 2)};
+  const std::array same_places{first, future_of(young, 4, 400, 500)}, other_places{first, future_of(young, 4, 400, 1)};
   const auto variance = [](const Forecast& sum) {
     double squares = 0;
-    for (std::size_t i = 0; i < sum.paths(); ++i) squares += std::pow(sum.path(i)[3] - sum.mean()[3], 2);
-    return squares / static_cast<double>(sum.paths());
+    for (std::size_t i = 0; i < sum.paths(); ++i)
+      for (std::size_t step = 0; step < 4; ++step) squares += std::pow(sum.path(i)[step] - sum.mean()[step], 2);
+    return squares / static_cast<double>(4 * sum.paths());
   };
   EXPECT_GT(variance(sum(same_places)), 1.25 * variance(sum(other_places)));
 }
