@@ -47,6 +47,8 @@ class SeriesForecaster {
   /// forecast that much hangs on. Happens by itself as the series grows.
   void refit();
 
+  /// The place of the next value.
+  std::size_t end() const { return first_ + recent_.size(); }
   /// Steps since the first value.
   std::size_t size() const { return first_ - begun_ + recent_.size(); }
   bool empty() const { return recent_.empty(); }
@@ -75,8 +77,6 @@ class SeriesForecaster {
   static constexpr std::uint16_t kStoredVersion = 1;
 
  private:
-  /// The place after the last value.
-  std::size_t end() const { return first_ + recent_.size(); }
   std::size_t main_season() const { return pool_.seasons.empty() ? 0 : pool_.seasons.front(); }
   double filled() const;
   void remember(double value, bool real, std::span<const double> known);
@@ -89,9 +89,9 @@ class SeriesForecaster {
   void load_trials(StateReader& in);
 
   Shape shape_;
-  std::size_t memory_;     // values
-  std::size_t begun_;      // place of the first value
-  std::size_t first_;      // place of recent_[0]
+  std::size_t memory_;  // values
+  std::size_t begun_;   // place of the first value
+  std::size_t first_;   // place of recent_[0]
   std::vector<float> recent_;
   std::vector<bool> real_;    // which of them were seen
   std::vector<float> known_;  // their rows

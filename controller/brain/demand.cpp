@@ -7,7 +7,9 @@
 namespace umbra::controller {
 namespace {
 
+constexpr std::string_view kMetric = "cpu";
 constexpr std::size_t kPaths = 400;
+constexpr Milliseconds kSaveEvery = 1h;
 constexpr double kGrowing = 0.9;  // falsely so at most once in 180,000 steps of a VM, see Emergence; what was told …
 constexpr double kGrowthOver = 0.5;   // … is told again only after falling below this
 constexpr std::size_t kAtOnce = 288;  // steps, before looking at the time again
@@ -23,7 +25,7 @@ std::size_t steps_for(Milliseconds window, Milliseconds step) {
 
 }  // namespace
 
-Demand::Track Demand::begin(UnixMillis end) const {
+Demand::Track Demand::begin(const VmRecord& record, UnixMillis end) {
   const auto step = settings_.forecast_step;
   forecast::SeriesForecaster::Shape shape;
   if (step < kDay && kDay % step == Milliseconds::zero()) {
@@ -33,14 +35,39 @@ Demand::Track Demand::begin(UnixMillis end) const {
   shape.horizon = steps_for(std::max(settings_.window, kTunedFor), step);
   const auto start = end - settings_.history / step * step.count();
   shape.start = static_cast<std::size_t>(start / step.count());
+
+  const auto stored = telemetry_.knowledge(record.vm.uuid(), kMetric);
+  if (!stored) spdlog::warn("{}: its forecaster is not read: {}", record.vm.name(), stored.error());
+  if (stored && *stored && (*stored)->at > start && (*stored)->at <= end) {
+    auto loaded = forecast::SeriesForecaster::load((*stored)->state);
+    if (!loaded) spdlog::warn("{}: its forecaster is learned anew: {}", record.vm.name(), loaded.error());
+    const auto fits = [&](const forecast::SeriesForecaster& series) {
+      return series.shape().seasons == shape.seasons && series.shape().horizon == shape.horizon &&
+             static_cast<UnixMillis>(series.end()) * step.count() == (*stored)->at;
+    };
+    if (loaded && fits(*loaded)) return {std::move(*loaded), (*stored)->at, (*stored)->at};
+  }
   return {forecast::SeriesForecaster(std::move(shape)), start};
+}
+
+void Demand::save(const VmRecord& record, Track& track) {
+  if (track.series.empty() || track.end - track.saved < kSaveEvery.count()) return;
+  const auto saved = telemetry_.save_knowledge(record.vm.uuid(), kMetric, {track.end, track.series.save()});
+  if (!saved) spdlog::warn("{}: its forecaster is not stored: {}", record.vm.name(), saved.error());
+  track.saved = track.end;  // or tried to
+}
+
+void Demand::history_changed(const std::string& vm_uuid) {
+  tracks_.erase(vm_uuid);
+  if (const auto forgotten = telemetry_.forget_knowledge(vm_uuid, kMetric); !forgotten)
+    spdlog::warn("{}: what its forecaster knew is not forgotten: {}", vm_uuid, forgotten.error());
 }
 
 Result<bool> Demand::show(const std::string& vm_uuid, Track& track, UnixMillis end) {
   const auto step = settings_.forecast_step;
   const auto steps = std::min(kAtOnce, static_cast<std::size_t>((end - track.end) / step.count()));
   const auto until = track.end + static_cast<UnixMillis>(steps) * step.count();
-  UMBRA_TRY(const auto points, telemetry_.history(vm_uuid, "cpu", track.end, until, step));
+  UMBRA_TRY(const auto points, telemetry_.history(vm_uuid, kMetric, track.end, until, step));
   const auto shown = forecast::resample(points, track.end, step, steps).values;
   if (steps == 1) compare(vm_uuid, track, shown.front());
   for (const auto value : shown) track.series.observe(value);
@@ -80,16 +107,20 @@ void Demand::refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now,
   const auto spent = [&] { return std::chrono::steady_clock::now() - begun >= budget; };
   for (const auto& [last, record] : due) {
     const auto& uuid = record->vm.uuid();
-    auto& track = tracks_.try_emplace(uuid, begin(end)).first->second;
+    auto found = tracks_.find(uuid);
+    if (found == tracks_.end()) found = tracks_.emplace(uuid, begin(*record, end)).first;
+    auto& track = found->second;
     Result<bool> all = false;
     do {
       all = show(uuid, track, end);
     } while (all && !*all && !spent());
     if (!all)
       spdlog::error("{}: no forecast: {}", record->vm.name(), all.error());
-    else if (*all && !track.series.empty())
+    else if (*all && !track.series.empty()) {
       track.forecast = std::make_shared<const forecast::Forecast>(
           look(*record, end, steps_for(settings_.window, step()), {})->forecast);
+      save(*record, track);
+    }
     if (spent()) return;
   }
 }

@@ -9,7 +9,8 @@
 
 namespace umbra::controller {
 
-/// Each VM has a forecaster of its own, which is shown every step of its history once. Steps are counted from the Unix
+/// Each VM has a forecaster of its own, which is shown every step of its history once. What it knows is stored now and
+/// then, so that a controller that starts goes on from there. Steps are counted from the Unix
 /// epoch for all, so that forecasts of several VMs look back at the same moments and their paths may be added.
 class Demand {
  public:
@@ -23,7 +24,7 @@ class Demand {
   /// not hold up the controller; the rest keep their last forecast until the next call.
   void refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now, Milliseconds budget);
   /// The VM's history changed behind its end: learn it anew.
-  void history_changed(const std::string& vm_uuid) { tracks_.erase(vm_uuid); }
+  void history_changed(const std::string& vm_uuid);
 
   /// Over the brain's window. Cores; null when nothing is known of it.
   std::shared_ptr<const forecast::Forecast> of(const std::string& vm_uuid) const;
@@ -52,14 +53,17 @@ class Demand {
  private:
   struct Track {
     forecast::SeriesForecaster series;
-    UnixMillis end = 0;  ///< of what it was shown
+    UnixMillis end = 0;    ///< of what it was shown
+    UnixMillis saved = 0;  ///< its end when it was stored last
     forecast::Emergence emergence{};
     UnixMillis watched_since = 0;  ///< the step that `emergence` saw first
     bool told = false;             ///< of its growth
     std::shared_ptr<const forecast::Forecast> forecast{};
   };
 
-  Track begin(UnixMillis end) const;
+  /// From what is stored; from nothing when that is none, or of other steps, or cannot be read.
+  Track begin(const VmRecord& record, UnixMillis end);
+  void save(const VmRecord& record, Track& track);
   /// @return false when more is to be shown
   Result<bool> show(const std::string& vm_uuid, Track& track, UnixMillis end);
   void compare(const std::string& vm_uuid, Track& track, double came);

@@ -43,7 +43,7 @@ CREATE INDEX open_cutovers ON cutovers(outcome) WHERE outcome = 0;
 )sql"};
 
 /// telemetry.db: what may be lost.
-inline constexpr std::array<std::string_view, 1> kTelemetrySchema{R"sql(
+inline constexpr std::array<std::string_view, 2> kTelemetrySchema{R"sql(
 CREATE TABLE series(id INTEGER PRIMARY KEY, vm TEXT NOT NULL, metric TEXT NOT NULL, UNIQUE(vm, metric));
 CREATE TABLE raw(series INTEGER NOT NULL, at INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY(series, at)) WITHOUT ROWID;
 CREATE TABLE five_minutes(
@@ -51,6 +51,11 @@ CREATE TABLE five_minutes(
 CREATE TABLE hours(series INTEGER NOT NULL, at INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY(series, at)) WITHOUT ROWID;
 CREATE INDEX raw_by_age ON raw(at);
 CREATE INDEX five_minutes_by_age ON five_minutes(at);
+)sql",
+                                                                  R"sql(
+-- What forecasters know, so that a restart need not learn it again. `at` is the end of what they were shown.
+CREATE TABLE forecasters(
+  vm TEXT NOT NULL, metric TEXT NOT NULL, at INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY(vm, metric));
 )sql"};
 
 }  // namespace umbra::controller

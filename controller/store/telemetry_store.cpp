@@ -62,6 +62,24 @@ Result<std::vector<forecast::Point>> TelemetryStore::history(std::string_view vm
   });
 }
 
+Result<std::optional<TelemetryStore::Knowledge>> TelemetryStore::knowledge(std::string_view vm_uuid,
+                                                                           std::string_view metric) {
+  UMBRA_TRY(auto row, database_.prepare("SELECT at, state FROM forecasters WHERE vm = ?1 AND metric = ?2"));
+  UMBRA_TRY(const bool found, row.bind(vm_uuid, metric).step());
+  if (!found) return std::nullopt;
+  return Knowledge{row.integer(0), std::string(row.blob(1))};
+}
+
+Result<void> TelemetryStore::save_knowledge(std::string_view vm_uuid, std::string_view metric,
+                                            const Knowledge& knowledge) {
+  return database_.run("INSERT OR REPLACE INTO forecasters(vm, metric, at, state) VALUES(?1, ?2, ?3, ?4)", vm_uuid,
+                       metric, knowledge.at, sqlite::Blob{knowledge.state});
+}
+
+Result<void> TelemetryStore::forget_knowledge(std::string_view vm_uuid, std::string_view metric) {
+  return database_.run("DELETE FROM forecasters WHERE vm = ?1 AND metric = ?2", vm_uuid, metric);
+}
+
 Result<void> TelemetryStore::roll_up(UnixMillis now) {
   // Only whole buckets, so that a mean is of all its points.
   const auto raw_before = (now - kRawKept.count()) / kFiveMinutesMs * kFiveMinutesMs;
@@ -77,6 +95,7 @@ Result<void> TelemetryStore::roll_up(UnixMillis now) {
                     "SELECT series, at / 3600000 * 3600000, avg(value) FROM five_minutes WHERE at < ?1 GROUP BY 1, 2",
                     five_before));
   UMBRA_CHECK(database_.run("DELETE FROM five_minutes WHERE at < ?1", five_before));
+  UMBRA_CHECK(database_.run("DELETE FROM forecasters WHERE at < ?1", five_before));  // of VMs that are long gone
   return transaction.commit();
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/sqlite.hpp"
@@ -39,6 +41,15 @@ class TelemetryStore {
   /// Means per `step` of the points in [from, to), oldest first, for forecast::resample.
   Result<std::vector<forecast::Point>> history(std::string_view vm_uuid, std::string_view metric, UnixMillis from,
                                                UnixMillis to, Milliseconds step);
+
+  /// What a forecaster of this history knew when it had been shown all before `at`.
+  struct Knowledge {
+    UnixMillis at = 0;
+    std::string state;
+  };
+  Result<std::optional<Knowledge>> knowledge(std::string_view vm_uuid, std::string_view metric);
+  Result<void> save_knowledge(std::string_view vm_uuid, std::string_view metric, const Knowledge& knowledge);
+  Result<void> forget_knowledge(std::string_view vm_uuid, std::string_view metric);
 
   /// Takes means of what is old enough. To be called now and then.
   Result<void> roll_up(UnixMillis now);

@@ -86,6 +86,43 @@ TEST_F(DemandTest, ShowsEachStepOnce) {
   EXPECT_NEAR(demand.of("uuid-vm1")->mean()[0], 3.9, 0.05) << "unless it is told";
 }
 
+TEST_F(DemandTest, GoesOnAfterARestartWithWhatItKnew) {
+  history("vm1", kStart, kStart + kDay, wave);
+  refresh(kStart + kDay);
+  history("vm1", kStart, kStart + kDay, [](UnixMillis) { return 3.9; });
+  // Stored at the end of the day; what came since is read from the history.
+  history("vm1", kStart + kDay, kStart + kDay + 2 * kStep, wave);
+  refresh(kStart + kDay + 2 * kStep);
+  Demand restarted{store->telemetry, settings};
+  restarted.refresh(vms, kStart + kDay + 2 * kStep + 10'000, 1h);
+  ASSERT_TRUE(restarted.of("uuid-vm1"));
+  EXPECT_EQ(restarted.of("uuid-vm1")->mean(), demand.of("uuid-vm1")->mean());
+  EXPECT_EQ(restarted.of("uuid-vm1")->quantile(3, 0.9), demand.of("uuid-vm1")->quantile(3, 0.9));
+}
+
+TEST_F(DemandTest, LearnsAnewWhatItCannotRead) {
+  history("vm1", kStart, kStart + kDay, wave);
+  refresh(kStart + kDay);
+  const auto learns_anew = [&](const char* why, const TelemetryStore::Knowledge& knowledge, BrainSettings with) {
+    SCOPED_TRACE(why);
+    ASSERT_TRUE(store->telemetry.save_knowledge("uuid-vm1", "cpu", knowledge));
+    Demand restarted{store->telemetry, with};
+    restarted.refresh(vms, kStart + kDay + 10'000, 1h);
+    ASSERT_TRUE(restarted.of("uuid-vm1"));
+    EXPECT_NEAR(restarted.of("uuid-vm1")->mean()[0], 3.9, 0.05);
+  };
+  const auto known = **store->telemetry.knowledge("uuid-vm1", "cpu");
+  history("vm1", kStart, kStart + kDay, [](UnixMillis) { return 3.9; });
+  auto damaged = known;
+  damaged.state[damaged.state.size() / 2] ^= 1;
+  learns_anew("damaged", damaged, settings);
+  learns_anew("of a time to come", {known.at + kDay, known.state}, settings);
+  learns_anew("of another time than it says", {known.at - kStep, known.state}, settings);
+  auto hourly = settings;
+  hourly.forecast_step = 10min;
+  learns_anew("of other steps", known, hourly);
+}
+
 TEST_F(DemandTest, StaysBetweenNothingAndAllOfTheVmsCpus) {
   add("vm1", 1);
   history("vm1", kStart, kStart + 2 * kDay, [](UnixMillis at) { return at / kStep % 3 == 0 ? 1.2 : 0.01; });
