@@ -68,6 +68,8 @@ void SeriesForecaster::remember(double value, bool real, std::span<const double>
     forget(known_, surplus * shape_.known);
     first_ += surplus;
   }
+  if (recent_.size() == recent_.capacity())  // as usual, but never for more than will ever be remembered
+    recent_.reserve(std::min(2 * recent_.size() + 1, memory_ + memory_ / kSlack));
   recent_.push_back(static_cast<float>(value));
   real_.push_back(real);
   for (const auto column : known) known_.push_back(static_cast<float>(column));

@@ -129,7 +129,8 @@ std::vector<double> Spread::View::pool(const std::array<std::vector<Atom>, kPart
     double total = 0;
     for (const auto& atom : parts[part]) total += atom.weight;
     const auto middle = all.size();
-    for (const auto& atom : parts[part]) all.push_back({atom.value, shares[part] * atom.weight / total});
+    const auto counts = shares[part] / total;
+    for (const auto& atom : parts[part]) all.push_back({atom.value, counts * atom.weight});
     merged.resize(all.size());
     const auto begin = all.begin() + static_cast<std::ptrdiff_t>(middle);
     std::merge(all.begin(), begin, begin, all.end(), merged.begin());

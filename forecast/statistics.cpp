@@ -24,14 +24,15 @@ std::vector<double> weighted_quantiles(std::span<const Atom> sorted, std::span<c
   for (const auto& atom : sorted) total += atom.weight;
   std::vector<double> out;
   out.reserve(levels.size());
-  double below = 0, last_middle = 0;
+  double below = 0, last_middle = 0;  // in units of weight
   const Atom* last = nullptr;
   for (const auto& atom : sorted) {
+    if (out.size() == levels.size()) break;
     if (atom.weight <= 0) continue;
-    const auto middle = (below + atom.weight / 2) / total;
-    while (out.size() < levels.size() && levels[out.size()] <= middle) {
+    const auto middle = below + atom.weight / 2;
+    while (out.size() < levels.size() && levels[out.size()] * total <= middle) {
       const bool between = last != nullptr && middle > last_middle;
-      const auto share = between ? (levels[out.size()] - last_middle) / (middle - last_middle) : 1;
+      const auto share = between ? (levels[out.size()] * total - last_middle) / (middle - last_middle) : 1;
       out.push_back(between ? std::lerp(last->value, atom.value, share) : atom.value);
     }
     below += atom.weight;
