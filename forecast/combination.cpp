@@ -15,7 +15,7 @@ constexpr double kDiscount = 0.95;  // from one trial to the one before
 constexpr int kPicks = 10;
 constexpr double kFloor = 1e-6;   // of the worst error; a model without any error does not count for infinitely much
 constexpr std::size_t kNear = 8;  // the first eighth of the horizon
-constexpr std::size_t kNearSteps = 2, kFarSteps = 6;  // that are kept of a trial
+constexpr std::size_t kNearSteps = 2, kFarSteps = 8;  // that are kept of a trial
 
 /// Steps ahead that have weights of their own.
 std::size_t near_steps(std::size_t horizon) {
@@ -163,9 +163,12 @@ std::vector<Trial> rehearse(const History& history, const Known& known, Models& 
 TrialRecord::TrialRecord(std::size_t horizon, std::size_t models)
     : horizon_(horizon), models_(models), said_(steps_kept(horizon) * models) {}
 
-TrialRecord::TrialRecord(const Trial& trial, std::span<const std::size_t> models)
-    : TrialRecord(static_cast<std::size_t>(trial.said.rows()), models.size()) {
-  place_ = trial.place;
+TrialRecord::TrialRecord(const Trial& trial, std::span<const std::size_t> models, Steps kept)
+    : place_(trial.place),
+      horizon_(static_cast<std::size_t>(trial.said.rows())),
+      models_(models.size()),
+      kept_(kept),
+      said_(std::size_t{0}) {
   std::vector<double> said;
   for (const auto& step : steps())
     for (const auto model : models)
@@ -178,7 +181,7 @@ std::vector<TrialRecord::Step> TrialRecord::steps() const {
   const auto turn = std::fmod(static_cast<double>(2 * place_ / std::max<std::size_t>(1, horizon_)) * kGolden, 1.0);
   std::vector<Step> steps;
   const auto add = [&](std::size_t from, std::size_t to, std::size_t most) {
-    const auto count = std::min(to - from, most);
+    const auto count = kept_ == Steps::kAll ? to - from : std::min(to - from, most);
     const auto width = static_cast<double>(to - from) / static_cast<double>(count);
     for (std::size_t i = 0; i < count; ++i)
       steps.push_back(

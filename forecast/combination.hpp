@@ -38,12 +38,14 @@ Trial ask(const History& history, const Known& known, Models& models, std::size_
 std::vector<Trial> rehearse(const History& history, const Known& known, Models& models,
                             std::span<const std::size_t> places, std::size_t horizon);
 
-/// What is kept of a trial: the answers for eight of its steps, two in the near part and six in the far one. They are
+/// What is kept of a trial: the answers for ten of its steps, two in the near part and eight in the far one. They are
 /// other steps in each trial, so that several see all of the horizon and all times of the day.
 class TrialRecord {
  public:
+  enum class Steps : bool { kSome, kAll };
   /// @param models that are kept, by column
-  TrialRecord(const Trial& trial, std::span<const std::size_t> models);
+  /// @param steps all of them for weights that are made while trials are at hand
+  TrialRecord(const Trial& trial, std::span<const std::size_t> models, Steps steps = Steps::kSome);
   /// To be read over.
   TrialRecord(std::size_t horizon, std::size_t models);
 
@@ -65,6 +67,7 @@ class TrialRecord {
 
  private:
   std::size_t place_ = 0, horizon_, models_;
+  Steps kept_ = Steps::kSome;
   Rounded said_;
 };
 

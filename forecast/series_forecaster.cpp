@@ -128,8 +128,12 @@ void SeriesForecaster::refit(const History& history) {
   chosen_.assign(best.begin(), best.end());
   models_ = chosen_from(std::move(models), chosen_);
   trials_.clear();
-  for (const auto& trial : trials) trials_.emplace_back(trial, best);
-  weights_ = weigh(trials_, history, shape_.horizon);
+  std::vector<TrialRecord> whole;
+  for (const auto& trial : trials) {
+    trials_.emplace_back(trial, best);
+    whole.emplace_back(trial, best, TrialRecord::Steps::kAll);
+  }
+  weights_ = weigh(whole, history, shape_.horizon);
   if (main_season() != had) spread_ = Spread(main_season(), shape_.horizon);
 
   const auto growth = std::min(static_cast<double>(size()) * (kGrowth - 1), static_cast<double>(memory_));

@@ -74,7 +74,7 @@ TEST(Trials, TameWhatAModelSays) {
   EXPECT_EQ(ask(History(low), {}, models, 1).said(0, 1), 0) << "nothing was below zero";
 }
 
-TEST(ATrialRecord, KeepsAShortHorizonWholeAndOfALongOneEightStepsThatStandForAll) {
+TEST(ATrialRecord, KeepsAShortHorizonWholeAndOfALongOneTenStepsThatStandForAll) {
   Trial trial{40, Eigen::MatrixXd::Zero(48, 2)};
   for (Eigen::Index i = 0; i < 48; ++i) trial.said(i, 1) = static_cast<double>(i);
   std::set<std::size_t> seen;
@@ -82,7 +82,7 @@ TEST(ATrialRecord, KeepsAShortHorizonWholeAndOfALongOneEightStepsThatStandForAll
     trial.place = place;
     const TrialRecord record(trial, std::array<std::size_t, 1>{1});
     const auto steps = record.steps();
-    ASSERT_EQ(steps.size(), 8U);
+    ASSERT_EQ(steps.size(), 10U);
     double all = 0;
     for (std::size_t i = 0; i < steps.size(); ++i) {
       EXPECT_NEAR(record.said(i, 0), static_cast<double>(steps[i].ahead), 1e-3);
