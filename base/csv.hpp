@@ -51,4 +51,7 @@ class CsvLines {
   std::vector<char> buffer_;
 };
 
+/// A field as it is written: in quotes where it needs them.
+std::string csv_field(std::string_view text);
+
 }  // namespace umbra

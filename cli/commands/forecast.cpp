@@ -4,116 +4,15 @@
 
 #include "base/config.hpp"
 #include "cli/charts.hpp"
+#include "cli/commands/file_forecast.hpp"
 #include "cli/commands/fleet_forecast.hpp"
-#include "cli/output/json.hpp"
-#include "cli/series.hpp"
-#include "cli/whole_file.hpp"
 
 namespace umbra::cli {
 namespace {
 
-using forecast::NamedSeries;
-using forecast::SeriesFile;
-
 constexpr Milliseconds kUsualHorizon = std::chrono::hours(2);
 constexpr Milliseconds kUsualHistory = std::chrono::hours(12);
 constexpr int kHorizonsBack = 6;
-
-struct Wish : SeriesWish {
-  std::string svg;                // file; empty for no picture
-  std::vector<double> quantiles;  // columns of their own
-};
-
-/// The columns' quantiles.
-std::vector<double> levels_of(const Wish& wish) {
-  std::vector<double> levels{wish.lower(), wish.upper()};
-  levels.insert(levels.end(), wish.quantiles.begin(), wish.quantiles.end());
-  return levels;
-}
-
-std::string quoted(const std::string& name) {
-  if (name.find_first_of(",\"\r\n") == std::string::npos) return name;
-  std::string out = "\"";
-  for (const auto c : name) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
-std::string csv_heading(const Wish& wish) {
-  std::string heading = "series,step,mean,lower,upper";
-  for (const auto level : wish.quantiles) heading += fmt::format(",q{}", level);
-  if (wish.capacity) heading += ",p_exceed";
-  return heading + "\n";
-}
-
-std::string csv_rows(const Wish& wish, const std::string& name, const SeriesOutlook& outlook) {
-  std::string rows;
-  for (std::size_t step = 0; step < outlook.point.size(); ++step) {
-    auto line = fmt::format("{},{},{:.6g},{:.6g},{:.6g}", quoted(name), step + 1, outlook.point[step],
-                            outlook.quantile(step, wish.lower()), outlook.quantile(step, wish.upper()));
-    for (const auto level : wish.quantiles) line += fmt::format(",{:.6g}", outlook.quantile(step, level));
-    if (outlook.p_exceed) line += fmt::format(",{:.4f}", *outlook.p_exceed);
-    rows += line + "\n";
-  }
-  return rows;
-}
-
-boost::json::object as_json(const Wish& wish, const std::vector<std::size_t>& seasons, const SeriesFile& file,
-                            const NamedSeries& series, const SeriesOutlook& outlook) {
-  boost::json::array steps;
-  const auto seen = static_cast<std::int64_t>(series.series.values.size());
-  for (std::size_t step = 0; step < outlook.point.size(); ++step) {
-    boost::json::object told{
-        {"step", step + 1},
-        {"at", forecast::written(series.steps.at(seen + static_cast<std::int64_t>(step)), file.kind)},
-        {"mean", outlook.point[step]},
-        {"lower", outlook.quantile(step, wish.lower())},
-        {"upper", outlook.quantile(step, wish.upper())}};
-    if (!wish.quantiles.empty()) {
-      boost::json::object asked;
-      for (const auto level : wish.quantiles) asked[fmt::format("{}", level)] = outlook.quantile(step, level);
-      told["quantiles"] = std::move(asked);
-    }
-    steps.push_back(std::move(told));
-  }
-  boost::json::object out{{"series", series.name}};
-  out["seasons"] = boost::json::array(seasons.begin(), seasons.end());
-  if (outlook.p_exceed) out["p_exceed"] = *outlook.p_exceed;
-  out["steps"] = std::move(steps);
-  return out;
-}
-
-Outcome forecast_file(const Context& context, const Wish& wish) {
-  const auto input = read_input(context, wish);
-  if (!input) return misused(input.error());
-  if (!wish.svg.empty())
-    if (const auto writable = check_writable(wish.svg); !writable) return misused(writable.error());
-  const auto& all = input->file.series;
-  auto figure = forecast_figure(wish, *input);
-  boost::json::array told;
-  Progress progress(context.progress, stderr);
-  std::string rows;  // nothing is printed before all is known to be well
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    progress.show(working_on(all, i));
-    const auto columns = known_of(wish, *input, all[i]);
-    if (!columns) return misused(columns.error());
-    const auto seasons = seasons_of(wish, input->file, all[i]);
-    const bool drawn = !wish.svg.empty() && i < kMostPanels;
-    auto levels = levels_of(wish);
-    if (drawn) add_band_levels(wish, levels);
-    const auto outlook = look_ahead(wish, seasons, all[i], *columns, std::move(levels));
-    if (drawn) figure.panels.push_back(forecast_panel(wish, *input, all[i], seasons, outlook));
-    if (context.json())
-      told.push_back(as_json(wish, seasons, input->file, all[i], outlook));
-    else
-      rows += csv_rows(wish, all[i].name, outlook);
-  }
-  progress.clear();
-  if (!wish.svg.empty())
-    if (const auto written = write_figure(figure, all.size(), wish.svg); !written) return failed(written.error());
-  print(context.json() ? serialize(boost::json::object{{"forecasts", std::move(told)}}) + "\n"
-                       : csv_heading(wish) + rows);
-  return ExitCode::kOk;
-}
 
 /// What was said of times: steps of a file's series, or durations for the fleet.
 struct Ahead {
@@ -135,7 +34,8 @@ Result<Milliseconds> time_in(const std::string& option, const std::string& text)
                "of the fleet, give one such as 2h or 90min"});
 }
 
-Outcome forecast_what_was_asked(const Context& context, Wish wish, FleetForecastWish fleet, const Ahead& ahead) {
+Outcome forecast_what_was_asked(const Context& context, FileForecastWish wish, FleetForecastWish fleet, bool shares,
+                                const Ahead& ahead) {
   if (fleet.name.empty() == wish.file.empty())
     return misused({Errc::kInvalid, fleet.name.empty() ? "nothing to forecast" : "both a name and a file to forecast",
                     "name a VM, host, account or zone, or give --file F"});
@@ -154,7 +54,7 @@ Outcome forecast_what_was_asked(const Context& context, Wish wish, FleetForecast
       if (!read) return misused(read.error());
       *steps = *read;
     }
-    return forecast_file(context, wish);
+    return shares ? forecast_shares(context, wish) : forecast_file(context, wish);
   }
   if (!wish.seasons.empty() || !wish.calendar.empty() || !wish.regressors.empty())
     return misused(
@@ -182,9 +82,10 @@ Outcome forecast_what_was_asked(const Context& context, Wish wish, FleetForecast
 }  // namespace
 
 void add_forecast_verb(CLI::App& app, Action& action) {
-  auto wish = std::make_shared<Wish>();
+  auto wish = std::make_shared<FileForecastWish>();
   auto fleet = std::make_shared<FleetForecastWish>();
   auto ahead = std::make_shared<Ahead>();
+  auto shares = std::make_shared<bool>(false);
   auto& verb = add_verb(app, "forecast",
                         "Forecast the CPU demand of a VM, host, account or zone, or the series of a file:\n"
                         "mean and interval of each step to come. With --file it needs no controller, and writes CSV.\n"
@@ -204,12 +105,14 @@ void add_forecast_verb(CLI::App& app, Action& action) {
       ->type_name("Q")
       ->check(CLI::Range(0.0001, 0.9999))
       ->allow_extra_args(false);
+  verb.add_flag("--shares", *shares,
+                "Take a file's series as demand from client locations: forecast each one's share of the whole");
   add_svg_option(verb, wish->svg, "Draw it as well: a picture of history and forecast, to this file");
   verb.add_option("--history", ahead->history, "Of the past to draw (six times the horizon, at least 12h)")
       ->type_name("TIME");
-  verb.callback([&action, wish, fleet, ahead] {
-    action = [wish, fleet, ahead](const Context& context) {
-      return forecast_what_was_asked(context, *wish, *fleet, *ahead);
+  verb.callback([&action, wish, fleet, shares, ahead] {
+    action = [wish, fleet, shares, ahead](const Context& context) {
+      return forecast_what_was_asked(context, *wish, *fleet, *shares, *ahead);
     };
   });
 }

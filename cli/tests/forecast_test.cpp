@@ -109,6 +109,38 @@ TEST_F(ForecastVerbs, JudgeThemselvesAgainstTheSimpleRules) {
   EXPECT_EQ(json.at("series").at(1).at("methods").at("umbra").at("origins"), 0) << "a constant cannot be judged";
 }
 
+TEST_F(ForecastVerbs, ForecastTheSharesOfClientLocations) {
+  // Of each step's demand in the one place three quarters are in the other a step later, and the reverse.
+  std::string text = "series,timestamp,value\n";
+  double east = 90, west = 10;
+  for (int step = 0; step < 200; ++step) {
+    text += fmt::format("\"ea,st\",{0},{1}\nwest,{0},{2}\n", step, east, west);
+    std::tie(east, west) = std::pair{0.25 * east + 0.75 * west, 0.75 * east + 0.25 * west};
+    if (step % 20 == 19) east = 90, west = 10;  // they come anew
+  }
+  const auto file = write_file("places.csv", text);
+  const auto ran = run({"forecast", "--file", file, "--shares", "--horizon", "3"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const auto lines = lines_of(ran.out);
+  ASSERT_EQ(lines.size(), 1U + 2 * 3);
+  EXPECT_EQ(lines[0], "series,step,share,deviation");
+  EXPECT_THAT(lines[1], StartsWith("\"ea,st\",1,"));
+  const auto json = run_json({"forecast", "--file", file, "--shares", "--horizon", "3"});
+  const auto& shares = json.at("shares").as_array();
+  for (std::size_t step = 0; step < 3; ++step)
+    EXPECT_NEAR(shares.at(0).at("steps").at(step).at("share").as_double() +
+                    shares.at(1).at("steps").at(step).at("share").as_double(),
+                1, 1e-6);
+  EXPECT_EQ(json.at("moves_into_next_step").as_array().size(), 4U);
+
+  const auto differing = write_file("differ.csv", "series,timestamp,value\na,0,1\na,2,1\na,4,1\nb,1,1\nb,3,1\nb,5,1\n");
+  const auto refused = run({"forecast", "--file", differing, "--shares", "--horizon", "3"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_THAT(refused.err, HasSubstr("the steps of a and b differ"));
+  EXPECT_EQ(run({"forecast", "--file", file, "--shares", "--horizon", "3", "--capacity", "1"}).status, 2);
+  EXPECT_EQ(run({"forecast", "web1", "--shares"}).status, 2);
+}
+
 TEST_F(ForecastVerbs, RefuseBadInputWithFileAndLine) {
   const auto refused = [&](std::vector<std::string> arguments, const std::string& why) {
     const auto ran = run(std::move(arguments));
