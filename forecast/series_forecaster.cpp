@@ -36,6 +36,12 @@ std::vector<std::uint8_t> packed(const std::vector<bool>& bits) {
   return bytes;
 }
 
+std::vector<std::size_t> all_of(const Models& models) {
+  std::vector<std::size_t> all(models.size());
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
 /// Those of `models` at the places `chosen`.
 Models chosen_from(Models models, std::span<const std::uint8_t> chosen) {
   Models out;
@@ -99,9 +105,7 @@ void SeriesForecaster::rehearse_now(const History& history) {
   if (trials_.empty() || history.size() - trials_.back().place() >= trial_distance(main_season(), shape_.horizon)) {
     weights_ = weigh(trials_, history, shape_.horizon);
     if (trials_.size() > kMostTrials) trials_.erase(trials_.begin());
-    std::vector<std::size_t> all(models_.size());
-    std::iota(all.begin(), all.end(), 0);
-    trials_.emplace_back(trial, all);
+    trials_.emplace_back(trial, all_of(models_));
   }
 }
 
@@ -124,14 +128,15 @@ void SeriesForecaster::refit(const History& history) {
   std::vector<double> known(known_.begin(), known_.end());
   known.resize(known.size() + shape_.horizon * shape_.known);
   const auto trials = rehearse(history, Known{known, shape_.known}, models, places, shape_.horizon);
-  const auto best = best_of_families(trials, history, models);
-  chosen_.assign(best.begin(), best.end());
+  // What is known of rare steps shows in too few trials to choose a scale by.
+  const auto chosen = shape_.known == 0 ? best_of_families(trials, history, models) : all_of(models);
+  chosen_.assign(chosen.begin(), chosen.end());
   models_ = chosen_from(std::move(models), chosen_);
   trials_.clear();
   std::vector<TrialRecord> whole;
   for (const auto& trial : trials) {
-    trials_.emplace_back(trial, best);
-    whole.emplace_back(trial, best, TrialRecord::Steps::kAll);
+    trials_.emplace_back(trial, chosen);
+    whole.emplace_back(trial, chosen, TrialRecord::Steps::kAll);
   }
   weights_ = weigh(whole, history, shape_.horizon);
   if (main_season() != had) spread_ = Spread(main_season(), shape_.horizon);
