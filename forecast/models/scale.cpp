@@ -45,11 +45,6 @@ Scales Scales::of(std::span<const double> values) {
   return scales;
 }
 
-double Scale::to(double value) const {
-  if (kind_ == Kind::kLog) value = std::log(std::max(value, 0.0) + offset_);
-  return (value - mean_) / deviation_;
-}
-
 double Scale::from(double scaled) const {
   const auto value = scaled * deviation_ + mean_;
   if (kind_ == Kind::kLevel) return value;

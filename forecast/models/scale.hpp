@@ -1,6 +1,8 @@
 /// How a model sees a quantity: in levels or in logarithms, with mean 0 and standard deviation 1.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -18,7 +20,10 @@ class Scale {
   ///   twentieth of the median of the positive ones, unless all values stay well away from zero
   static Scale fit(std::span<const double> values, Kind kind);
 
-  double to(double value) const;
+  double to(double value) const {
+    if (kind_ == Kind::kLog) value = std::log(std::max(value, 0.0) + offset_);
+    return (value - mean_) / deviation_;
+  }
   /// The inverse; never below zero for kLog.
   double from(double scaled) const;
 

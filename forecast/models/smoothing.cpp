@@ -38,15 +38,24 @@ DoubleSeasonal::State DoubleSeasonal::begin(std::span<const double> scaled, std:
   return state;
 }
 
-double DoubleSeasonal::expected(const State& state, const Shares& shares, std::size_t place) const {
-  const auto season = state.day[place % day_] + (week_ > 0 ? state.week[place % week_] : 0);
+DoubleSeasonal::Phase DoubleSeasonal::phase_of(std::size_t place) const {
+  return {place % day_, week_ > 0 ? place % week_ : 0};
+}
+
+void DoubleSeasonal::next(Phase& phase) const {
+  if (++phase.day == day_) phase.day = 0;
+  if (++phase.week >= week_) phase.week = 0;
+}
+
+double DoubleSeasonal::expected(const State& state, const Shares& shares, Phase phase) const {
+  const auto season = state.day[phase.day] + (week_ > 0 ? state.week[phase.week] : 0);
   return state.level + static_cast<double>(season) + shares.carry * state.error;
 }
 
-double DoubleSeasonal::advance(State& state, const Shares& shares, std::size_t place, double value) const {
+double DoubleSeasonal::advance(State& state, const Shares& shares, Phase phase, double value) const {
   float none = 0;
-  auto& day = state.day[place % day_];
-  auto& week = week_ > 0 ? state.week[place % week_] : none;
+  auto& day = state.day[phase.day];
+  auto& week = week_ > 0 ? state.week[phase.week] : none;
   const auto missed = [&] { return value - state.level - static_cast<double>(day + week); };
   const auto surprise = missed() - shares.carry * state.error;
   state.level += shares.level * surprise;
@@ -58,9 +67,10 @@ double DoubleSeasonal::advance(State& state, const Shares& shares, std::size_t p
 
 double DoubleSeasonal::loss(State state, const Shares& shares, std::span<const double> scaled,
                             std::size_t first) const {
+  const auto start = std::max(day_, week_);
   double sum = 0;
-  for (auto i = std::max(day_, week_); i < scaled.size(); ++i)
-    sum += huber(advance(state, shares, first + i, scaled[i]));
+  auto phase = phase_of(first + start);
+  for (auto i = start; i < scaled.size(); ++i, next(phase)) sum += huber(advance(state, shares, phase, scaled[i]));
   return sum;
 }
 
@@ -78,13 +88,13 @@ void DoubleSeasonal::search(const History& history) {
                             [&](const Shares& shares) { return loss(start, shares, scaled, first); });
 
   state_ = start;
-  for (auto i = std::max(day_, week_); i < scaled.size(); ++i) advance(state_, shares_, first + i, scaled[i]);
+  for (auto i = std::max(day_, week_); i < scaled.size(); ++i) advance(state_, shares_, phase_of(first + i), scaled[i]);
   searched_at_ = seen_;
 }
 
 void DoubleSeasonal::observe(const History& history, std::span<const double> /*known*/) {
   ++seen_;
-  if (searched_at_ > 0) advance(state_, shares_, history.size() - 1, scale_.to(history.back()));
+  if (searched_at_ > 0) advance(state_, shares_, phase_of(history.size() - 1), scale_.to(history.back()));
 }
 
 void DoubleSeasonal::forecast(const History& history, const Known& /*known*/, std::span<double> out) {
@@ -92,7 +102,7 @@ void DoubleSeasonal::forecast(const History& history, const Known& /*known*/, st
     search(history);
   auto state = state_;
   for (std::size_t ahead = 0; ahead < out.size(); ++ahead) {
-    out[ahead] = scale_.from(expected(state, shares_, history.size() + ahead));
+    out[ahead] = scale_.from(expected(state, shares_, phase_of(history.size() + ahead)));
     state.error *= shares_.carry;
   }
 }

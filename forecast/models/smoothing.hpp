@@ -43,9 +43,15 @@ class DoubleSeasonal final : public Model {
 
   /// From the first season of `scaled`, whose first value stands at `first`.
   State begin(std::span<const double> scaled, std::size_t first) const;
-  double expected(const State& state, const Shares& shares, std::size_t place) const;
+  /// Where a step stands in day and week: kept along, since two divisions a step are what a search would mostly do.
+  struct Phase {
+    std::size_t day = 0, week = 0;
+  };
+  Phase phase_of(std::size_t place) const;
+  void next(Phase& phase) const;
+  double expected(const State& state, const Shares& shares, Phase phase) const;
   /// @return the surprise
-  double advance(State& state, const Shares& shares, std::size_t place, double value) const;
+  double advance(State& state, const Shares& shares, Phase phase, double value) const;
   double loss(State state, const Shares& shares, std::span<const double> scaled, std::size_t first) const;
   void search(const History& history);
 
