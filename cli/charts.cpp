@@ -13,6 +13,16 @@ namespace {
 
 using forecast::NamedSeries;
 
+/// "2026-05-01 12:00 UTC", or a step's number.
+std::string time_text(UnixMillis time, forecast::TimeKind kind) {
+  if (kind == forecast::TimeKind::kSteps) return forecast::written(time, kind);
+  auto text = forecast::written(time, forecast::TimeKind::kIso);
+  if (const auto parted = text.find('T'); parted != std::string::npos) text[parted] = ' ';
+  if (text.ends_with('Z')) text.pop_back();
+  if (text.ends_with(":00")) text.resize(text.size() - 3);
+  return text + " UTC";
+}
+
 UnixMillis at(const NamedSeries& series, std::size_t step) {
   return series.steps.at(static_cast<std::int64_t>(step));
 }
@@ -82,12 +92,12 @@ FanFigure forecast_figure(const SeriesWish& wish, const SeriesInput& input) {
   const auto& first = all.front();
   figure.title = all.size() == 1 && first.name != forecast::kOnlySeries
                      ? first.name
-                     : std::filesystem::path(wish.file).filename().string();
+                     : std::filesystem::path(wish.file).stem().string();
   figure.subtitle = "Forecast " + span_ahead(wish, input, first);
   if (all.size() == 1) {
     const bool steps = figure.time == ChartTime::kSteps;
     figure.subtitle += steps ? " from step " : " from ";
-    figure.subtitle += forecast::written(at(first, first.series.values.size()), input.file.kind);
+    figure.subtitle += time_text(at(first, first.series.values.size()), input.file.kind);
   }
   return figure;
 }
@@ -137,7 +147,8 @@ FanPanel backtest_panel(const SeriesWish& wish, const SeriesInput& input, const 
     for (std::size_t low = 0; low < levels.size() / 2; ++low) {
       const auto high = levels.size() - 1 - low;
       const auto share = levels[high] - levels[low];
-      if (low > 0 && std::abs(share - 0.8) > 1e-6 && std::abs(share - 0.4) > 1e-6) continue;
+      const bool known = std::abs(share - 0.8) < 1e-6 || std::abs(share - 0.4) < 1e-6;
+      if (low > 0 && (!known || share > fan.bands.back().share - 1e-6)) continue;
       auto& band = fan.bands.emplace_back(Fan::Band{share, {}, {}});
       for (const auto& quantiles : one.quantiles) {
         band.lower.push_back(quantiles[low]);

@@ -13,7 +13,7 @@ namespace {
 constexpr double kWidth = 960, kMargin = 12;
 constexpr double kAlone = 340, kAmongOthers = 150;  // heights of a plot
 constexpr double kTitleFont = 16, kSubtitleFont = 11.5, kHeadingFont = 12.5;
-constexpr double kHeadingHeight = 22, kPanelGap = 14;
+constexpr double kHeadingHeight = 20, kUnitHeight = 14, kPanelGap = 14;
 
 std::string description(const FanFigure& figure, std::size_t shown) {
   auto text = figure.subtitle;
@@ -48,7 +48,7 @@ std::string fan_chart(const FanFigure& figure) {
   double y = kMargin;
   const auto add_line = [&](const std::string& text, double font_size, const char* colour, const char* more) {
     if (text.empty()) return;
-    y += font_size + 3;
+    y += font_size + 5;
     body += svg_text(kMargin, y, shortened(text, kWidth - 2 * kMargin, font_size), colour,
                      fmt::format(" font-size=\"{}\"{}", font_size, more));
   };
@@ -67,7 +67,7 @@ std::string fan_chart(const FanFigure& figure) {
                          fmt::format(" font-size=\"{}\" font-weight=\"bold\"", kHeadingFont));
       if (!figure.unit.empty())
         body += svg_text(kMargin + gap, y + kHeadingFont, shortened(figure.unit, kWidth / 3, kFontSize), kGrey);
-      y += kHeadingHeight;
+      y += alone ? kUnitHeight : kHeadingHeight;
     }
     auto drawn = layouts[i].draw({left, kWidth - right, y, kWidth});
     body += fmt::format("<g>\n{}</g>\n", drawn.svg);

@@ -24,11 +24,11 @@ constexpr double kBandOpacity = 0.2;  // bands lie on one another: the innermost
 
 constexpr double kLineHeight = 13;  // of labels
 constexpr double kEdgeGap = 12;     // from the plot to the labels beside it
-constexpr double kPerTimeTick = 88, kPerValueTick = 52;
+constexpr double kPerTimeTick = 88, kPerValueTick = 42;
 constexpr double kAxisHeight = 36;  // two lines of labels below the plot
 constexpr double kEdgeOfFigure = 8;
 constexpr std::size_t kMostStripRows = 3;
-constexpr double kLongestEventLabel = 150;
+constexpr double kLongestEventLabel = 180;
 constexpr std::size_t kMostSpans = 300;  // events beyond are drawn together where they touch
 
 bool usable(double value) {
@@ -74,7 +74,7 @@ PanelLayout::PanelLayout(const FanPanel& panel, ChartTime time, double plot_heig
     : panel_(panel), time_(time), plot_height_(plot_height) {
   find_domain();
   value_ticks_ =
-      value_ticks(lowest_, highest_, static_cast<std::size_t>(std::max(2.0, std::floor(plot_height_ / kPerValueTick))));
+      value_ticks(lowest_, highest_, static_cast<std::size_t>(std::max(4.0, std::floor(plot_height_ / kPerValueTick))));
   find_edges();
 }
 
@@ -290,11 +290,14 @@ class PanelLayout::Drawing {
     const auto to = static_cast<std::int64_t>(std::floor(layout_.to_));
     const bool utc = layout_.time_ == ChartTime::kUtc;
     const auto ticks = utc ? time_ticks(from, to, most) : step_ticks(from, to, most);
+    auto name_at = frame_.right + kEdgeGap;
     for (const auto& tick : ticks) {
       const auto at = x(tick.at);
       svg_ += line(at, bottom_, at, bottom_ + 4, "stroke=\"#888\" stroke-width=\"1\"");
       svg_ += svg_text(at, bottom_ + 16, tick.label, kGrey, " text-anchor=\"middle\"");
+      name_at = std::max(name_at, at + text_width(tick.label, kFontSize) / 2 + kFontSize);
     }
+    svg_ += svg_text(name_at, bottom_ + 16, utc ? "UTC" : "step", kGrey);
     // From the right: where two have no room, the later one stays, since it marks where a day or a year begins.
     auto free = frame_.width - kEdgeOfFigure;
     for (auto tick = ticks.rbegin(); tick != ticks.rend(); ++tick) {
@@ -305,7 +308,6 @@ class PanelLayout::Drawing {
       svg_ += svg_text(at, bottom_ + 30, tick->context, kGrey, " text-anchor=\"middle\"");
       free = at - half - kFontSize;
     }
-    svg_ += svg_text(frame_.width - kEdgeOfFigure, bottom_ + 16, utc ? "UTC" : "step", kGrey, " text-anchor=\"end\"");
   }
 
   void draw_bands(const Fan& fan) {
@@ -358,7 +360,7 @@ class PanelLayout::Drawing {
       labels.push_back(
           {std::clamp(y(edge.value), top_, bottom_), kLineHeight * static_cast<double>(edge.lines.size())});
     const auto wished = labels;
-    spread_out(labels, top_ - kLineHeight / 2, bottom_ + kLineHeight / 2);
+    spread_out(labels, top_ - kLineHeight / 2, bottom_ + 2);
     for (std::size_t i = 0; i < labels.size(); ++i) {
       const auto& edge = layout_.edges_[i];
       svg_ += line(frame_.right + 1, wished[i].y, frame_.right + kEdgeGap - 3, labels[i].y,

@@ -36,12 +36,14 @@ class Notation {
       power_ = largest > 0 ? static_cast<int>(std::floor(std::log10(largest * (1 + 1e-9)) / 3)) * 3 : 0;
     const auto decimals = [&] { return static_cast<int>(std::max(0.0, std::ceil(power_ - std::log10(step) - 1e-9))); };
     while (power_ > 0 && decimals() > 3) power_ -= 3;  // small changes of large numbers
+    if (power_ == 3) power_ = 0;                       // "1,000,000.001 k" is no shorter
     decimals_ = decimals();
     scientific_ = power_ > 15 || power_ < -9;
   }
 
   std::string write(double value) const {
     if (scientific_) return fmt::format("{:.4g}", value);
+    if (value == 0 && power_ != 0) return "0";
     auto text = with_commas(fmt::format("{:.{}f}", std::abs(value) / std::pow(10, power_), decimals_));
     if (value < 0 && text.find_first_not_of("0.,") != std::string::npos) text.insert(0, "−");
     return text + suffix();

@@ -10,6 +10,7 @@ namespace {
 
 using testing::AllOf;
 using testing::Each;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
@@ -20,6 +21,11 @@ std::vector<std::string> lines_of(const std::string& text) {
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) lines.push_back(line);
   return lines;
+}
+
+std::string text_of(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 std::vector<double> numbers_of(const std::string& line) {
@@ -139,6 +145,95 @@ TEST_F(ForecastVerbs, ForecastTheSharesOfClientLocations) {
   EXPECT_THAT(refused.err, HasSubstr("the steps of a and b differ"));
   EXPECT_EQ(run({"forecast", "--file", file, "--shares", "--horizon", "3", "--capacity", "1"}).status, 2);
   EXPECT_EQ(run({"forecast", "web1", "--shares"}).status, 2);
+}
+
+TEST_F(ForecastVerbs, DrawAPictureToAFileOrAPipe) {
+  const auto file = days(14), svg = (fleet.directory() / "days.svg").string();
+  const auto calendar = write_file("events.csv", "name,start,end\nlaunch,2026-05-14,2026-05-16\n");
+  const std::vector<std::string> plot{"plot",       "--file", file,         "--horizon", "24",     "--season", "24",
+                                      "--calendar", calendar, "--capacity", "60",        "--unit", "cores"};
+  const auto piped = run(plot);
+  ASSERT_EQ(piped.status, 0) << piped.err;
+  EXPECT_THAT(piped.out, AllOf(StartsWith("<svg "), EndsWith("</svg>\n")));
+  for (const auto* what : {">web, 1<", ">db1<", ">cores<", ">launch<", ">now<", ">95 % interval<", ">50 %<",
+                           ">capacity 60<", ">P(exceeded) ", "1 d ahead (24 steps of 1 h)"})
+    EXPECT_THAT(piped.out, HasSubstr(what));
+  auto to_file = plot;
+  to_file.insert(to_file.end(), {"--svg", svg});
+  const auto told = run_json(to_file);
+  EXPECT_EQ(told.at("svg").as_string(), svg);
+  EXPECT_EQ(told.at("series"), 2);
+  EXPECT_EQ(text_of(svg), piped.out);
+}
+
+TEST_F(ForecastVerbs, ShowAsMuchOfThePastAsAskedFor) {
+  const auto values_in = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"plot", "--file", days(14), "--horizon", "2", "--season", "24"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto out = run(arguments).out;
+    const auto at = out.find("a history of ");
+    return at == std::string::npos ? 0 : std::stoi(out.substr(at + 13));
+  };
+  EXPECT_EQ(values_in({}), 3 * 24) << "three seasons are more than four horizons";
+  EXPECT_EQ(values_in({"--history", "100"}), 100);
+  EXPECT_EQ(values_in({"--history", "1000"}), 14 * 24) << "all that there is";
+}
+
+TEST_F(ForecastVerbs, DrawBesideWhatTheyPrint) {
+  const auto svg = (fleet.directory() / "more.svg").string();
+  const std::vector<std::string> file{"--file", days(14), "--horizon", "12", "--season", "24"};
+  const auto both = [&](std::string verb) {
+    std::vector<std::string> plain{verb}, drawn{verb};
+    plain.insert(plain.end(), file.begin(), file.end());
+    drawn.insert(drawn.end(), file.begin(), file.end());
+    drawn.insert(drawn.end(), {"--svg", svg});
+    return std::pair(run(plain), run(drawn));
+  };
+  const auto [plain, drawn] = both("forecast");
+  ASSERT_EQ(drawn.status, 0) << drawn.err;
+  EXPECT_EQ(drawn.out, plain.out) << "the picture changes no number";
+  EXPECT_THAT(text_of(svg), AllOf(HasSubstr("class=\"forecast\""), Not(HasSubstr(">what came<"))));
+  const auto [judged, judged_and_drawn] = both("backtest");
+  ASSERT_EQ(judged_and_drawn.status, 0) << judged_and_drawn.err;
+  EXPECT_EQ(lines_of(judged_and_drawn.out).size(), lines_of(judged.out).size());
+  EXPECT_THAT(text_of(svg), AllOf(HasSubstr("class=\"came\""), HasSubstr(">what came<")));
+}
+
+TEST_F(ForecastVerbs, PutAPictureInPlaceOfAnOldOneWhole) {
+  const auto old = write_file("old.svg", "old");
+  const auto link = fleet.directory() / "link.svg";
+  std::filesystem::create_symlink(old, link);
+  std::filesystem::permissions(old, std::filesystem::perms(0640));
+  const auto ran = run({"plot", "--file", days(3), "--horizon", "2", "--season", "24", "--svg", link.string()});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_THAT(text_of(old), StartsWith("<svg "));
+  EXPECT_EQ(std::filesystem::status(old).permissions(), std::filesystem::perms(0640));
+  for (const auto& entry : std::filesystem::directory_iterator(fleet.directory()))
+    EXPECT_THAT(entry.path().filename().string(), Not(StartsWith(".umbractl"))) << "nothing is left over";
+}
+
+TEST_F(ForecastVerbs, RefuseAPictureThatHasNowhereToGo) {
+  const auto file = days(3);
+  const auto refused = [&](const std::string& verb, const std::string& svg, int status, const std::string& why) {
+    const auto ran = run({verb, "--file", file, "--horizon", "2", "--season", "24", "--svg", svg});
+    EXPECT_EQ(ran.status, status) << verb;
+    EXPECT_THAT(ran.err, AllOf(HasSubstr("cannot write " + svg + ": " + why), HasSubstr("remedy: ")));
+    EXPECT_EQ(ran.out, "") << "nothing half done";
+  };
+  for (const auto* verb : {"plot", "forecast", "backtest"}) {
+    refused(verb, "/nowhere/x.svg", 2, "No such file or directory");
+    refused(verb, fleet.directory().string(), 2, "Is a directory");
+    refused(verb, "/dev/full", 1, "No space left on device");
+  }
+  const std::vector<std::string> plot{"plot", "--file", file, "--horizon", "2"};
+  const auto on_terminal = Process(command(plot), environment, false, true).wait();
+  EXPECT_EQ(on_terminal.status, 2);
+  EXPECT_THAT(on_terminal.err, HasSubstr("give --svg FILE, or redirect the output"));
+  EXPECT_EQ(on_terminal.out, "");
+  auto json = plot;
+  json.insert(json.end(), {"-o", "json"});
+  EXPECT_THAT(run(json).err, HasSubstr("cannot hold both"));
 }
 
 TEST_F(ForecastVerbs, RefuseBadInputWithFileAndLine) {

@@ -52,12 +52,13 @@ bool read_some(int fd, std::string& into) {
 
 }  // namespace
 
-Process::Process(std::vector<std::string> command, const Environment& environment, bool stderr_on_terminal) {
+Process::Process(std::vector<std::string> command, const Environment& environment, bool stderr_on_terminal,
+                 bool stdout_on_terminal) {
   std::vector<std::string> settings;
   for (const auto& [name, value] : environment) settings.push_back(name + "=" + value);
   auto arguments = pointers(command);
   auto variables = pointers(settings);
-  const auto out = make_pipe();
+  const auto out = stdout_on_terminal ? make_terminal() : make_pipe();
   const auto err = stderr_on_terminal ? make_terminal() : make_pipe();
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");

@@ -22,7 +22,9 @@ class Process {
  public:
   using Environment = std::map<std::string, std::string>;
   /// @param stderr_on_terminal gives it a pseudo-terminal as standard error
-  Process(std::vector<std::string> command, const Environment& environment, bool stderr_on_terminal = false);
+  /// @param stdout_on_terminal gives it one as standard output
+  Process(std::vector<std::string> command, const Environment& environment, bool stderr_on_terminal = false,
+          bool stdout_on_terminal = false);
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   ~Process();

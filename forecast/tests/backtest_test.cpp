@@ -45,6 +45,28 @@ TEST(Backtest, OfNaiveOnAStaircaseIsWhatAHandWorksOut) {
   EXPECT_NEAR(score.msis, 0, 1e-9);
 }
 
+TEST(Backtest, TellsEachForecastThatItJudges) {
+  const auto values = noisy_days(30);
+  const auto plan = day_ahead(3);
+  const auto levels = backtest_levels(plan);
+  ASSERT_EQ(levels.size(), 11U);
+  EXPECT_NEAR(levels.back() - levels.front(), plan.interval, 1e-12);
+  std::vector<std::size_t> places;
+  double within = 0;
+  const auto score = backtest(values, plan, {}, [&](const BacktestForecast& said) {
+    places.push_back(said.place);
+    EXPECT_EQ(said.point.size(), plan.horizon);
+    for (std::size_t step = 0; step < plan.horizon; ++step) {
+      const auto& quantiles = said.quantiles[step];
+      EXPECT_EQ(quantiles.size(), levels.size());
+      const auto came = values[said.place + step];
+      within += came >= quantiles.front() && came <= quantiles.back() ? 1 : 0;
+    }
+  });
+  EXPECT_EQ(places, (std::vector<std::size_t>{27 * 24, 28 * 24, 29 * 24}));
+  EXPECT_NEAR(score.coverage, within / (3 * 24), 1e-12);
+}
+
 TEST(Backtest, FindsUmbraBetterThanTheRulesOnNoisyDays) {
   const auto values = noisy_days(30);
   auto plan = day_ahead(5);
