@@ -62,7 +62,8 @@ class Notation {
  private:
   std::string suffix() const {
     constexpr std::array kSuffixes{" n", " µ", " m", "", " k", " M", " G", " T", " P"};
-    return kSuffixes.at(static_cast<std::size_t>(power_ / 3 + 3));
+    const int place = power_ / 3 + 3;
+    return kSuffixes.at(static_cast<std::size_t>(place));
   }
 
   int power_ = 0, decimals_ = 0;
