@@ -33,6 +33,10 @@ std::vector<std::size_t> places_of(std::size_t length, const BacktestPlan& plan)
   return places;
 }
 
+double missed_below(const BacktestPlan& plan) {
+  return (1 - plan.interval) / 2;
+}
+
 class Judge {
  public:
   Judge(std::span<const double> values, const BacktestPlan& plan) : values_(values), plan_(plan) {}
@@ -58,10 +62,15 @@ class Judge {
     ++score_.origins;
     score_.smape += smape(point, came);
     score_.mase += mase(point, came, unit);
-    score_.msis += msis(quantiles.front(), quantiles.back(), came, 1 - plan_.interval, unit);
-    score_.coverage += coverage(quantiles.front(), quantiles.back(), came);
-    for (std::size_t level = 1; level + 1 < levels.size(); ++level)
-      loss_ += quantile_loss(quantiles[level], came, levels[level]) / static_cast<double>(levels.size() - 2);
+    // The interval may be narrower than the outer deciles.
+    const auto lower = static_cast<std::size_t>(
+        std::lower_bound(levels.begin(), levels.end(), missed_below(plan_)) - levels.begin());
+    const auto upper = levels.size() - 1 - lower;
+    score_.msis += msis(quantiles[lower], quantiles[upper], came, 1 - plan_.interval, unit);
+    score_.coverage += coverage(quantiles[lower], quantiles[upper], came);
+    for (std::size_t level = 0; level < levels.size(); ++level)
+      if (level != lower && level != upper)
+        loss_ += quantile_loss(quantiles[level], came, levels[level]) / static_cast<double>(levels.size() - 2);
     for (const auto value : came) size_ += std::abs(value) / static_cast<double>(came.size());
     if (plan_.capacity) {
       probabilities_.push_back(said.above);
@@ -110,7 +119,7 @@ double above_any(const BaselineForecast& said, const BacktestPlan& plan, std::sp
 }  // namespace
 
 std::vector<double> backtest_levels(const BacktestPlan& plan) {
-  const auto missed = (1 - plan.interval) / 2;
+  const auto missed = missed_below(plan);
   std::vector<double> levels{missed};
   for (int decile = 1; decile < 10; ++decile) levels.push_back(decile / 10.0);
   levels.push_back(1 - missed);

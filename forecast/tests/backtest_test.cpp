@@ -45,6 +45,16 @@ TEST(Backtest, OfNaiveOnAStaircaseIsWhatAHandWorksOut) {
   EXPECT_NEAR(score.msis, 0, 1e-9);
 }
 
+TEST(Backtest, JudgesTheIntervalThatWasAskedForAlsoWhereItIsNarrowerThanTheDeciles) {
+  const auto values = noisy_days(60);
+  auto plan = day_ahead(20);
+  const auto wide = backtest(values, plan);
+  plan.interval = 0.5;
+  const auto narrow = backtest(values, plan);
+  EXPECT_NEAR(narrow.coverage, 0.5, 0.1);
+  EXPECT_DOUBLE_EQ(narrow.weighted_quantile_loss, wide.weighted_quantile_loss) << "over the same deciles";
+}
+
 TEST(Backtest, TellsEachForecastThatItJudges) {
   const auto values = noisy_days(30);
   const auto plan = day_ahead(3);
