@@ -63,8 +63,8 @@ class Judge {
     score_.smape += smape(point, came);
     score_.mase += mase(point, came, unit);
     // The interval may be narrower than the outer deciles.
-    const auto lower = static_cast<std::size_t>(
-        std::lower_bound(levels.begin(), levels.end(), missed_below(plan_)) - levels.begin());
+    const auto lower =
+        static_cast<std::size_t>(std::lower_bound(levels.begin(), levels.end(), missed_below(plan_)) - levels.begin());
     const auto upper = levels.size() - 1 - lower;
     score_.msis += msis(quantiles[lower], quantiles[upper], came, 1 - plan_.interval, unit);
     score_.coverage += coverage(quantiles[lower], quantiles[upper], came);

@@ -98,8 +98,7 @@ void DoubleSeasonal::observe(const History& history, std::span<const double> /*k
 }
 
 void DoubleSeasonal::forecast(const History& history, const Known& /*known*/, std::span<double> out) {
-  if (searched_at_ == 0 || static_cast<double>(seen_) >= kGrowth * static_cast<double>(searched_at_))
-    search(history);
+  if (searched_at_ == 0 || static_cast<double>(seen_) >= kGrowth * static_cast<double>(searched_at_)) search(history);
   auto state = state_;
   for (std::size_t ahead = 0; ahead < out.size(); ++ahead) {
     out[ahead] = scale_.from(expected(state, shares_, phase_of(history.size() + ahead)));
