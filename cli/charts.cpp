@@ -1,4 +1,5 @@
 #include "cli/charts.hpp"
+#include <CLI/App.hpp>
 
 #include <algorithm>
 #include <cmath>

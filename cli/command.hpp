@@ -1,7 +1,6 @@
 /// What a verb of umbractl is: options that the parser fills in, and an action to run afterwards.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -9,6 +8,11 @@
 
 #include "cli/options.hpp"
 #include "cli/progress.hpp"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace umbra::cli {
 

@@ -1,4 +1,5 @@
 #include "cli/options.hpp"
+#include <CLI/App.hpp>
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>

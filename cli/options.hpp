@@ -1,7 +1,6 @@
 /// What umbractl is told by its flags, the environment and its configuration file, in this order of precedence.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -9,6 +8,10 @@
 
 #include "base/task.hpp"
 #include "rpc/tls.hpp"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace umbra::cli {
 

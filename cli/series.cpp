@@ -1,4 +1,5 @@
 #include "cli/series.hpp"
+#include <CLI/App.hpp>
 
 #include <sys/stat.h>
 

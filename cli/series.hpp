@@ -1,7 +1,6 @@
 /// Series in files, for verbs that need no controller.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <optional>
 #include <string>
 #include <vector>

@@ -54,7 +54,11 @@ asio::awaitable<void> Pilot::run() {
 void Pilot::tick() {
   read_feed();
   zones_.look(inventory_, clock_.steady(), clock_.unix_ms());
-  demand_.refresh(inventory_.vms(), clock_.unix_ms(), kForecastBudget);
+  const auto zone_of = [this](const std::string& host) {
+    const auto* node = inventory_.node(host);
+    return node == nullptr ? std::string() : node->node.zone();
+  };
+  demand_.refresh(inventory_.vms(), zone_of, clock_.unix_ms(), kForecastBudget);
   tell_growing();
   const auto seen = picture();
   for (const auto& verdict : brain_.tick(seen)) act(verdict);

@@ -141,7 +141,7 @@ Trial ask(const History& history, const Known& known, Models& models, std::size_
       std::fill(said.begin(), said.end(), history.back());
     for (std::size_t step = 0; step < horizon; ++step)
       trial.said(static_cast<Eigen::Index>(step), static_cast<Eigen::Index>(model)) =
-          range.tame(said[step], history.back());
+          models[model]->knows_what_was_never_seen() ? said[step] : range.tame(said[step], history.back());
   }
   return trial;
 }

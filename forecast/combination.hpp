@@ -28,7 +28,8 @@ std::vector<std::size_t> trial_places(std::size_t length, std::size_t main_seaso
 std::size_t trial_distance(std::size_t main_season, std::size_t horizon);
 
 /// Asks all models what comes after `history`. One that is not warm yet, or fails to say a number, says the last value;
-/// none leaves the range of what was seen by more than three tenths of it, nor goes below zero where nothing was.
+/// none leaves the range of what was seen by more than three tenths of it, nor goes below zero where nothing was,
+/// unless it knows_what_was_never_seen().
 /// @param known a row for each step ahead
 Trial ask(const History& history, const Known& known, Models& models, std::size_t horizon);
 

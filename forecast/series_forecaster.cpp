@@ -5,11 +5,14 @@
 #include <limits>
 #include <numeric>
 
+#include "forecast/models/peer_profile.hpp"
+
 namespace umbra::forecast {
 namespace {
 
 constexpr double kSeasonsNeeded = 2.25;
 constexpr double kGrowth = 1.5;
+constexpr double kPeersAtFirst = 0.8;
 constexpr std::size_t kLongest = 4;   // of the longest season, and …
 constexpr std::size_t kMain = 7;      // … of the main one, is what models look back for
 constexpr std::size_t kLeast = 1000;  // steps are worth remembering for any series
@@ -104,9 +107,39 @@ void SeriesForecaster::rehearse_now(const History& history) {
   spread_.record(history.size(), combine(trial.said, weights_));
   if (trials_.empty() || history.size() - trials_.back().place() >= trial_distance(main_season(), shape_.horizon)) {
     weights_ = weigh(trials_, history, shape_.horizon);
+    lean_on_peers();
     if (trials_.size() > kMostTrials) trials_.erase(trials_.begin());
     trials_.emplace_back(trial, all_of(models_));
   }
+}
+
+PoolShape SeriesForecaster::pool_shape(std::vector<std::size_t> seasons, std::size_t at_first_trial,
+                                       std::size_t at_forecast) const {
+  PoolShape pool{std::move(seasons), shape_.known, at_first_trial, at_forecast, {}, 0};
+  if (!shape_.seasons.empty() && !shape_.peers.empty()) {
+    pool.peers = shape_.peers;
+    pool.peers_season = shape_.seasons.front();
+  }
+  return pool;
+}
+
+/// What others do counts for four fifths at first, and the less the more of its own the series has shown.
+void SeriesForecaster::lean_on_peers() {
+  const auto peers = std::find_if(models_.begin(), models_.end(),
+                                  [](const auto& model) { return model->name() == PeerProfile::kName; });
+  if (peers == models_.end()) return;
+  const auto season = static_cast<double>(shape_.seasons.front());
+  const auto share = kPeersAtFirst * season / (season + static_cast<double>(size()));
+  for (auto* weights : {&weights_.near, &weights_.far}) {
+    for (auto& weight : *weights) weight *= 1 - share;
+    (*weights)[static_cast<std::size_t>(peers - models_.begin())] += share;
+  }
+}
+
+Profile SeriesForecaster::profile() const {
+  if (shape_.seasons.empty()) return {};
+  const auto values = past();
+  return profile_of(History(first_, values), shape_.seasons.front());
 }
 
 void SeriesForecaster::refit() {
@@ -121,7 +154,7 @@ void SeriesForecaster::refit(const History& history) {
   for (const auto season : shape_.seasons)
     if (kSeasonsNeeded * static_cast<double>(season) <= static_cast<double>(size())) seasons.push_back(season);
   auto places = trial_places(recent_.size(), seasons.empty() ? 0 : seasons.front(), shape_.horizon);
-  pool_ = {std::move(seasons), shape_.known, places.front(), recent_.size()};
+  pool_ = pool_shape(std::move(seasons), places.front(), recent_.size());
   scales_ = Scales::of(history.recent().first(places.front()));
   for (auto& place : places) place += first_;
   auto models = make_pool(pool_, scales_);
@@ -139,6 +172,7 @@ void SeriesForecaster::refit(const History& history) {
     whole.emplace_back(trial, chosen, TrialRecord::Steps::kAll);
   }
   weights_ = weigh(whole, history, shape_.horizon);
+  lean_on_peers();
   if (main_season() != had) spread_ = Spread(main_season(), shape_.horizon);
 
   const auto growth = std::min(static_cast<double>(size()) * (kGrowth - 1), static_cast<double>(memory_));
@@ -177,6 +211,7 @@ std::string SeriesForecaster::save() const {
   out(shape_.horizon);
   out(shape_.known);
   out(shape_.start);
+  out.list(shape_.peers, kProfileBlocks);
   out(begun_);
   out(first_);
   out(gap_);
@@ -229,8 +264,8 @@ void SeriesForecaster::load_models(StateReader& in) {
   // Each regression has a number for each pair of columns.
   in.expect(in.holds(shape_.known * shape_.known / 2, sizeof(float)));
   if (in.failed()) return;
-  pool_.seasons.assign(shape_.seasons.begin(), shape_.seasons.begin() + seasons);
-  pool_.known = shape_.known;
+  pool_ =
+      pool_shape({shape_.seasons.begin(), shape_.seasons.begin() + seasons}, pool_.at_first_trial, pool_.at_forecast);
   auto models = make_pool(pool_, scales_);
   std::vector<bool> taken(models.size());
   in.expect(!chosen_.empty());
@@ -269,6 +304,10 @@ Result<SeriesForecaster> SeriesForecaster::load(std::string_view state) {
   in(shape.horizon);
   in(shape.known);
   in(shape.start);
+  in.list(shape.peers, kProfileBlocks);
+  const auto share = [](float part) { return part >= 0 && part < 1e6F; };
+  in.expect(shape.peers.empty() || (shape.peers.size() == kProfileBlocks && !shape.seasons.empty() &&
+                                    std::ranges::all_of(shape.peers, share)));
   std::size_t last = 0;
   for (const auto season : shape.seasons) in.expect(season > std::exchange(last, season) && season <= kMostSteps);
   in.expect(shape.horizon > 0 && shape.horizon <= kMostSteps && shape.known <= kMostColumns);

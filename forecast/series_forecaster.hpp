@@ -30,6 +30,7 @@ class SeriesForecaster {
     std::size_t known = 0;    ///< columns known beforehand
     /// Place of the first value to come: series whose places mean the same moments have paths that belong together.
     std::size_t start = 0;
+    Profile peers = {};  ///< what others of its kind do through the main season; empty when nobody knows
     friend bool operator==(const Shape&, const Shape&) = default;
   };
   explicit SeriesForecaster(Shape shape);
@@ -68,6 +69,9 @@ class SeriesForecaster {
   /// descending.
   std::vector<std::pair<std::string, double>> leaders(std::size_t most) const;
 
+  /// How it goes through its main season, for its peers; see profile_of().
+  Profile profile() const;
+
   /// All that it knows, its shape included: what load() makes of it goes on exactly as this one does. The form is of
   /// this program's version, `kStoredVersion`.
   std::string save() const;
@@ -84,6 +88,8 @@ class SeriesForecaster {
   std::vector<double> past() const { return {recent_.begin(), recent_.end()}; }
   void refit(const History& history);
   void rehearse_now(const History& history);
+  PoolShape pool_shape(std::vector<std::size_t> seasons, std::size_t at_first_trial, std::size_t at_forecast) const;
+  void lean_on_peers();
   void load_past(StateReader& in);
   void load_models(StateReader& in);
   void load_trials(StateReader& in);

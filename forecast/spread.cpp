@@ -48,6 +48,22 @@ double phase_weight(std::size_t turn, std::size_t season, double width) {
   return kPhaseFloor + (1 - kPhaseFloor) * std::max(0.0, 1 - off / width);
 }
 
+/// What few errors cannot tell: that a greater one is yet to come, to either side. It counts as one error each, and
+/// is the greater the fewer there are; where nothing has moved yet, half of the greatest value.
+void add_doubt(auto& errors, const History& history) {
+  constexpr double kOfFew = 3;
+  constexpr double kOfValue = 0.5;
+  double error = 0, value = 0;
+  for (const auto& known : errors) error = std::max(error, std::abs(known.value));
+  for (const auto seen : history.recent()) value = std::max(value, std::abs(seen));
+  const auto doubt = error > 0 ? error * (1 + kOfFew / static_cast<double>(errors.size())) : kOfValue * value;
+  auto more = errors.empty() ? typename std::remove_reference_t<decltype(errors)>::value_type{} : errors.back();
+  for (const auto side : {-1, 1}) {
+    more.value = side * doubt;
+    errors.push_back(more);
+  }
+}
+
 bool below(double came, double edge) {
   return came < edge - 1e-9 * std::abs(edge);
 }
@@ -212,7 +228,7 @@ Spread::View Spread::view(const History& history, std::size_t steps) const {
     view.errors.clear();
     const auto back = season_ > 0 && history.recent().size() > season_ ? season_ : 1;
     for (auto at = history.first() + back; at < now; ++at) add_error(at, history[at - back], horizon_ / 2);
-    if (view.errors.empty()) view.errors.push_back({0, 0, 0});
+    add_doubt(view.errors, history);
   }
   std::sort(view.errors.begin(), view.errors.end(), [](const Error& a, const Error& b) { return a.value < b.value; });
   const auto decay = std::exp(-1 / (kAheadDecay * static_cast<double>(horizon_)));

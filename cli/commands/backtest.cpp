@@ -1,4 +1,5 @@
 // backtest: forecasts of series in a file, judged by what came.
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <chrono>
 

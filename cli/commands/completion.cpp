@@ -1,4 +1,5 @@
 // completion bash: a script that knows every verb and option, and asks the controller for names.
+#include <CLI/App.hpp>
 #include "cli/conversation.hpp"
 
 namespace umbra::cli {

@@ -1,4 +1,5 @@
 // doctor: is everything as it should be, here, at the controller and on every host.
+#include <CLI/App.hpp>
 #include "base/clock.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"

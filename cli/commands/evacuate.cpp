@@ -1,4 +1,5 @@
 // evacuate: move every VM away from a host or zone.
+#include <CLI/App.hpp>
 #include "base/units.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"

@@ -1,4 +1,5 @@
 // events: what happened, and what happens.
+#include <CLI/App.hpp>
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"
 #include "cli/output/table.hpp"

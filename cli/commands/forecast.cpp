@@ -1,4 +1,5 @@
 // forecast: of series in a file, without a controller; of the fleet, by the controller.
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <charconv>
 

@@ -1,4 +1,5 @@
 // hosts, vms, zones, shadows: what there is.
+#include <CLI/App.hpp>
 #include "base/units.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"

@@ -1,4 +1,5 @@
 // maintenance add|list|remove: when a host or zone will be worked on.
+#include <CLI/App.hpp>
 #include "base/config.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"

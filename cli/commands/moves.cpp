@@ -1,5 +1,6 @@
 // cutover, migrate: move one VM and show how it went.
 #include "cli/output/moves.hpp"
+#include <CLI/App.hpp>
 
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"

@@ -1,5 +1,6 @@
 // pki init|issue|show|renew: the fleet's own certificate authority. Needs no controller: it comes before one.
 #include "rpc/pki.hpp"
+#include <CLI/App.hpp>
 
 #include <cstdlib>
 #include <cstring>

@@ -1,5 +1,6 @@
 // plot: forecasts of series in a file as a picture.
 #include <unistd.h>
+#include <CLI/App.hpp>
 
 #include "cli/charts.hpp"
 #include "cli/output/json.hpp"

@@ -1,4 +1,5 @@
 // shadow keep, shadow drop: pin a shadow, or let it go.
+#include <CLI/App.hpp>
 #include "base/config.hpp"
 #include "base/units.hpp"
 #include "cli/conversation.hpp"

@@ -1,4 +1,5 @@
 // telemetry import: history from a CSV file.
+#include <CLI/App.hpp>
 #include <cstring>
 #include <filesystem>
 #include <fstream>

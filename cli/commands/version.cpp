@@ -1,4 +1,5 @@
 // version: of this program, and of the controller when it can be asked.
+#include <CLI/App.hpp>
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"
 

@@ -1,4 +1,5 @@
 // why: what the controller thinks of one VM, and what it decided.
+#include <CLI/App.hpp>
 #include "cli/output/causes.hpp"
 
 #include "base/clock.hpp"

@@ -1,4 +1,5 @@
 // zone set: what an operator, or a feed, knows of a zone's health.
+#include <CLI/App.hpp>
 #include <charconv>
 
 #include "cli/conversation.hpp"

@@ -25,7 +25,7 @@ std::size_t steps_for(Milliseconds window, Milliseconds step) {
 
 }  // namespace
 
-Demand::Track Demand::begin(const VmRecord& record, UnixMillis end) {
+Demand::Track Demand::begin(const VmRecord& record, const std::vector<std::string>& groups, UnixMillis end) {
   const auto step = settings_.forecast_step;
   forecast::SeriesForecaster::Shape shape;
   if (step < kDay && kDay % step == Milliseconds::zero()) {
@@ -45,8 +45,16 @@ Demand::Track Demand::begin(const VmRecord& record, UnixMillis end) {
       return series.shape().seasons == shape.seasons && series.shape().horizon == shape.horizon &&
              static_cast<UnixMillis>(series.end()) * step.count() == (*stored)->at;
     };
-    if (loaded && fits(*loaded)) return {std::move(*loaded), (*stored)->at, (*stored)->at};
+    if (loaded && fits(*loaded)) {
+      auto profile = loaded->profile();
+      return {std::move(*loaded), (*stored)->at, (*stored)->at, std::move(profile)};
+    }
   }
+  std::vector<forecast::Peer> peers;
+  for (const auto& [uuid, track] : tracks_)
+    if (const auto known = groups_.find(uuid); known != groups_.end() && !track.profile.empty())
+      peers.push_back({known->second, track.profile});
+  shape.peers = forecast::pooled_profile(peers, groups);
   return {forecast::SeriesForecaster(std::move(shape)), start};
 }
 
@@ -55,6 +63,7 @@ void Demand::save(const VmRecord& record, Track& track) {
   const auto saved = telemetry_.save_knowledge(record.vm.uuid(), kMetric, {track.end, track.series.save()});
   if (!saved) spdlog::warn("{}: its forecaster is not stored: {}", record.vm.name(), saved.error());
   track.saved = track.end;  // or tried to
+  track.profile = track.series.profile();
 }
 
 void Demand::history_changed(const std::string& vm_uuid) {
@@ -93,8 +102,13 @@ UnixMillis Demand::end_at(UnixMillis now) const {
   return (now - std::min(kLateSamples.count(), step / kLateSamplesOfStep)) / step * step;
 }
 
-void Demand::refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now, Milliseconds budget) {
+void Demand::refresh(const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of, UnixMillis now,
+                     Milliseconds budget) {
   std::erase_if(tracks_, [&](const auto& entry) { return !vms.contains(entry.first); });
+  groups_.clear();
+  for (const auto& [uuid, record] : vms)
+    groups_[uuid] = {fmt::format("{} vCPUs, {} B", record.vm.vcpus(), record.vm.memory_bytes()), zone_of(record.host),
+                     record.vm.account()};
   const auto end = end_at(now);
   std::vector<std::tuple<UnixMillis, const VmRecord*>> due;
   for (const auto& [uuid, record] : vms) {
@@ -108,7 +122,7 @@ void Demand::refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now,
   for (const auto& [last, record] : due) {
     const auto& uuid = record->vm.uuid();
     auto found = tracks_.find(uuid);
-    if (found == tracks_.end()) found = tracks_.emplace(uuid, begin(*record, end)).first;
+    if (found == tracks_.end()) found = tracks_.emplace(uuid, begin(*record, groups_[uuid], end)).first;
     auto& track = found->second;
     Result<bool> all = false;
     do {

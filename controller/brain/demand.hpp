@@ -10,11 +10,14 @@
 namespace umbra::controller {
 
 /// Each VM has a forecaster of its own, which is shown every step of its history once. What it knows is stored now and
-/// then, so that a controller that starts goes on from there. Steps are counted from the Unix
+/// then, so that a controller that starts goes on from there. A VM without a past is expected to go through its day as
+/// VMs of its size, its zone and its account do. Steps are counted from the Unix
 /// epoch for all, so that forecasts of several VMs look back at the same moments and their paths may be added.
 class Demand {
  public:
   Demand(TelemetryStore& telemetry, const BrainSettings& settings) : telemetry_(telemetry), settings_(settings) {}
+
+  using ZoneOf = std::function<std::string(const std::string& host)>;
 
   /// The end of what may be known at `now`: a step counts as over a little later, since samples take their time.
   UnixMillis end_at(UnixMillis now) const;
@@ -22,7 +25,7 @@ class Demand {
 
   /// Shows due forecasters what they have not seen, for about `budget`, those longest due first, so that many VMs do
   /// not hold up the controller; the rest keep their last forecast until the next call.
-  void refresh(const std::map<std::string, VmRecord>& vms, UnixMillis now, Milliseconds budget);
+  void refresh(const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of, UnixMillis now, Milliseconds budget);
   /// The VM's history changed behind its end: learn it anew.
   void history_changed(const std::string& vm_uuid);
 
@@ -53,8 +56,9 @@ class Demand {
  private:
   struct Track {
     forecast::SeriesForecaster series;
-    UnixMillis end = 0;    ///< of what it was shown
-    UnixMillis saved = 0;  ///< its end when it was stored last
+    UnixMillis end = 0;           ///< of what it was shown
+    UnixMillis saved = 0;         ///< its end when it was stored last
+    forecast::Profile profile{};  ///< as of then
     forecast::Emergence emergence{};
     UnixMillis watched_since = 0;  ///< the step that `emergence` saw first
     bool told = false;             ///< of its growth
@@ -62,7 +66,8 @@ class Demand {
   };
 
   /// From what is stored; from nothing when that is none, or of other steps, or cannot be read.
-  Track begin(const VmRecord& record, UnixMillis end);
+  /// @param groups that the VM belongs to: it expects of itself what its peers in them do
+  Track begin(const VmRecord& record, const std::vector<std::string>& groups, UnixMillis end);
   void save(const VmRecord& record, Track& track);
   /// @return false when more is to be shown
   Result<bool> show(const std::string& vm_uuid, Track& track, UnixMillis end);
@@ -71,6 +76,7 @@ class Demand {
   TelemetryStore& telemetry_;
   const BrainSettings& settings_;
   std::map<std::string, Track> tracks_;
+  std::map<std::string, std::vector<std::string>> groups_;  ///< of the VMs, as of the last refresh
   std::vector<Growth> growing_;
 };
 

@@ -44,7 +44,7 @@ class DemandTest : public testing::Test {
   static double wave(UnixMillis at) {
     return 1 + 0.5 * std::sin(2 * std::numbers::pi * static_cast<double>(at % kDay) / kDay);
   }
-  void refresh(UnixMillis now) { demand.refresh(vms, now + 10'000, 1h); }
+  void refresh(UnixMillis now) { demand.refresh(vms, zone_of, now + 10'000, 1h); }
   std::size_t learned(const std::string& name, UnixMillis now) {
     const auto look = demand.look(vms["uuid-" + name], demand.end_at(now + 10'000), 1, {});
     return look ? look->learned : 0;
@@ -55,6 +55,7 @@ class DemandTest : public testing::Test {
   BrainSettings settings;
   Demand demand{store->telemetry, settings};
   std::map<std::string, VmRecord> vms;
+  Demand::ZoneOf zone_of = [](const std::string&) { return "a"; };
 };
 
 TEST_F(DemandTest, LearnsWhatIsStoredAndThenStepByStep) {
@@ -94,7 +95,7 @@ TEST_F(DemandTest, GoesOnAfterARestartWithWhatItKnew) {
   history("vm1", kStart + kDay, kStart + kDay + 2 * kStep, wave);
   refresh(kStart + kDay + 2 * kStep);
   Demand restarted{store->telemetry, settings};
-  restarted.refresh(vms, kStart + kDay + 2 * kStep + 10'000, 1h);
+  restarted.refresh(vms, zone_of, kStart + kDay + 2 * kStep + 10'000, 1h);
   ASSERT_TRUE(restarted.of("uuid-vm1"));
   EXPECT_EQ(restarted.of("uuid-vm1")->mean(), demand.of("uuid-vm1")->mean());
   EXPECT_EQ(restarted.of("uuid-vm1")->quantile(3, 0.9), demand.of("uuid-vm1")->quantile(3, 0.9));
@@ -107,7 +108,7 @@ TEST_F(DemandTest, LearnsAnewWhatItCannotRead) {
     SCOPED_TRACE(why);
     ASSERT_TRUE(store->telemetry.save_knowledge("uuid-vm1", "cpu", knowledge));
     Demand restarted{store->telemetry, with};
-    restarted.refresh(vms, kStart + kDay + 10'000, 1h);
+    restarted.refresh(vms, zone_of, kStart + kDay + 10'000, 1h);
     ASSERT_TRUE(restarted.of("uuid-vm1"));
     EXPECT_NEAR(restarted.of("uuid-vm1")->mean()[0], 3.9, 0.05);
   };
@@ -121,6 +122,24 @@ TEST_F(DemandTest, LearnsAnewWhatItCannotRead) {
   auto hourly = settings;
   hourly.forecast_step = 10min;
   learns_anew("of other steps", known, hourly);
+}
+
+TEST_F(DemandTest, ExpectsOfANewVmWhatItsPeersDo) {
+  const auto office = [](UnixMillis at) { return at % kDay < kDay / 2 ? 0.2 : 2.0; };
+  for (const auto* name : {"vm1", "vm2"}) {
+    add(name);
+    history(name, kStart, kStart + 5 * kDay, office);
+  }
+  const auto morning = kStart + 5 * kDay + kDay / 2 - 6 * kStep;  // half an hour before it begins
+  for (const auto* name : {"vm1", "vm2"}) history(name, kStart + 5 * kDay, morning, office);
+  refresh(morning);
+  add("vm3");
+  history("vm3", morning - 6 * kStep, morning, [&](UnixMillis at) { return office(at) / 2; });
+  refresh(morning);
+  const auto look = demand.look(vms["uuid-vm3"], morning, 24, {});
+  ASSERT_TRUE(look);
+  EXPECT_LT(look->forecast.mean()[2], 0.3);
+  EXPECT_GT(look->forecast.mean()[15], 0.4) << "it has never been seen above 0.1";
 }
 
 TEST_F(DemandTest, StaysBetweenNothingAndAllOfTheVmsCpus) {
@@ -154,7 +173,7 @@ TEST_F(DemandTest, KeepsALastForecastWhileOthersTakeTheTime) {
   // No time at all is enough for a part of one of them at a call; a fortnight of five minutes is 14 parts.
   int calls = 0;
   for (; known() < 4 && calls < 100; ++calls) {
-    demand.refresh(vms, kStart + kDay + 10'000, 0ms);
+    demand.refresh(vms, zone_of, kStart + kDay + 10'000, 0ms);
     EXPECT_EQ(demand.of("uuid-vm1"), last);
   }
   EXPECT_EQ(calls, 14);

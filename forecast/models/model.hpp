@@ -35,6 +35,8 @@ class Model {
   std::string_view family() const { return name().substr(0, name().find(kLogSuffix)); }
   /// Steps of history that it needs before it has an opinion.
   virtual std::size_t warmup() const = 0;
+  /// May it say what lies far outside of all that was seen? Most may not.
+  virtual bool knows_what_was_never_seen() const { return false; }
   /// Takes in history.back(). Called once a step, in order, from a series' first on.
   /// @param known the row of that step
   virtual void observe(const History& history, std::span<const double> known) = 0;

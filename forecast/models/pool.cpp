@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "forecast/models/peer_profile.hpp"
 #include "forecast/models/regression.hpp"
 #include "forecast/models/repetition.hpp"
 #include "forecast/models/smoothing.hpp"
@@ -20,6 +21,7 @@ constexpr std::size_t kMostBlocks = 24;
 constexpr double kForgetting = 0.001;        // per step, where …
 constexpr double kForgettingSeason = 24;     // … the main season is no longer than this; less where it is
 constexpr std::size_t kUsualSeason = 24;     // for the lengths of windows, where there is no season
+constexpr std::size_t kPeersUntil = 7;       // seasons
 constexpr std::size_t kAroundOfSeason = 48;  // 1/48 of the main season before and after the same phase
 
 class Builder {
@@ -30,6 +32,8 @@ class Builder {
     in_scale(scales.level, "");
     if (scales.log) in_scale(*scales.log, std::string(kLogSuffix));
     repetitions();
+    if (!shape_.peers.empty() && shape_.at_forecast < kPeersUntil * shape_.peers_season)
+      add<PeerProfile>(shape_.peers, shape_.peers_season);
     return std::move(models_);
   }
 

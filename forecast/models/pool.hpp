@@ -6,6 +6,7 @@
 
 #include "forecast/models/model.hpp"
 #include "forecast/models/scale.hpp"
+#include "forecast/peers.hpp"
 
 namespace umbra::forecast {
 
@@ -15,7 +16,9 @@ struct PoolShape {
   /// Of the history when the first of the trials (combination.hpp) is made: a model that could not have been asked then
   /// has no record to be weighed by, and is left out.
   std::size_t at_first_trial = 0;
-  std::size_t at_forecast = 0;  ///< length of the history when the forecast is made
+  std::size_t at_forecast = 0;   ///< length of the history when the forecast is made
+  Profile peers = {};            ///< what others do through a season of …
+  std::size_t peers_season = 0;  ///< … so many steps; none once the series has seven of its own
 };
 
 /// Models that have seen nothing yet, in both scales where there are two.

@@ -20,8 +20,8 @@ namespace {
 using testing::HasSubstr;
 using Shape = SeriesForecaster::Shape;
 
-constexpr auto kGap = std::numeric_limits<double>::quiet_NaN();
-constexpr std::array kLevels{0.05, 0.5, 0.95};
+constexpr auto kMissing = std::numeric_limits<double>::quiet_NaN();
+constexpr std::array kAskedOf{0.05, 0.5, 0.95};
 constexpr std::size_t kEnvelope = 10;  // kind, version, checksum
 
 /// Days and weeks with noise, launches known beforehand, and gaps.
@@ -41,7 +41,7 @@ class Stream {
   std::vector<double> row(std::size_t step) const { return rows(step, 1); }
   double value(std::size_t step) const {
     std::mt19937_64 random(step);
-    if (step > 0 && (step % 50 == 7 || (step > 200 && step < 215))) return kGap;
+    if (step > 0 && (step % 50 == 7 || (step > 200 && step < 215))) return kMissing;
     const auto hour = static_cast<double>(step);
     return 50 + 20 * std::sin(2 * std::numbers::pi * hour / 24) + (step / 24 % 7 >= 5 ? 9 : 0) +
            static_cast<double>(random() % 1000) / 200 + (step % 17 == 3 ? 15 : 0);
@@ -66,8 +66,8 @@ void expect_same_outlook(SeriesForecaster& one, SeriesForecaster& other) {
   const auto steps = one.shape().horizon + 3;
   const auto rows = Stream(one.shape()).rows(one.size(), steps);
   const Known known{rows, one.shape().known};
-  const auto said = one.look(steps, kLevels, SeriesForecaster::Paths::kYes, known);
-  const auto too = other.look(steps, kLevels, SeriesForecaster::Paths::kYes, known);
+  const auto said = one.look(steps, kAskedOf, SeriesForecaster::Paths::kYes, known);
+  const auto too = other.look(steps, kAskedOf, SeriesForecaster::Paths::kYes, known);
   EXPECT_EQ(said.point, too.point);
   EXPECT_EQ(said.quantiles, too.quantiles);
   ASSERT_EQ(said.paths.size(), too.paths.size());
