@@ -1,6 +1,6 @@
 #include "cli/charts.hpp"
-#include <CLI/App.hpp>
 
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -70,11 +70,24 @@ void add_svg_option(CLI::App& verb, std::string& svg, const char* what) {
   verb.add_option("--svg", svg, what)->type_name("FILE");
 }
 
-void add_band_levels(const SeriesWish& wish, std::vector<double>& levels) {
-  for (const auto share : band_shares(wish.interval)) {
+void add_band_levels(double interval, std::vector<double>& levels) {
+  for (const auto share : band_shares(interval)) {
     levels.push_back(lower_of(share));
     levels.push_back(1 - lower_of(share));
   }
+}
+
+std::vector<Fan::Band> bands_of(double interval, std::size_t steps,
+                                const std::function<double(std::size_t, double)>& quantile) {
+  std::vector<Fan::Band> bands;
+  for (const auto share : band_shares(interval)) {
+    auto& band = bands.emplace_back(Fan::Band{share, {}, {}});
+    for (std::size_t step = 0; step < steps; ++step) {
+      band.lower.push_back(quantile(step, lower_of(share)));
+      band.upper.push_back(quantile(step, 1 - lower_of(share)));
+    }
+  }
+  return bands;
 }
 
 std::string span_ahead(const SeriesWish& wish, const SeriesInput& input, const NamedSeries& series) {
@@ -113,13 +126,8 @@ FanPanel forecast_panel(const SeriesWish& wish, const SeriesInput& input, const 
   fan.from = value_before(series, past);
   for (std::size_t step = 0; step < wish.horizon; ++step)
     fan.steps.push_back({at(series, past + step), outlook.point[step]});
-  for (const auto share : band_shares(wish.interval)) {
-    auto& band = fan.bands.emplace_back(Fan::Band{share, {}, {}});
-    for (std::size_t step = 0; step < wish.horizon; ++step) {
-      band.lower.push_back(outlook.quantile(step, lower_of(share)));
-      band.upper.push_back(outlook.quantile(step, 1 - lower_of(share)));
-    }
-  }
+  fan.bands = bands_of(wish.interval, wish.horizon,
+                       [&](std::size_t step, double level) { return outlook.quantile(step, level); });
   panel.fans.push_back(std::move(fan));
   if (panel.capacity) {
     panel.capacity->p_exceeded = outlook.p_exceed;

@@ -1,6 +1,7 @@
 /// Forecasts of series in files as figures (output/fan_chart.hpp).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,10 @@ inline double lower_of(double share) {
 }
 
 /// Adds the quantiles that the bands of a picture need.
-void add_band_levels(const SeriesWish& wish, std::vector<double>& levels);
+void add_band_levels(double interval, std::vector<double>& levels);
+/// @param quantile of a step and a level
+std::vector<Fan::Band> bands_of(double interval, std::size_t steps,
+                                const std::function<double(std::size_t, double)>& quantile);
 
 /// The figure without its panels.
 FanFigure forecast_figure(const SeriesWish& wish, const SeriesInput& input);

@@ -144,6 +144,12 @@ Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInpu
   return columns;
 }
 
+std::vector<double> distinct(std::vector<double> levels) {
+  std::sort(levels.begin(), levels.end());
+  levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
+  return levels;
+}
+
 double SeriesOutlook::quantile(std::size_t step, double level) const {
   const auto place = std::lower_bound(levels.begin(), levels.end(), level) - levels.begin();
   return quantiles[step][static_cast<std::size_t>(place)];
@@ -151,8 +157,7 @@ double SeriesOutlook::quantile(std::size_t step, double level) const {
 
 SeriesOutlook look_ahead(const SeriesWish& wish, std::vector<std::size_t> seasons, const forecast::NamedSeries& series,
                          const forecast::KnownColumns& columns, std::vector<double> levels) {
-  std::sort(levels.begin(), levels.end());
-  levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
+  levels = distinct(std::move(levels));
   const auto known = columns.known();
   const auto& values = series.series.values;
   forecast::SeriesForecaster forecaster({std::move(seasons), wish.horizon, known.width});

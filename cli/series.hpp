@@ -52,6 +52,9 @@ std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::Seri
 Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInput& input,
                                         const forecast::NamedSeries& series);
 
+/// Ascending, each once.
+std::vector<double> distinct(std::vector<double> levels);
+
 /// The forecast of one series.
 struct SeriesOutlook {
   std::vector<double> levels;                  ///< ascending

@@ -83,7 +83,7 @@ Outcome forecast_file(const Context& context, const FileForecastWish& wish) {
     const auto seasons = seasons_of(wish, input->file, all[i]);
     const bool drawn = !wish.svg.empty() && i < kMostPanels;
     auto levels = levels_of(wish);
-    if (drawn) add_band_levels(wish, levels);
+    if (drawn) add_band_levels(wish.interval, levels);
     const auto outlook = look_ahead(wish, seasons, all[i], *columns, std::move(levels));
     if (drawn) figure.panels.push_back(forecast_panel(wish, *input, all[i], seasons, outlook));
     if (context.json())

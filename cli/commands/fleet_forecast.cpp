@@ -23,12 +23,9 @@ class FleetForecast {
 
   /// All quantiles that are needed, ascending.
   static std::vector<double> levels_of(const FleetForecastWish& wish) {
-    std::vector<double> levels = wish.quantiles;
-    for (const auto share : band_shares(wish.interval))
-      for (const auto level : {lower_of(share), 1 - lower_of(share)}) levels.push_back(level);
-    std::sort(levels.begin(), levels.end());
-    levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
-    return levels;
+    auto levels = wish.quantiles;
+    add_band_levels(wish.interval, levels);
+    return distinct(std::move(levels));
   }
 
   std::string table(bool colour) const;
@@ -130,13 +127,8 @@ FanFigure FleetForecast::figure() const {
   fan.label = "now";
   if (!panel.history.empty() && std::isfinite(panel.history.back().value)) fan.from = panel.history.back();
   for (int step = 0; step < reply_.steps_size(); ++step) fan.steps.push_back({at(step), reply_.steps(step).mean()});
-  for (const auto share : band_shares(wish_.interval)) {
-    auto& band = fan.bands.emplace_back(Fan::Band{share, {}, {}});
-    for (int step = 0; step < reply_.steps_size(); ++step) {
-      band.lower.push_back(quantile(step, lower_of(share)));
-      band.upper.push_back(quantile(step, 1 - lower_of(share)));
-    }
-  }
+  fan.bands = bands_of(wish_.interval, fan.steps.size(),
+                       [this](std::size_t step, double level) { return quantile(static_cast<int>(step), level); });
   panel.fans.push_back(std::move(fan));
   if (reply_.capacity() > 0)
     panel.capacity = ChartCapacity{reply_.capacity(), reply_.exceed_probability(), "in " + span(window_ms())};

@@ -52,7 +52,7 @@ Outcome plot_file(const Context& context, const Wish& wish) {
     if (!columns) return misused(columns.error());
     const auto seasons = seasons_of(wish, input->file, all[i]);
     std::vector<double> levels;
-    add_band_levels(wish, levels);
+    add_band_levels(wish.interval, levels);
     const auto outlook = look_ahead(wish, seasons, all[i], *columns, std::move(levels));
     figure.panels.push_back(forecast_panel(wish, *input, all[i], seasons, outlook, wish.history));
   }

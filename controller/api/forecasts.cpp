@@ -137,8 +137,10 @@ Task<v1::ForecastReply> FleetService::forecast(rpc::Caller, v1::ForecastRequest 
     const auto* record = core_.inventory.vm(uuid);
     if (record == nullptr) continue;  // gone meanwhile
     reply.set_vms(reply.vms() + 1);
-    UMBRA_CO_TRY(const auto points, core_.store.telemetry.history(uuid, "cpu", history_begin, begin, step));
-    add(history, forecast::resample(points, history_begin, step, before).values);
+    if (before > 0) {
+      UMBRA_CO_TRY(const auto points, core_.store.telemetry.history(uuid, "cpu", history_begin, begin, step));
+      add(history, forecast::resample(points, history_begin, step, before).values);
+    }
     auto look = demand.look(*record, begin, steps, subject.scope == v1::SCOPE_VM ? levels : std::vector<double>{});
     if (!look) {
       reply.set_vms_unknown(reply.vms_unknown() + 1);

@@ -23,9 +23,16 @@ std::size_t steps_for(Milliseconds window, Milliseconds step) {
   return static_cast<std::size_t>((window + step - Milliseconds(1)) / step) + 1;
 }
 
+/// What it belongs to, from the widest to the narrowest: its instance type, zone and account.
+std::vector<std::string> groups_of(const VmRecord& record, const Demand::ZoneOf& zone_of) {
+  return {fmt::format("{} vCPUs, {} B", record.vm.vcpus(), record.vm.memory_bytes()), zone_of(record.host),
+          record.vm.account()};
+}
+
 }  // namespace
 
-Demand::Track Demand::begin(const VmRecord& record, const std::vector<std::string>& groups, UnixMillis end) {
+Demand::Track Demand::begin(const VmRecord& record, const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of,
+                            UnixMillis end) {
   const auto step = settings_.forecast_step;
   forecast::SeriesForecaster::Shape shape;
   if (step < kDay && kDay % step == Milliseconds::zero()) {
@@ -52,9 +59,8 @@ Demand::Track Demand::begin(const VmRecord& record, const std::vector<std::strin
   }
   std::vector<forecast::Peer> peers;
   for (const auto& [uuid, track] : tracks_)
-    if (const auto known = groups_.find(uuid); known != groups_.end() && !track.profile.empty())
-      peers.push_back({known->second, track.profile});
-  shape.peers = forecast::pooled_profile(peers, groups);
+    if (!track.profile.empty()) peers.push_back({groups_of(vms.at(uuid), zone_of), track.profile});
+  shape.peers = forecast::pooled_profile(peers, groups_of(record, zone_of));
   return {forecast::SeriesForecaster(std::move(shape)), start};
 }
 
@@ -105,10 +111,6 @@ UnixMillis Demand::end_at(UnixMillis now) const {
 void Demand::refresh(const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of, UnixMillis now,
                      Milliseconds budget) {
   std::erase_if(tracks_, [&](const auto& entry) { return !vms.contains(entry.first); });
-  groups_.clear();
-  for (const auto& [uuid, record] : vms)
-    groups_[uuid] = {fmt::format("{} vCPUs, {} B", record.vm.vcpus(), record.vm.memory_bytes()), zone_of(record.host),
-                     record.vm.account()};
   const auto end = end_at(now);
   std::vector<std::tuple<UnixMillis, const VmRecord*>> due;
   for (const auto& [uuid, record] : vms) {
@@ -122,7 +124,7 @@ void Demand::refresh(const std::map<std::string, VmRecord>& vms, const ZoneOf& z
   for (const auto& [last, record] : due) {
     const auto& uuid = record->vm.uuid();
     auto found = tracks_.find(uuid);
-    if (found == tracks_.end()) found = tracks_.emplace(uuid, begin(*record, groups_[uuid], end)).first;
+    if (found == tracks_.end()) found = tracks_.emplace(uuid, begin(*record, vms, zone_of, end)).first;
     auto& track = found->second;
     Result<bool> all = false;
     do {

@@ -11,8 +11,8 @@ namespace umbra::controller {
 
 /// Each VM has a forecaster of its own, which is shown every step of its history once. What it knows is stored now and
 /// then, so that a controller that starts goes on from there. A VM without a past is expected to go through its day as
-/// VMs of its size, its zone and its account do. Steps are counted from the Unix
-/// epoch for all, so that forecasts of several VMs look back at the same moments and their paths may be added.
+/// VMs of its size, its zone and its account do. Steps are counted from the Unix epoch for all, so that forecasts of
+/// several VMs look back at the same moments and their paths may be added.
 class Demand {
  public:
   Demand(TelemetryStore& telemetry, const BrainSettings& settings) : telemetry_(telemetry), settings_(settings) {}
@@ -66,8 +66,8 @@ class Demand {
   };
 
   /// From what is stored; from nothing when that is none, or of other steps, or cannot be read.
-  /// @param groups that the VM belongs to: it expects of itself what its peers in them do
-  Track begin(const VmRecord& record, const std::vector<std::string>& groups, UnixMillis end);
+  Track begin(const VmRecord& record, const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of,
+              UnixMillis end);
   void save(const VmRecord& record, Track& track);
   /// @return false when more is to be shown
   Result<bool> show(const std::string& vm_uuid, Track& track, UnixMillis end);
@@ -76,7 +76,6 @@ class Demand {
   TelemetryStore& telemetry_;
   const BrainSettings& settings_;
   std::map<std::string, Track> tracks_;
-  std::map<std::string, std::vector<std::string>> groups_;  ///< of the VMs, as of the last refresh
   std::vector<Growth> growing_;
 };
 
