@@ -78,7 +78,7 @@ class SeriesForecaster {
   /// @error kInvalid not such a state, cut short, damaged, of another version, or of a shape beyond what is sensible
   static Result<SeriesForecaster> load(std::string_view state);
   static constexpr std::string_view kStoredKind = "UmSF";
-  static constexpr std::uint16_t kStoredVersion = 1;  ///< a new one with any change of the form, or of the pool
+  static constexpr std::uint16_t kStoredVersion = 2;  ///< a new one with any change of the form, or of the pool
 
  private:
   std::size_t main_season() const { return pool_.seasons.empty() ? 0 : pool_.seasons.front(); }

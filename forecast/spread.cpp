@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include "forecast/score.hpp"
+#include <optional>
 
 namespace umbra::forecast {
 namespace {
 
-constexpr std::array kLevels{0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975};
-constexpr std::size_t kMiddle = 6;
-constexpr double kMissed = kLevels.front();  // on either side of the interval that the tails are stretched for
+constexpr double kMissed = 0.025;  // on either side of the interval that the tails are stretched for
 
 constexpr std::size_t kNodes = 24;
-constexpr std::size_t kTaught = 3;        // one of so many nodes of a record is learned from, others each time
+constexpr std::size_t kTaught = 2;        // one of so many nodes of a record is learned from, others each time
 constexpr std::size_t kRecords = 32;      // whose errors are looked at
 constexpr std::size_t kStridesADay = 4;   // between records
 constexpr std::size_t kUsualSeason = 24;  // where there is no season, of how many steps a day is
@@ -28,17 +25,16 @@ constexpr double kPhaseWidth = 1 / 12.0;  // of the season, to either side
 constexpr double kPathPhaseWidth = 0.25;
 constexpr double kBroken = 0.5;  // what a path that is pieced together counts
 
-// A part that does as well as the best keeps this share; it loses it steeply when it does worse than tolerated.
-constexpr std::array kPrior{0.6, 0.3, 0.1};
-constexpr double kTolerated = 1.3;
-constexpr double kSteepness = 6;
-constexpr double kLossDiscount = 0.999;
+constexpr LinearPool::Shares kFirst{0.5, 0.2, 0.15, 0.15};
+constexpr std::size_t kLately = 4;  // … of the main season
+constexpr std::size_t kFewest = 3;  // values
 
-constexpr double kFirstTail = 0.14;  // intervals of few errors are too narrow, by about 1.15
+constexpr double kFirstTail = 0.17;  // intervals of few errors are too narrow, by about 1.2
 constexpr double kTailRate = 0.003;
 constexpr double kLeastTail = -0.2, kMostTail = 1.1;
 
-constexpr double kPathsKnown = 16;  // of weight, against half a path of doubt to either side
+constexpr std::size_t kPathParts = 3;  // errors, phase, day
+constexpr double kPathsKnown = 16;     // of weight, against half a path of doubt to either side
 constexpr double kSpreading = 1.15;
 
 /// How much what was at another time of day counts: less the farther off in the circle of the season.
@@ -103,21 +99,21 @@ struct Spread::View {
   const Spread& of;
   History history;
   Bounds bounds;
-  Shares shares{};
+  LinearPool::Shares shares;
   std::vector<Error> errors;               // by value
-  std::vector<Atom> day;                   // by value
+  std::vector<Atom> day, lately;           // by value
   std::vector<double> nearness, likeness;  // what an error counts by steps between the leads; between the phases
 
-  /// The three parts, each sorted.
-  std::array<std::vector<Atom>, kParts> parts(std::size_t ahead, double said) const;
-  std::vector<double> pool(const std::array<std::vector<Atom>, kParts>& parts, std::span<const double> levels) const;
+  LinearPool::Parts parts(std::size_t ahead, double said) const;
+  std::vector<double> pool(const LinearPool::Parts& parts, std::span<const double> levels) const;
 };
 
-std::array<std::vector<Atom>, Spread::kParts> Spread::View::parts(std::size_t ahead, double said) const {
+LinearPool::Parts Spread::View::parts(std::size_t ahead, double said) const {
   const auto season = of.season_;
   const auto now = history.size();
-  std::array<std::vector<Atom>, kParts> out;
-  auto& [from_errors, phase, last_day] = out;
+  LinearPool::Parts out{{{}, {}, day, lately}};
+  auto& from_errors = out[0];
+  auto& phase = out[1];
   from_errors.reserve(errors.size());
   const auto its_phase = season > 0 ? (now + ahead) % season : 0;
   for (const auto& error : errors) {
@@ -134,14 +130,13 @@ std::array<std::vector<Atom>, Spread::kParts> Spread::View::parts(std::size_t ah
     }
     std::sort(phase.begin(), phase.end());
   }
-  last_day = day;
+  if (phase.empty()) phase = day;  // no phase to go by
   return out;
 }
 
-std::vector<double> Spread::View::pool(const std::array<std::vector<Atom>, kParts>& parts,
-                                       std::span<const double> levels) const {
+std::vector<double> Spread::View::pool(const LinearPool::Parts& parts, std::span<const double> levels) const {
   std::vector<Atom> all, merged;
-  for (std::size_t part = kParts; part-- > 0;) {  // the longest last
+  for (std::size_t part = parts.size(); part-- > 0;) {  // the longest last
     double total = 0;
     for (const auto& atom : parts[part]) total += atom.weight;
     const auto middle = all.size();
@@ -173,6 +168,7 @@ Spread::Spread(std::size_t season, std::size_t horizon)
       horizon_(std::max<std::size_t>(1, horizon)),
       day_(season > 0 ? season : kUsualSeason),
       stride_(std::max<std::size_t>(1, day_ / kStridesADay)),
+      pool_(kFirst),
       low_tail_(kFirstTail),
       high_tail_(kFirstTail) {
   const auto count = std::min(horizon_, kNodes);
@@ -211,7 +207,7 @@ std::size_t Spread::records_before(std::size_t place) const {
 }
 
 Spread::View Spread::view(const History& history, std::size_t steps) const {
-  View view{*this, history, Bounds::of(history.recent()), {}, {}, {}, {}, {}};
+  View view{*this, history, Bounds::of(history.recent()), pool_.shares(), {}, {}, {}, {}, {}};
   const auto now = history.size();
   const auto add_error = [&](std::size_t at, double said, std::size_t ahead) {
     view.errors.push_back({history[at] - said, static_cast<std::uint32_t>(ahead),
@@ -236,39 +232,24 @@ Spread::View Spread::view(const History& history, std::size_t steps) const {
   while (view.nearness.size() <= std::max(steps, horizon_)) view.nearness.push_back(decay * view.nearness.back());
   view.likeness.resize(season_ > 0 ? 0 : 1, 1);
   for (std::size_t turn = 0; turn < season_; ++turn) view.likeness.push_back(phase_weight(turn, season_, kPhaseWidth));
-  const auto last = history.last(day_);
-  for (std::size_t i = 0; i < last.size(); i += std::max<std::size_t>(1, day_ / 96)) view.day.push_back({last[i], 1});
-  std::sort(view.day.begin(), view.day.end());
-  view.shares = shares();
-  if (season_ == 0 || history.recent().size() < season_) {  // no phase to go by
-    view.shares[1] = 0;
-    const auto rest = view.shares[0] + view.shares[2];
-    for (auto& share : view.shares) share /= rest;
-  }
+  const auto last = [&](std::size_t count) {
+    std::vector<Atom> atoms;
+    const auto values = history.last(count);
+    for (std::size_t i = 0; i < values.size(); i += std::max<std::size_t>(1, day_ / 96))
+      atoms.push_back({values[i], 1});
+    std::sort(atoms.begin(), atoms.end());
+    return atoms;
+  };
+  view.day = last(day_);
+  view.lately = last(std::max(kFewest, day_ / kLately));
   return view;
-}
-
-Spread::Shares Spread::shares() const {
-  const auto least = *std::min_element(loss_.begin(), loss_.end());
-  Shares shares = kPrior;
-  double total = 0;
-  for (std::size_t part = 0; part < kParts; ++part) {
-    if (least > 0) shares[part] *= std::min(1.0, std::pow(kTolerated * least / loss_[part], kSteepness));
-    total += shares[part];
-  }
-  for (auto& share : shares) share /= total;
-  return shares;
 }
 
 void Spread::score(const View& view, std::size_t ahead, double said, double came) {
   const auto parts = view.parts(ahead, view.bounds.within(said));
-  for (std::size_t part = 0; part < kParts; ++part) {
-    loss_[part] *= kLossDiscount;
-    if (parts[part].empty()) continue;
-    const auto quantiles = weighted_quantiles(parts[part], kLevels);
-    for (std::size_t i = 0; i < kLevels.size(); ++i) loss_[part] += pinball(quantiles[i], came, kLevels[i]);
-  }
-  constexpr std::array kEdges{kLevels.front(), kLevels.back()};
+  // Far ahead, chance has more of a say.
+  pool_.learn(parts, came, 1 - static_cast<double>(ahead) / static_cast<double>(horizon_));
+  constexpr std::array kEdges{kMissed, 1 - kMissed};
   const auto edges = view.pool(parts, kEdges);
   const auto adapt = [](double& tail, bool missed) {
     tail = std::clamp(tail + kTailRate * ((missed ? 1 : 0) - kMissed), kLeastTail, kMostTail);
@@ -280,11 +261,15 @@ void Spread::score(const View& view, std::size_t ahead, double said, double came
 void Spread::learn(const History& history, const std::vector<bool>& real) {
   const auto now = history.size();
   for (const auto& [place, said] : records_) {
-    if (place + horizon_ <= learned_ || place + horizon_ > now || place <= history.first()) continue;
-    const auto then = view(History(history.first(), history.recent().first(place - history.first())), horizon_);
-    for (auto node = place / stride_ % kTaught; node < nodes_.size(); node += kTaught)
-      if (const auto at = place + nodes_[node]; real[at - history.first()])
-        score(then, nodes_[node], said[node], history[at]);
+    if (place + horizon_ <= learned_ || place <= history.first()) continue;
+    std::optional<View> then;
+    for (auto node = place / stride_ % kTaught; node < nodes_.size(); node += kTaught) {
+      const auto at = place + nodes_[node];
+      if (at < learned_ || at >= now || !real[at - history.first()]) continue;
+      if (!then)
+        then.emplace(view(History(history.first(), history.recent().first(place - history.first())), horizon_));
+      score(*then, nodes_[node], said[node], history[at]);
+    }
   }
   learned_ = now;
 }
@@ -303,7 +288,9 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
   const auto now = history.size();
   const auto steps = said.size();
   const auto bounds = Bounds::of(history.recent());
-  const auto weights = shares();
+  // The last day's stretches stand for its last quarter too.
+  const auto shares = pool_.shares();
+  const std::array weights{shares[0], shares[1], shares[2] + shares[3]};
   std::vector<Path> all;
   const auto add_part = [&](std::vector<Path> part, double share) {
     double total = 0;
@@ -315,7 +302,7 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
     }
   };
 
-  const auto origin = [](std::size_t back, std::size_t part) { return back * kParts + part; };
+  const auto origin = [](std::size_t back, std::size_t part) { return back * kPathParts + part; };
   std::vector<Path> errors;
   const auto end = records_before(now);
   const auto add_errors = [&](Path& path, const Record& record, std::size_t from, std::size_t to) {
@@ -366,8 +353,8 @@ std::vector<Path> Spread::paths(const History& history, std::span<const double> 
   if (errors.empty() && phase.empty() && day.empty()) errors.push_back({1, 0, {said.begin(), said.end()}});
   double used = 0;
   const std::array parts{&errors, &phase, &day};
-  for (std::size_t part = 0; part < kParts; ++part) used += parts[part]->empty() ? 0 : weights[part];
-  for (std::size_t part = 0; part < kParts; ++part) add_part(std::move(*parts[part]), weights[part] / used);
+  for (std::size_t part = 0; part < kPathParts; ++part) used += parts[part]->empty() ? 0 : weights[part];
+  for (std::size_t part = 0; part < kPathParts; ++part) add_part(std::move(*parts[part]), weights[part] / used);
   return all;
 }
 
@@ -378,7 +365,7 @@ void Spread::save(StateWriter& out) const {
     Rounded::describe(said, out);
   }
   out(learned_);
-  out.each(loss_);
+  LinearPool::describe(pool_, out);
   out(low_tail_);
   out(high_tail_);
 }
@@ -396,10 +383,9 @@ void Spread::load(StateReader& in, std::size_t now) {
     earliest = place;
   }
   in(learned_);
-  in.each(loss_);
+  LinearPool::describe(pool_, in);
   in(low_tail_);
   in(high_tail_);
-  for (const auto loss : loss_) in.expect(loss >= 0 && std::isfinite(loss));
   for (const auto tail : {low_tail_, high_tail_}) in.expect(tail >= kLeastTail && tail <= kMostTail);
 }
 

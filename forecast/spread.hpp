@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "forecast/linear_pool.hpp"
 #include "forecast/models/history.hpp"
 #include "forecast/rounded.hpp"
 #include "forecast/statistics.hpp"
@@ -35,15 +36,16 @@ struct Path {
   std::vector<double> values;
 };
 
-/// A distribution per step: a pool of three others, each weighted by how well it did lately.
+/// A distribution per step: a linear pool of four others.
 ///
 /// - *errors*: the point forecast plus what earlier ones were off by, so many steps ahead, at such a time of day
 ///   (conformal prediction with weights: Tibshirani and others 2019);
 /// - *phase*: what was at about the same time of the last seven main seasons;
-/// - *day*: what was in the last main season.
+/// - *day*: what was in the last main season;
+/// - *lately*: what was in the last quarter of it: a new level is known at once.
 ///
-/// A linear pool (Stone 1961) keeps tails that averaging quantiles would lose. What it says of either tail is then
-/// stretched until intervals hold what they should (adaptive conformal inference: Gibbs and Candès 2021).
+/// A linear pool keeps tails that averaging quantiles would lose. What it says of either tail is then stretched until
+/// intervals hold what they should (adaptive conformal inference: Gibbs and Candès 2021).
 class Spread {
  public:
   /// @param season the main one, in steps; 0 for none
@@ -56,8 +58,8 @@ class Spread {
   /// Keeps a forecast made at history's end, to learn from its errors; `stride()` steps after the one before.
   void record(std::size_t place, std::span<const double> said);
 
-  /// Learns from the recorded forecasts that have come true as a whole since the last call: which of the three was
-  /// right, and whether the tails were.
+  /// Learns from what has come true of the recorded forecasts since the last call: which of the four were right, and
+  /// whether the tails were.
   /// @param real whether a value of history.recent() was seen; what was filled in teaches nothing
   void learn(const History& history, const std::vector<bool>& real);
 
@@ -76,12 +78,10 @@ class Spread {
   void load(StateReader& in, std::size_t now);
 
  private:
-  static constexpr std::size_t kParts = 3;
   struct Error {
     double value;
     std::uint32_t ahead, phase;
   };
-  using Shares = std::array<double, kParts>;
   struct View;
 
   std::size_t records_before(std::size_t place) const;
@@ -90,7 +90,6 @@ class Spread {
   std::vector<double> whole(const Record& record) const;
   /// @param steps ahead that it will be asked about
   View view(const History& history, std::size_t steps) const;
-  Shares shares() const;
   void score(const View& view, std::size_t ahead, double said, double came);
 
   std::size_t season_, horizon_;
@@ -99,7 +98,7 @@ class Spread {
   std::vector<std::size_t> nodes_;  // steps ahead, ascending from 0, at which forecasts are kept
   std::vector<Record> records_;     // the oldest first
   std::size_t learned_ = 0;         // all places before it have been learned from
-  std::array<double, kParts> loss_{};
+  LinearPool pool_;
   double low_tail_, high_tail_;  // logarithm of the factor by which each is stretched
 };
 

@@ -147,7 +147,7 @@ TEST(AStoredForecaster, OfAnotherVersionSaysWhich) {
   const auto later = sealed(SeriesForecaster::kStoredKind, SeriesForecaster::kStoredVersion + 1, "whatever");
   const auto loaded = SeriesForecaster::load(later);
   ASSERT_FALSE(loaded);
-  EXPECT_THAT(loaded.error().text(), HasSubstr("of version 2, and this program reads version 1"));
+  EXPECT_THAT(loaded.error().text(), HasSubstr("of version 3, and this program reads version 2"));
   EXPECT_FALSE(SeriesForecaster::load(sealed("else", 1, "")));
 }
 
@@ -170,7 +170,7 @@ TEST(AStoredForecaster, ThatLiesIsRefusedOrHarmless) {
   }
 }
 
-/// They were stored when version 1 was: a change that they do not survive, of the pool for instance, is a new version.
+/// They were stored when version 2 was: a change that they do not survive, of the pool for instance, is a new version.
 TEST(Corpus, OfStatesKeepsThePromisesAndItsVersion) {
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(UMBRA_CORPUS) / "state")) {
@@ -179,7 +179,7 @@ TEST(Corpus, OfStatesKeepsThePromisesAndItsVersion) {
     content << file.rdbuf();
     const auto body = content.str();
     fuzz_state(body);
-    EXPECT_TRUE(SeriesForecaster::load(sealed(SeriesForecaster::kStoredKind, 1, body))) << entry.path();
+    EXPECT_TRUE(SeriesForecaster::load(sealed(SeriesForecaster::kStoredKind, 2, body))) << entry.path();
     ++files;
   }
   EXPECT_GE(files, 2U);
