@@ -174,4 +174,10 @@ Result<void> write_figure(FanFigure& figure, std::size_t all, const std::string&
   return write_whole_file(svg, fan_chart(figure));
 }
 
+std::string drawn_in_words(const FanFigure& figure, const std::string& svg) {
+  const auto drawn = figure.panels.size();
+  return figure.left_out > 0 ? fmt::format("{}: the first {} of {} series", svg, drawn, drawn + figure.left_out)
+                             : fmt::format("{}: {} series", svg, drawn);
+}
+
 }  // namespace umbra::cli

@@ -51,5 +51,7 @@ std::string span_ahead(const SeriesWish& wish, const SeriesInput& input, const f
 
 /// Draws and writes it. @param all series that there are @error as write_whole_file()
 Result<void> write_figure(FanFigure& figure, std::size_t all, const std::string& svg);
+/// "cpu.svg: the first 12 of 30 series", of a figure that was written.
+std::string drawn_in_words(const FanFigure& figure, const std::string& svg);
 
 }  // namespace umbra::cli

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "cli/output/table.hpp"
 #include "forecast/seasons.hpp"
@@ -110,9 +111,15 @@ Result<SeriesInput> read_input(const Context& context, const SeriesWish& wish) {
     UMBRA_TRY(input.regressors, forecast::read_regressors(regressors, wish.regressors));
     note(input.regressors->notices);
   }
-  if (context.progress != Progress::Mode::kSilent)
-    for (const auto& notice : notices) fmt::print(stderr, "umbractl: {}\n", printable(notice));
+  tell(context, notices);
   return input;
+}
+
+void tell(const Context& context, const std::vector<std::string>& notices) {
+  if (context.progress == Progress::Mode::kSilent) return;
+  std::set<std::string_view> told;
+  for (const auto& notice : notices)
+    if (told.insert(notice).second) fmt::print(stderr, "umbractl: {}\n", printable(notice));
 }
 
 std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::SeriesFile& file,
@@ -128,7 +135,7 @@ std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::Seri
 }
 
 Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInput& input,
-                                        const forecast::NamedSeries& series) {
+                                        const forecast::NamedSeries& series, std::vector<std::string>& notices) {
   const auto past = series.series.values.size();
   const auto kind = input.file.kind;
   forecast::KnownColumns columns;
@@ -136,9 +143,8 @@ Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInpu
     UMBRA_TRY(columns, forecast::event_columns(*input.calendar, kind, series.steps, past + wish.horizon));
   }
   if (input.regressors) {
-    std::vector<std::string> missing;  // of the past: those steps are taken as usual
     UMBRA_TRY(auto more,
-              forecast::regressor_columns(*input.regressors, kind, series.steps, past, wish.horizon, missing));
+              forecast::regressor_columns(*input.regressors, kind, series.steps, past, wish.horizon, notices));
     append(columns, more, past + wish.horizon);
   }
   return columns;

@@ -36,7 +36,10 @@ CLI::Option* add_series_options(CLI::App& verb, SeriesWish& wish);
 /// --horizon and --window in steps; after the others.
 void add_steps_options(CLI::App& verb, SeriesWish& wish);
 
-/// All that was asked for, read and checked. Notices go to standard error, where somebody watches.
+/// Each once, to standard error, where somebody watches.
+void tell(const Context& context, const std::vector<std::string>& notices);
+
+/// All that was asked for, read and checked. Tells its notices.
 struct SeriesInput {
   forecast::SeriesFile file;
   std::optional<forecast::Calendar> calendar;
@@ -49,8 +52,9 @@ std::vector<std::size_t> seasons_of(const SeriesWish& wish, const forecast::Seri
                                     const forecast::NamedSeries& series);
 
 /// What calendar and regressors say of the steps of a series, and of `horizon` more.
+/// @param notices what they do not know of the past is added
 Result<forecast::KnownColumns> known_of(const SeriesWish& wish, const SeriesInput& input,
-                                        const forecast::NamedSeries& series);
+                                        const forecast::NamedSeries& series, std::vector<std::string>& notices);
 
 /// Ascending, each once.
 std::vector<double> distinct(std::vector<double> levels);

@@ -106,11 +106,12 @@ Outcome backtest_file(const Context& context, const Wish& wish) {
   auto figure = forecast_figure(wish, *input);
   std::vector<std::pair<std::string, Summary>> summaries;
   boost::json::array all;
+  std::vector<std::string> notices;
   Progress progress(context.progress, stderr);
   for (std::size_t i = 0; i < every.size(); ++i) {
     const auto& series = every[i];
     progress.show(working_on(every, i));
-    const auto columns = known_of(wish, *input, series);
+    const auto columns = known_of(wish, *input, series, notices);
     if (!columns) return misused(columns.error());
     const bool drawn = !wish.svg.empty() && i < kMostPanels;
     const auto seasons = seasons_of(wish, input->file, series);
@@ -128,12 +129,14 @@ Outcome backtest_file(const Context& context, const Wish& wish) {
     all.push_back(boost::json::object{{"series", series.name}, {"methods", std::move(methods)}});
   }
   progress.clear();
+  tell(context, notices);
   if (summaries.empty() || summaries.front().second.series == 0)
     return misused({Errc::kInvalid, fmt::format("{}: no series is long enough, or none changes", wish.file),
                     "a backtest needs two main seasons and a horizon of past; try a shorter --horizon"});
   if (!wish.svg.empty()) {
     figure.subtitle = told_in_words(wish, *input, summaries.front().second);
     if (const auto written = write_figure(figure, every.size(), wish.svg); !written) return failed(written.error());
+    tell(context, {drawn_in_words(figure, wish.svg)});
   }
   if (context.json()) {
     print(serialize(boost::json::object{{"series", std::move(all)}}) + "\n");

@@ -74,11 +74,12 @@ Outcome forecast_file(const Context& context, const FileForecastWish& wish) {
   const auto& all = input->file.series;
   auto figure = forecast_figure(wish, *input);
   boost::json::array told;
+  std::vector<std::string> notices;
   Progress progress(context.progress, stderr);
   std::string rows;  // nothing is printed before all is known to be well
   for (std::size_t i = 0; i < all.size(); ++i) {
     progress.show(working_on(all, i));
-    const auto columns = known_of(wish, *input, all[i]);
+    const auto columns = known_of(wish, *input, all[i], notices);
     if (!columns) return misused(columns.error());
     const auto seasons = seasons_of(wish, input->file, all[i]);
     const bool drawn = !wish.svg.empty() && i < kMostPanels;
@@ -92,8 +93,11 @@ Outcome forecast_file(const Context& context, const FileForecastWish& wish) {
       rows += csv_rows(wish, all[i].name, outlook);
   }
   progress.clear();
-  if (!wish.svg.empty())
+  tell(context, notices);
+  if (!wish.svg.empty()) {
     if (const auto written = write_figure(figure, all.size(), wish.svg); !written) return failed(written.error());
+    tell(context, {drawn_in_words(figure, wish.svg)});
+  }
   print(context.json() ? serialize(boost::json::object{{"forecasts", std::move(told)}}) + "\n"
                        : csv_heading(wish) + rows);
   return ExitCode::kOk;

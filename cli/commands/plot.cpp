@@ -28,13 +28,12 @@ Result<void> check_destination(const Context& context, const Wish& wish) {
 }
 
 void say_what_was_drawn(const Context& context, const Wish& wish, const FanFigure& figure) {
-  const auto drawn = figure.panels.size();
   if (context.json())
-    print(serialize(boost::json::object{{"svg", wish.svg}, {"series", drawn}, {"left_out", figure.left_out}}) + "\n");
+    print(serialize(
+              boost::json::object{{"svg", wish.svg}, {"series", figure.panels.size()}, {"left_out", figure.left_out}}) +
+          "\n");
   else
-    print(fmt::format("{}: {} series\n", printable(wish.svg),
-                      figure.left_out > 0 ? fmt::format("the first {} of {}", drawn, drawn + figure.left_out)
-                                          : fmt::format("{}", drawn)));
+    print(printable(drawn_in_words(figure, wish.svg)) + "\n");
 }
 
 Outcome plot_file(const Context& context, const Wish& wish) {
@@ -45,10 +44,11 @@ Outcome plot_file(const Context& context, const Wish& wish) {
   auto figure = forecast_figure(wish, *input);
   if (!wish.title.empty()) figure.title = wish.title;
   figure.unit = wish.unit;
+  std::vector<std::string> notices;
   Progress progress(context.progress, stderr);
   for (std::size_t i = 0; i < all.size() && i < kMostPanels; ++i) {
     progress.show(working_on(all, i));
-    const auto columns = known_of(wish, *input, all[i]);
+    const auto columns = known_of(wish, *input, all[i], notices);
     if (!columns) return misused(columns.error());
     const auto seasons = seasons_of(wish, input->file, all[i]);
     std::vector<double> levels;
@@ -57,6 +57,7 @@ Outcome plot_file(const Context& context, const Wish& wish) {
     figure.panels.push_back(forecast_panel(wish, *input, all[i], seasons, outlook, wish.history));
   }
   progress.clear();
+  tell(context, notices);
   if (wish.svg.empty()) {
     figure.left_out = all.size() - figure.panels.size();
     print(fan_chart(figure));

@@ -199,6 +199,39 @@ TEST_F(ForecastVerbs, DrawBesideWhatTheyPrint) {
   EXPECT_THAT(text_of(svg), AllOf(HasSubstr("class=\"came\""), HasSubstr(">what came<")));
 }
 
+TEST_F(ForecastVerbs, TellWhatTheyWentOnWithout) {
+  std::string series = "series,timestamp,value\n", prices = "timestamp,price\n";
+  for (int hour = 0; hour < 30; ++hour) {
+    for (int name = 0; name < 14; ++name) series += fmt::format("vm{},{},{}\n", name, hour, hour % 5 + name);
+    if (hour >= 10) prices += fmt::format("{},{}\n", hour, hour % 3);
+  }
+  prices += "30,1\n31,2\n";
+  const auto drawn = write_file("many.svg", "");
+  const std::vector<std::string> forecast{"forecast",
+                                          "--file",
+                                          write_file("many.csv", series),
+                                          "--regressors",
+                                          write_file("prices.csv", prices),
+                                          "--horizon",
+                                          "2",
+                                          "--season",
+                                          "5",
+                                          "--svg",
+                                          drawn};
+  EXPECT_EQ(run(forecast).err, "") << "nobody watches";
+  auto watched = forecast;
+  watched.push_back("--verbose");
+  const auto ran = run(watched);
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const auto told = lines_of(ran.err);
+  const auto once = [&](const std::string& words) {
+    return std::count_if(told.begin(), told.end(),
+                         [&](const std::string& line) { return line.find(words) != std::string::npos; });
+  };
+  EXPECT_EQ(once("prices.csv: "), 1) << ran.err;
+  EXPECT_EQ(once("many.svg: the first 12 of 14 series"), 1) << ran.err;
+}
+
 TEST_F(ForecastVerbs, PutAPictureInPlaceOfAnOldOneWhole) {
   const auto old = write_file("old.svg", "old");
   const auto link = fleet.directory() / "link.svg";
