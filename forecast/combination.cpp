@@ -178,7 +178,8 @@ TrialRecord::TrialRecord(const Trial& trial, std::span<const std::size_t> models
 
 std::vector<TrialRecord::Step> TrialRecord::steps() const {
   constexpr double kGolden = 0.618033988749895;  // its multiples fill a circle evenly (Weyl 1916), so do a few
-  const auto turn = std::fmod(static_cast<double>(2 * place_ / std::max<std::size_t>(1, horizon_)) * kGolden, 1.0);
+  const auto trial = 2 * place_ / std::max<std::size_t>(1, horizon_);  // the how-manieth it is
+  const auto turn = std::fmod(static_cast<double>(trial) * kGolden, 1.0);
   std::vector<Step> steps;
   const auto add = [&](std::size_t from, std::size_t to, std::size_t most) {
     const auto count = kept_ == Steps::kAll ? to - from : std::min(to - from, most);
