@@ -68,14 +68,21 @@ void Pilot::tick() {
 
 void Pilot::tell_growing() {
   for (const auto& growth : demand_.take_growing()) {
-    const auto* record = inventory_.vm(growth.vm_uuid);
-    if (record == nullptr) continue;
-    const auto minutes = (clock_.unix_ms() - growth.since) / 60'000;
-    events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
-                fmt::format("its CPU demand has grown for {} min in a way that its forecasts did not expect (certainty "
-                            "{:.0f} %); see umbractl forecast {}",
-                            minutes, 100 * growth.probability, record->vm.name()),
-                {record->host, record->vm.name()}, "brain");
+    const auto what =
+        fmt::format("has grown for {} min in a way that its forecasts did not expect (certainty {:.0f} %)",
+                    (clock_.unix_ms() - growth.since) / 60'000, 100 * growth.probability);
+    if (growth.scope != v1::SCOPE_VM) {
+      const bool zone = growth.scope == v1::SCOPE_ZONE;
+      const auto* const kind = zone ? "zone" : "account";
+      events_.add(zone ? v1::EVENT_KIND_ZONE : v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+                  fmt::format("{0} {1}: the CPU demand of its VMs {2}; see umbractl forecast {1} --of {0}", kind,
+                              growth.name, what),
+                  {}, "brain");
+    } else if (const auto* record = inventory_.vm(growth.name); record != nullptr) {
+      events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+                  fmt::format("its CPU demand {}; see umbractl forecast {}", what, record->vm.name()),
+                  {record->host, record->vm.name()}, "brain");
+    }
   }
 }
 

@@ -93,7 +93,7 @@ boost::json::object FleetForecast::json() const {
     out["capacity"] = reply_.capacity();
     out["p_exceed"] = reply_.exceed_probability();
   }
-  if (reply_.scope() == v1::SCOPE_VM) out["growth_probability"] = reply_.growth_probability();
+  if (reply_.scope() != v1::SCOPE_HOST) out["growth_probability"] = reply_.growth_probability();
   boost::json::array steps;
   for (int step = 0; step < reply_.steps_size(); ++step) {
     boost::json::object told{{"step", step + 1},

@@ -149,12 +149,13 @@ Task<v1::ForecastReply> FleetService::forecast(rpc::Caller, v1::ForecastRequest 
     const std::array parts{std::move(sum), std::move(look->forecast)};
     sum = forecast::sum(parts);
     quantiles = std::move(look->quantiles);
-    if (subject.scope == v1::SCOPE_VM) reply.set_growth_probability(look->growth_probability);
+    if (subject.vms.size() == 1) reply.set_growth_probability(look->growth_probability);
     reply.set_learned_steps(std::max<std::uint64_t>(reply.learned_steps(), look->learned));
   }
 
   reply.set_name(request.name());
   reply.set_scope(subject.scope);
+  if (subject.vms.size() > 1) reply.set_growth_probability(demand.growth_probability(subject.scope, request.name()));
   reply.set_step_ms(step.count());
   reply.set_begins_unix_ms(begin);
   for (std::size_t i = 0; i < sum.steps(); ++i) {

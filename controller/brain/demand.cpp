@@ -10,8 +10,7 @@ namespace {
 constexpr std::string_view kMetric = "cpu";
 constexpr std::size_t kPaths = 400;
 constexpr Milliseconds kSaveEvery = 1h;
-constexpr double kGrowing = 0.9;  // falsely so at most once in 180,000 steps of a VM, see Emergence; what was told …
-constexpr double kGrowthOver = 0.5;   // … is told again only after falling below this
+constexpr std::size_t kNewFor = 24;   // steps of a VM, of which its groups expected nothing: see watch_groups()
 constexpr std::size_t kAtOnce = 288;  // steps, before looking at the time again
 constexpr Milliseconds kDay = 24h;
 constexpr Milliseconds kTunedFor = 2h;         // ahead, or the window where it is longer
@@ -92,15 +91,38 @@ Result<bool> Demand::show(const std::string& vm_uuid, Track& track, UnixMillis e
 
 /// What came, with what the last forecast expected of that step.
 void Demand::compare(const std::string& vm_uuid, Track& track, double came) {
-  if (!track.forecast || track.forecast->start() != track.end) return;
-  if (track.watched_since == 0) track.watched_since = track.end;
-  const auto& expected = *track.forecast;
-  const auto evidence =
-      track.emergence.observe(expected.mean()[0], expected.quantile(0, 0.9) - expected.quantile(0, 0.1), came);
-  if (!track.told && evidence.probability >= kGrowing)
-    growing_.push_back({vm_uuid, evidence.probability,
-                        track.watched_since + static_cast<UnixMillis>(evidence.begun) * step().count()});
-  track.told = evidence.probability >= (track.told ? kGrowthOver : kGrowing);
+  const bool expected = track.forecast && track.forecast->start() == track.end;
+  const bool newcomer = track.series.size() < kNewFor;
+  if (std::isfinite(came) && (expected || newcomer))
+    track.last = VmStep{track.end, came, newcomer ? nullptr : track.forecast};
+  if (!expected) return;
+  const auto found =
+      track.growth.observe(track.end, step(), track.forecast->mean()[0], spread_of(*track.forecast), came);
+  if (found) growing_.push_back({*found, v1::SCOPE_VM, vm_uuid});
+}
+
+/// A VM that joins a group or leaves it takes along what is expected of it. Only of one that is new altogether nothing
+/// was expected: whoever starts ten VMs needs more than was forecast. That counts for as many steps as it takes to tell
+/// a moderate step from chance; its own forecasts, which know its level after one, would hide it.
+void Demand::watch_groups(const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of, UnixMillis at) {
+  std::map<std::pair<v1::Scope, std::string>, GroupStep> groups;
+  for (const auto& [uuid, record] : vms) {
+    auto& track = tracks_.at(uuid);
+    const auto* last = track.last && track.last->at == at ? &*track.last : nullptr;
+    for (const auto& [scope, name] :
+         {std::pair{v1::SCOPE_ACCOUNT, record.vm.account()}, std::pair{v1::SCOPE_ZONE, zone_of(record.host)}})
+      if (!name.empty()) groups[{scope, name}].add(last);
+    track.last.reset();
+  }
+  std::erase_if(groups_, [&](const auto& entry) { return !groups.contains(entry.first); });
+  for (const auto& [group, sum] : groups)
+    if (const auto found = sum.show(groups_[group], at, step()))
+      growing_.push_back({*found, group.first, group.second});
+}
+
+double Demand::growth_probability(v1::Scope scope, const std::string& name) const {
+  const auto group = groups_.find({scope, name});
+  return group == groups_.end() ? 0 : group->second.probability();
 }
 
 UnixMillis Demand::end_at(UnixMillis now) const {
@@ -139,6 +161,7 @@ void Demand::refresh(const std::map<std::string, VmRecord>& vms, const ZoneOf& z
     }
     if (spent()) return;
   }
+  if (std::exchange(added_up_, end) != end) watch_groups(vms, zone_of, end - step().count());
 }
 
 std::optional<Demand::Look> Demand::look(const VmRecord& record, UnixMillis begin, std::size_t steps,
@@ -172,7 +195,7 @@ std::optional<Demand::Look> Demand::look(const VmRecord& record, UnixMillis begi
   return Look{{begin, step(), std::move(outlook.point), forecast::draw(outlook.paths, kPaths)},
               std::move(outlook.quantiles),
               track.series.size(),
-              track.emergence.evidence().probability};
+              track.growth.probability()};
 }
 
 std::shared_ptr<const forecast::Forecast> Demand::of(const std::string& vm_uuid) const {

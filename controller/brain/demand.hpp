@@ -1,9 +1,9 @@
 /// Forecasts of the VMs' CPU demand, learned step by step as their histories grow.
 #pragma once
 
+#include "controller/brain/growth.hpp"
 #include "controller/brain/settings.hpp"
 #include "controller/inventory/inventory.hpp"
-#include "forecast/emergence.hpp"
 #include "forecast/forecast.hpp"
 #include "forecast/series_forecaster.hpp"
 
@@ -38,14 +38,15 @@ class Demand {
     std::size_t learned = 0;                     ///< steps of history behind it
     double growth_probability = 0;               ///< that it grows in a way that its forecasts did not expect
   };
-  /// A VM that grows in a way that its forecasts did not expect.
-  struct Growth {
-    std::string vm_uuid;
-    double probability = 0;
-    UnixMillis since = 0;
+  /// Demand that grows in a way that its forecasts did not expect.
+  struct Growth : GrowthWatch::Found {
+    v1::Scope scope = v1::SCOPE_VM;
+    std::string name;  ///< of an account or a zone; a VM's uuid
   };
   /// Those found since the last call; each once, until its growth is over or expected.
   std::vector<Growth> take_growing() { return std::exchange(growing_, {}); }
+  /// That the VMs of an account or a zone grow together in such a way; 0 where that is not watched.
+  double growth_probability(v1::Scope scope, const std::string& name) const;
 
   /// Over any horizon. Costs milliseconds.
   /// @param begin of the first step, at most a few steps away from the end of what was learned
@@ -59,9 +60,8 @@ class Demand {
     UnixMillis end = 0;           ///< of what it was shown
     UnixMillis saved = 0;         ///< its end when it was stored last
     forecast::Profile profile{};  ///< as of then
-    forecast::Emergence emergence{};
-    UnixMillis watched_since = 0;  ///< the step that `emergence` saw first
-    bool told = false;             ///< of its growth
+    GrowthWatch growth{};
+    std::optional<VmStep> last{};  ///< until it is added up
     std::shared_ptr<const forecast::Forecast> forecast{};
   };
 
@@ -72,10 +72,13 @@ class Demand {
   /// @return false when more is to be shown
   Result<bool> show(const std::string& vm_uuid, Track& track, UnixMillis end);
   void compare(const std::string& vm_uuid, Track& track, double came);
+  void watch_groups(const std::map<std::string, VmRecord>& vms, const ZoneOf& zone_of, UnixMillis at);
 
   TelemetryStore& telemetry_;
   const BrainSettings& settings_;
   std::map<std::string, Track> tracks_;
+  std::map<std::pair<v1::Scope, std::string>, GrowthWatch> groups_;
+  UnixMillis added_up_ = 0;  ///< the end of the last step that was shown to `groups_`
   std::vector<Growth> growing_;
 };
 

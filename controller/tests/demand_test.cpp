@@ -214,11 +214,118 @@ TEST_F(DemandTest, TellsOfGrowthThatWasNotExpectedOnce) {
   EXPECT_THAT(demand.take_growing(), SizeIs(0));
   pass(60, 0.04);
   const auto growing = demand.take_growing();
-  ASSERT_THAT(growing, SizeIs(1));
-  EXPECT_EQ(growing.front().vm_uuid, "uuid-vm1");
+  ASSERT_THAT(growing, SizeIs(1)) << "its zone has no other VM";
+  EXPECT_EQ(growing.front().scope, v1::SCOPE_VM);
+  EXPECT_EQ(growing.front().name, "uuid-vm1");
   EXPECT_GE(growing.front().probability, 0.9);
   EXPECT_GE(growing.front().since, kStart + 3 * kDay + 195 * kStep);
   EXPECT_LE(growing.front().since, now);
+}
+
+/// vm1 to vm3 are acme's, on host1 in zone a; vm4 and vm5 are bolt's, on host2 in zone b. Each uses a core, and up to a
+/// fifth more.
+class DemandOfGroups : public DemandTest {
+ protected:
+  void SetUp() override {
+    zone_of = [](const std::string& host) { return host == "host1" ? "a" : "b"; };
+    for (const auto* name : {"vm1", "vm2", "vm3"}) belongs(name, "acme", "host1");
+    for (const auto* name : {"vm4", "vm5"}) belongs(name, "bolt", "host2");
+    for (const auto& [uuid, record] : vms)
+      history(record.vm.name(), kStart, now, [this](UnixMillis) { return usual(); });
+    refresh(now);
+    pass(120);
+    EXPECT_THAT(told(), SizeIs(0));
+  }
+  void belongs(const std::string& name, const std::string& account, const std::string& host) {
+    add(name);
+    vms["uuid-" + name].vm.set_account(account);
+    vms["uuid-" + name].host = host;
+  }
+  double usual() {
+    noise_ = noise_ * 6364136223846793005 + 1442695040888963407;
+    return 1 + static_cast<double>(noise_ >> 40) / static_cast<double>(1 << 24) * 0.2;
+  }
+  /// @param cores of a VM in the step of that index; NaN for no sample
+  void pass(int steps, const std::function<double(const std::string& name, int i)>& cores) {
+    for (int i = 0; i < steps; ++i) {
+      for (const auto& [uuid, record] : vms)
+        if (const auto used = cores(record.vm.name(), i); std::isfinite(used))
+          sample(record.vm.name(), now + 1000, used);
+      now += kStep;
+      refresh(now);
+    }
+  }
+  void pass(int steps) {
+    pass(steps, [this](const std::string&, int) { return usual(); });
+  }
+  std::vector<std::pair<v1::Scope, std::string>> told() {
+    std::vector<std::pair<v1::Scope, std::string>> told;
+    for (const auto& growth : demand.take_growing()) told.emplace_back(growth.scope, growth.name);
+    return told;
+  }
+
+  UnixMillis now = kStart + kDay;
+
+ private:
+  std::uint64_t noise_ = 1;
+};
+
+const std::pair<v1::Scope, std::string> kAcme{v1::SCOPE_ACCOUNT, "acme"}, kZoneA{v1::SCOPE_ZONE, "a"};
+
+TEST_F(DemandOfGroups, GrowsTogetherBeforeItShowsInAnyOfThem) {
+  for (int more = 6; more < 16; ++more) {
+    const auto name = fmt::format("vm{}", more);
+    belongs(name, "acme", "host1");
+    history(name, kStart, now, [this](UnixMillis) { return usual(); });
+  }
+  pass(60);
+  ASSERT_THAT(told(), SizeIs(0));
+  const auto begun = now;
+  std::vector<Demand::Growth> growing;
+  for (int i = 0; i < 60 && growing.empty(); ++i) {
+    pass(1, [&](const std::string& name, int) { return usual() + (name != "vm4" && name != "vm5" ? 0.008 * i : 0); });
+    growing = demand.take_growing();
+  }
+  ASSERT_THAT(growing, SizeIs(2));
+  EXPECT_EQ(std::pair(growing[0].scope, growing[0].name), kAcme);
+  EXPECT_EQ(std::pair(growing[1].scope, growing[1].name), kZoneA);
+  EXPECT_GE(growing[0].probability, 0.9);
+  EXPECT_GE(growing[0].since, begun - 5 * kStep);
+  EXPECT_LE(growing[0].since, now);
+  EXPECT_GE(demand.growth_probability(v1::SCOPE_ACCOUNT, "acme"), 0.9);
+  EXPECT_LT(demand.growth_probability(v1::SCOPE_ACCOUNT, "bolt"), 0.1);
+  EXPECT_EQ(demand.growth_probability(v1::SCOPE_ACCOUNT, "nobody"), 0);
+}
+
+TEST_F(DemandOfGroups, IsNotExpectedOfVmsThatAreNew) {
+  for (const auto* name : {"vm6", "vm7"}) belongs(name, "acme", "host1");
+  refresh(now);
+  pass(60);
+  EXPECT_THAT(told(), testing::UnorderedElementsAre(kAcme, kZoneA)) << "once, and not of the new ones themselves";
+  EXPECT_LT(demand.growth_probability(v1::SCOPE_ACCOUNT, "acme"), 0.1) << "by now they are expected";
+}
+
+TEST_F(DemandOfGroups, IsNoGrowthWhenAVmThatIsKnownJoinsOrLeaves) {
+  belongs("vm5", "acme", "host1");
+  pass(30);
+  belongs("vm1", "bolt", "host2");
+  belongs("vm2", "bolt", "host2");
+  pass(30);
+  vms.erase("uuid-vm3");
+  pass(30);
+  EXPECT_THAT(told(), SizeIs(0));
+}
+
+TEST_F(DemandOfGroups, NeitherCollapsesNorGrowsWhereSamplesAreMissing) {
+  const auto without = [this](const std::string& missing) {
+    pass(30, [&](const std::string& name, int) {
+      return name == missing ? std::numeric_limits<double>::quiet_NaN() : usual();
+    });
+  };
+  without("vm2");
+  pass(30);
+  without("vm1");
+  EXPECT_THAT(told(), SizeIs(0));
 }
 
 }  // namespace

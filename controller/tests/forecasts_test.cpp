@@ -92,6 +92,8 @@ TEST_F(Forecasts, OfHostAccountAndZoneAreThoseOfTheirVms) {
   EXPECT_EQ(zone->vms(), 2u);
   EXPECT_EQ(account->scope(), v1::SCOPE_ACCOUNT);
   EXPECT_EQ(account->vms(), 1u);
+  EXPECT_EQ(account->growth_probability(), one->growth_probability()) << "it has no other VM";
+  EXPECT_EQ(host->growth_probability(), 0);
   EXPECT_EQ(account->capacity(), 0) << "nobody says what an account may use";
   for (int i = 0; i < 24; ++i) {
     EXPECT_NEAR(host->steps(i).mean(), one->steps(i).mean() + other->steps(i).mean(), 1e-9) << i;
