@@ -16,6 +16,7 @@ namespace umbra::cli {
 namespace {
 
 constexpr std::size_t kLongestSeason = 1'000'000;
+constexpr std::size_t kLeadersTold = 3;
 
 Result<std::ifstream> open(const std::string& name, const char* remedy) {
   errno = 0;
@@ -172,6 +173,8 @@ SeriesOutlook look_ahead(const SeriesWish& wish, std::vector<std::size_t> season
   const auto paths = wish.capacity ? forecast::SeriesForecaster::Paths::kYes : forecast::SeriesForecaster::Paths::kNo;
   auto outlook = forecaster.look(wish.horizon, levels, paths, known.from(values.size(), wish.horizon));
   SeriesOutlook out{std::move(levels), std::move(outlook.point), std::move(outlook.quantiles), {}};
+  out.leaders = forecaster.leaders(kLeadersTold);
+  out.moved_from_prior = forecaster.moved_from_prior();
   if (wish.capacity) out.p_exceed = forecast::exceedance(outlook.paths, *wish.capacity, wish.exceedance_window());
   return out;
 }

@@ -61,10 +61,12 @@ std::vector<double> distinct(std::vector<double> levels);
 
 /// The forecast of one series.
 struct SeriesOutlook {
-  std::vector<double> levels;                  ///< ascending
-  std::vector<double> point;                   ///< per step
-  std::vector<std::vector<double>> quantiles;  ///< per step, one for each level
-  std::optional<double> p_exceed;              ///< where a capacity is given
+  std::vector<double> levels;                             ///< ascending
+  std::vector<double> point;                              ///< per step
+  std::vector<std::vector<double>> quantiles;             ///< per step, one for each level
+  std::optional<double> p_exceed;                         ///< where a capacity is given
+  std::vector<std::pair<std::string, double>> leaders{};  ///< the models that count for most, and their shares
+  double moved_from_prior = 0;                            ///< by the data, in the prior's standard deviations
 
   /// @param level one of `levels`
   double quantile(std::size_t step, double level) const;

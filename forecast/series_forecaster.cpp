@@ -198,11 +198,21 @@ SeriesForecaster::Outlook SeriesForecaster::look(std::size_t steps, std::span<co
 
 std::vector<std::pair<std::string, double>> SeriesForecaster::leaders(std::size_t most) const {
   std::vector<std::pair<std::string, double>> all;
-  for (std::size_t i = 0; i < models_.size(); ++i)
-    all.emplace_back(models_[i]->name(), (weights_.near[i] + weights_.far[i]) / 2);
+  for (std::size_t i = 0; i < models_.size(); ++i) all.emplace_back(models_[i]->name(), share(i));
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   all.resize(std::min(most, all.size()));
   return all;
+}
+
+double SeriesForecaster::moved_from_prior() const {
+  double moved = 0, shares = 0;
+  for (std::size_t i = 0; i < models_.size(); ++i) {
+    const auto of_model = models_[i]->moved_from_prior();
+    if (!of_model) continue;
+    moved += share(i) * *of_model;
+    shares += share(i);
+  }
+  return shares > 0 ? moved / shares : 0;
 }
 
 std::string SeriesForecaster::save() const {

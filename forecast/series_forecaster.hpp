@@ -69,6 +69,10 @@ class SeriesForecaster {
   /// descending.
   std::vector<std::pair<std::string, double>> leaders(std::size_t most) const;
 
+  /// How far the models that have a prior have moved from it, in its standard deviations, as of the last forecast: the
+  /// mean over them, by how much their word counts. 0 while there are none.
+  double moved_from_prior() const;
+
   /// How it goes through its main season, for its peers; see profile_of().
   Profile profile() const;
 
@@ -81,6 +85,8 @@ class SeriesForecaster {
   static constexpr std::uint16_t kStoredVersion = 2;  ///< a new one with any change of the form, or of the pool
 
  private:
+  /// How much a model's word counts, averaged over near and far steps.
+  double share(std::size_t model) const { return (weights_.near[model] + weights_.far[model]) / 2; }
   std::size_t main_season() const { return pool_.seasons.empty() ? 0 : pool_.seasons.front(); }
   double filled() const;
   void remember(double value, bool real, std::span<const double> known);

@@ -59,6 +59,10 @@ boost::json::object as_json(const FileForecastWish& wish, const std::vector<std:
   }
   boost::json::object out{{"series", series.name}};
   out["seasons"] = boost::json::array(seasons.begin(), seasons.end());
+  auto& leaders = out["leaders"].emplace_array();
+  for (const auto& [model, share] : outlook.leaders)
+    leaders.push_back(boost::json::object{{"model", model}, {"share", share}});
+  out["moved_from_prior"] = outlook.moved_from_prior;
   if (outlook.p_exceed) out["p_exceed"] = *outlook.p_exceed;
   out["steps"] = std::move(steps);
   return out;

@@ -83,6 +83,15 @@ TEST_F(ForecastVerbs, FindTheSeasonThemselvesAndSayWhenInJson) {
   EXPECT_TRUE(told.at(1).at("seasons").as_array().empty()) << "a constant has none";
 }
 
+TEST_F(ForecastVerbs, SayInJsonWhichModelsLeadAndHowFarTheyWereMoved) {
+  const auto told = run_json({"forecast", "--file", days(14), "--horizon", "2"}).at("forecasts").at(0);
+  const auto& leaders = told.at("leaders").as_array();
+  ASSERT_EQ(leaders.size(), 3U);
+  EXPECT_GT(leaders[0].at("share").as_double(), leaders[2].at("share").as_double());
+  EXPECT_FALSE(leaders[0].at("model").as_string().empty());
+  EXPECT_GT(told.at("moved_from_prior").as_double(), 0);
+}
+
 TEST_F(ForecastVerbs, KnowWhatACalendarSaysOfTheFuture) {
   std::string text = "timestamp,value\n", events = "name,start,end\n";
   for (std::size_t hour = 0; hour < 24 * 28; ++hour)

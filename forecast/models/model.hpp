@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,10 @@ class Model {
   /// Writes what comes after `history`, all of which was observed, and which is no shorter than warmup().
   /// @param known one row for each step of `out`
   virtual void forecast(const History& history, const Known& known, std::span<double> out) = 0;
+
+  /// How far what it has learned is from what it took for likely before, in that belief's standard deviations; nothing
+  /// of a model without such a belief.
+  virtual std::optional<double> moved_from_prior() const { return std::nullopt; }
 
   /// Writes what it has learned; what it was made with is not part of that.
   virtual void save(StateWriter&) const {}

@@ -160,7 +160,7 @@ void Regression::forecast(const History& history, const Known& known, std::span<
   }
 }
 
-double Regression::moved_from_prior() const {
+std::optional<double> Regression::moved_from_prior() const {
   const auto prior = prior_precision(dense_.size(), static_cast<Eigen::Index>(shape_.known));
   return std::sqrt((dense_mean_.cast<double>().array().square() * prior.array()).sum());
 }

@@ -41,7 +41,7 @@ class Regression final : public Model {
 
   /// How far the posterior mean of the dense coefficients (intercept, lags, windows, known) is from the prior's, in the
   /// prior's standard deviations (Mahalanobis distance), as of the last forecast.
-  double moved_from_prior() const;
+  std::optional<double> moved_from_prior() const override;
 
  private:
   using Matrix = Eigen::MatrixXf;

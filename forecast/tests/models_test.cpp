@@ -133,7 +133,8 @@ TEST(Regression, UpdatedStepByStepIsRidgeRegressionOnAllRowsAtOnce) {
   const auto coefficients = batch(rows.topRows(targets.size()), targets, ridge, 0.98);
   EXPECT_NEAR(said, scale.from(rows.row(rows.rows() - 1).dot(coefficients)), 1e-3);
   const Eigen::ArrayXd dense = coefficients.head(3).array();
-  EXPECT_NEAR(model.moved_from_prior(), std::sqrt((dense.square() * ridge.head(3).array()).sum()), 1e-4);
+  ASSERT_TRUE(model.moved_from_prior());
+  EXPECT_NEAR(*model.moved_from_prior(), std::sqrt((dense.square() * ridge.head(3).array()).sum()), 1e-4);
 }
 
 TEST(Regression, ContinuesASineThatObeysARecurrence) {

@@ -121,6 +121,21 @@ TEST(ASeriesForecaster, NamesTheModelsThatLead) {
   EXPECT_EQ(series.leaders(2)[1], all[1]);
 }
 
+TEST(ASeriesForecaster, SaysHowFarDataHaveMovedItFromItsPrior) {
+  EXPECT_EQ(SeriesForecaster({{24}, 24, 0}).moved_from_prior(), 0);
+  const auto moved = [](double launch_adds) {
+    SeriesForecaster series({{24}, 24, 1});
+    for (std::size_t hour = 0; hour < 24 * 20; ++hour) {
+      const std::array launch{hour * hour % 61 == 5 ? 1.0 : 0.0};
+      series.observe(day_wave(hour) + launch_adds * launch.front(), launch);
+    }
+    return series.moved_from_prior();
+  };
+  const auto by_the_day = moved(0), by_launches = moved(40);
+  EXPECT_GT(by_the_day, 0);
+  EXPECT_GT(by_launches, 2 * by_the_day) << "a prior expects little of what is known beforehand";
+}
+
 TEST(ASeriesForecaster, UsesWhatIsKnownOfTheStepsAhead) {
   // A launch every two or three days, at no regular time, known beforehand, adds 40.
   const auto launch = [](std::size_t hour) { return hour * hour % 61 == 5 ? 1.0 : 0.0; };

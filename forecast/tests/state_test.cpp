@@ -76,6 +76,7 @@ void expect_same_outlook(SeriesForecaster& one, SeriesForecaster& other) {
     EXPECT_EQ(said.paths[i].values, too.paths[i].values);
   }
   EXPECT_EQ(one.leaders(20), other.leaders(20));
+  EXPECT_EQ(one.moved_from_prior(), other.moved_from_prior());
 }
 
 TEST(AStoredForecaster, GoesOnAsTheOneThatWasStored) {
