@@ -198,16 +198,18 @@ Task<v1::WhyReply> FakeFleet::why(rpc::Caller, v1::WhyRequest request) {
   co_return reply;
 }
 
-/// web1 needs 1 core, give or take 0.1 for each step ahead; host1 has 2 VMs, one of them without history; nothing is
-/// known of db1.
+/// web1 needs 1 core, give or take 0.1 for each step ahead; host1 has 2 VMs, one of them without history, which are
+/// also all of account acme; nothing is known of db1.
 Task<v1::ForecastReply> FakeFleet::forecast(rpc::Caller, v1::ForecastRequest request) {
   v1::ForecastReply reply;
   const bool host = request.name() == "host1";
-  if (!host || request.scope() == v1::SCOPE_VM) UMBRA_CO_CHECK(find_vm(request.name()));
+  const bool account = request.name() == "acme";
+  const bool several = host || account;
+  if (!several || request.scope() == v1::SCOPE_VM) UMBRA_CO_CHECK(find_vm(request.name()));
   reply.set_name(request.name());
-  reply.set_scope(host ? v1::SCOPE_HOST : v1::SCOPE_VM);
-  reply.set_vms(host ? 2 : 1);
-  reply.set_vms_unknown(host || request.name() == "db1" ? 1 : 0);
+  reply.set_scope(host ? v1::SCOPE_HOST : account ? v1::SCOPE_ACCOUNT : v1::SCOPE_VM);
+  reply.set_vms(several ? 2 : 1);
+  reply.set_vms_unknown(several || request.name() == "db1" ? 1 : 0);
   constexpr std::int64_t kStep = 300'000;
   reply.set_step_ms(kStep);
   reply.set_begins_unix_ms(kNow);

@@ -39,6 +39,12 @@ TEST_F(FleetForecast, OfAHostIsAvailableAsJson) {
   EXPECT_THAT(run({"forecast", "host1"}).out, HasSubstr("1 of them without any history yet, counted as nothing\n"));
 }
 
+TEST_F(FleetForecast, SaysOfAVmAndOfAnAccountWhetherItGrows) {
+  EXPECT_EQ(run_json({"forecast", "web1"}).at("growth_probability"), 0.95);
+  EXPECT_EQ(run_json({"forecast", "acme"}).at("growth_probability"), 0.95);
+  EXPECT_FALSE(run_json({"forecast", "host1"}).as_object().contains("growth_probability"));
+}
+
 TEST_F(FleetForecast, IsDrawn) {
   const auto file = write_file("host1.svg", "");
   const auto ran = run({"forecast", "host1", "--svg", file, "--history", "1h"});
