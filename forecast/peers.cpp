@@ -47,6 +47,7 @@ Profile pooled_profile(std::span<const Peer> peers, std::span<const std::string>
   if (sharing.empty()) return {};
   auto pooled = mean_of(sharing);
   for (std::size_t depth = 0; depth < groups.size(); ++depth) {
+    if (groups[depth].empty()) continue;
     std::erase_if(sharing, [&](const Peer* peer) {
       return peer->groups.size() <= depth || peer->groups[depth] != groups[depth];
     });

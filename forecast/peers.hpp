@@ -21,14 +21,14 @@ Profile profile_of(const History& history, std::size_t season);
 
 /// One whose profile is known, and what it belongs to.
 struct Peer {
-  std::vector<std::string> groups;  ///< from the widest to the narrowest: instance type, zone, account, application, …
+  std::vector<std::string> groups;  ///< from the widest to the narrowest: instance type, zone, application, account, …
   Profile profile;
 };
 
 /// What to expect of a newcomer: the mean of all peers, drawn towards that of those who share its first group, then of
 /// those among them who share the second too, and so on; each the more the more they are (a hierarchical normal
 /// prior's posterior mean, with a variance between groups of a quarter of that between members).
-/// @param groups the newcomer's, from the widest to the narrowest
+/// @param groups the newcomer's, from the widest to the narrowest; an empty name is no group, and passed over
 /// @return empty where there are no peers
 Profile pooled_profile(std::span<const Peer> peers, std::span<const std::string> groups);
 

@@ -34,6 +34,7 @@ v1::Vm describe(const virt::Domain& domain) {
   vm.set_tap(domain.tap);
   vm.set_refusal(domain.refusal);
   vm.set_account(domain.account);
+  vm.set_profile(domain.profile);
   return vm;
 }
 

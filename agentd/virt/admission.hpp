@@ -12,6 +12,7 @@ struct UmbraMetadata {
   std::vector<std::string> addresses;
   bool shared_disks = false;
   std::string account{};
+  std::string profile{};
 };
 
 /// Why this domain cannot have a shadow, in words that end with the remedy; empty when it can.

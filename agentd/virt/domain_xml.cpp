@@ -53,6 +53,7 @@ UmbraMetadata read_metadata(const pugi::xml_node& domain) {
     const auto name = *prefix + "address";  // pugixml's range keeps only a pointer to it
     for (const auto& address : child.children(name.c_str())) metadata.addresses.emplace_back(address.text().get());
     metadata.account = child.child((*prefix + "account").c_str()).text().get();
+    metadata.profile = child.child((*prefix + "profile").c_str()).text().get();
     metadata.shared_disks = static_cast<bool>(child.child((*prefix + "shared-disks").c_str()));
   }
   return metadata;
@@ -147,6 +148,7 @@ Result<Domain> parse_domain(std::string_view xml) {
   domain.warnings = warnings(root);
   domain.addresses = std::move(metadata.addresses);
   domain.account = std::move(metadata.account);
+  domain.profile = std::move(metadata.profile);
   return domain;
 }
 

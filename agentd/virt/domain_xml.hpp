@@ -14,6 +14,7 @@ namespace umbra::virt {
 ///     <umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'>
 ///       <umbra:address>10.50.0.1</umbra:address>    one for each address that Umbra routes
 ///       <umbra:account>acme</umbra:account>         who owns it, for forecasts of all that is theirs
+///       <umbra:profile>web</umbra:profile>          what it does, for forecasts of VMs that are new
 ///       <umbra:shared-disks/>                       every writable disk is on storage that all hosts share
 ///     </umbra:vm>
 ///   </metadata>

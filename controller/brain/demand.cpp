@@ -22,10 +22,10 @@ std::size_t steps_for(Milliseconds window, Milliseconds step) {
   return static_cast<std::size_t>((window + step - Milliseconds(1)) / step) + 1;
 }
 
-/// What it belongs to, from the widest to the narrowest: its instance type, zone and account.
+/// What it belongs to, from the widest to the narrowest: its instance type, zone, application profile and account.
 std::vector<std::string> groups_of(const VmRecord& record, const Demand::ZoneOf& zone_of) {
   return {fmt::format("{} vCPUs, {} B", record.vm.vcpus(), record.vm.memory_bytes()), zone_of(record.host),
-          record.vm.account()};
+          record.vm.profile(), record.vm.account()};
 }
 
 }  // namespace

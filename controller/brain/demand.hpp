@@ -11,8 +11,8 @@ namespace umbra::controller {
 
 /// Each VM has a forecaster of its own, which is shown every step of its history once. What it knows is stored now and
 /// then, so that a controller that starts goes on from there. A VM without a past is expected to go through its day as
-/// VMs of its size, its zone and its account do. Steps are counted from the Unix epoch for all, so that forecasts of
-/// several VMs look back at the same moments and their paths may be added.
+/// VMs of its size, zone, application profile and account do. Steps are counted from the Unix epoch for all, so that
+/// forecasts of several VMs look back at the same moments and their paths may be added.
 class Demand {
  public:
   Demand(TelemetryStore& telemetry, const BrainSettings& settings) : telemetry_(telemetry), settings_(settings) {}

@@ -142,6 +142,31 @@ TEST_F(DemandTest, ExpectsOfANewVmWhatItsPeersDo) {
   EXPECT_GT(look->forecast.mean()[15], 0.4) << "it has never been seen above 0.1";
 }
 
+TEST_F(DemandTest, ExpectsOfANewVmWhatItsApplicationDoesForOthers) {
+  const auto office = [](UnixMillis at) { return at % kDay < kDay / 2 ? 0.2 : 2.0; };
+  const auto batch = [&](UnixMillis at) { return 2.2 - office(at); };
+  const auto begin = kStart + 5 * kDay + kDay / 2 - 6 * kStep;
+  for (int i = 1; i <= 6; ++i) {
+    const auto name = fmt::format("vm{}", i);
+    add(name);
+    vms["uuid-" + name].vm.set_account(fmt::format("customer{}", i));
+    vms["uuid-" + name].vm.set_profile(i % 2 == 0 ? "web" : "batch");
+    history(name, kStart, begin, i % 2 == 0 ? std::function(office) : std::function(batch));
+  }
+  refresh(begin);
+  const auto expected = [&](const std::string& name, const std::string& profile) {
+    add(name);
+    vms["uuid-" + name].vm.set_account("somebody new");
+    vms["uuid-" + name].vm.set_profile(profile);
+    history(name, begin - 6 * kStep, begin, [](UnixMillis) { return 1; });
+    refresh(begin);
+    return demand.look(vms["uuid-" + name], begin, 24, {})->forecast.mean()[15];
+  };
+  const auto web = expected("vm7", "web"), unknown = expected("vm8", ""), night = expected("vm9", "batch");
+  EXPECT_GT(web, unknown + 0.2) << "the office opens";
+  EXPECT_LT(night, unknown - 0.1);
+}
+
 TEST_F(DemandTest, StaysBetweenNothingAndAllOfTheVmsCpus) {
   add("vm1", 1);
   history("vm1", kStart, kStart + 2 * kDay, [](UnixMillis at) { return at / kStep % 3 == 0 ? 1.2 : 0.01; });

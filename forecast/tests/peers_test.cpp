@@ -67,6 +67,14 @@ TEST(PooledProfiles, AreDrawnToTheNarrowerGroupTheMoreItHas) {
   EXPECT_THAT(pooled_profile({}, small), IsEmpty());
 }
 
+TEST(PooledProfiles, PassOverAGroupWithoutAName) {
+  const std::vector<Peer> peers{{{"small", "web", "acme"}, flat(2)}, {{"small", "", "acme"}, flat(1)}};
+  const std::vector<std::string> unnamed{"small", "", "acme"}, web{"small", "web", ""};
+  // Two are small, and both acme's: 1.5 all along. One of them is a web server: (2 + 4 × 1.5) / 5.
+  EXPECT_THAT(pooled_profile(peers, unnamed), Each(FloatNear(1.5F, 1e-6F)));
+  EXPECT_THAT(pooled_profile(peers, web), Each(FloatNear(1.6F, 1e-6F)));
+}
+
 /// Mean absolute error of the next day, once `hours` of the first have been seen.
 double error_after(std::size_t hours, const Profile& peers) {
   const auto values = office_days(3, 2);
