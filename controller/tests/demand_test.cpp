@@ -351,6 +351,10 @@ TEST_F(DemandOfGroups, NeitherCollapsesNorGrowsWhereSamplesAreMissing) {
   pass(30);
   without("vm1");
   EXPECT_THAT(told(), SizeIs(0));
+  belongs("vm6", "acme", "host1");
+  refresh(now);
+  without("vm2");
+  EXPECT_THAT(told(), testing::UnorderedElementsAre(kAcme, kZoneA)) << "what is missing makes up for no growth";
 }
 
 }  // namespace
