@@ -15,7 +15,7 @@ std::size_t steps_in(Milliseconds window, Milliseconds step) {
 
 double quantile_of(std::vector<double> values, double q) {
   if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
-  const auto rank = static_cast<std::ptrdiff_t>(std::clamp(q, 0.0, 1.0) * static_cast<double>(values.size() - 1) + 0.5);
+  const std::ptrdiff_t rank = std::lround(std::clamp(q, 0.0, 1.0) * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), values.begin() + rank, values.end());
   return values[static_cast<std::size_t>(rank)];
 }
