@@ -6,7 +6,7 @@ namespace umbra::controller {
 namespace {
 
 constexpr double kGrowing = 0.9;     // falsely so at most once in 180,000 steps, see Emergence; what was told …
-constexpr double kGrowthOver = 0.5;  // … is told again only after falling below this
+constexpr double kGrowthOver = 0.1;  // … is told again only after falling below this, or it would be time and again
 
 }  // namespace
 
