@@ -138,7 +138,7 @@ Task<v1::ForecastReply> FleetService::forecast(rpc::Caller, v1::ForecastRequest 
     if (record == nullptr) continue;  // gone meanwhile
     reply.set_vms(reply.vms() + 1);
     if (before > 0) {
-      UMBRA_CO_TRY(const auto points, core_.store.telemetry.history(uuid, "cpu", history_begin, begin, step));
+      UMBRA_CO_TRY(const auto points, core_.store.telemetry.history(uuid, Demand::kMetric, history_begin, begin, step));
       add(history, forecast::resample(points, history_begin, step, before).values);
     }
     auto look = demand.look(*record, begin, steps, subject.scope == v1::SCOPE_VM ? levels : std::vector<double>{});

@@ -7,7 +7,6 @@
 namespace umbra::controller {
 namespace {
 
-constexpr std::string_view kMetric = "cpu";
 constexpr std::size_t kPaths = 400;
 constexpr Milliseconds kSaveEvery = 1h;
 constexpr std::size_t kNewFor = 24;   // steps of a VM, of which its groups expected nothing: see watch_groups()

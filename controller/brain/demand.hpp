@@ -17,6 +17,7 @@ class Demand {
  public:
   Demand(TelemetryStore& telemetry, const BrainSettings& settings) : telemetry_(telemetry), settings_(settings) {}
 
+  static constexpr std::string_view kMetric = "cpu";  ///< of the telemetry
   using ZoneOf = std::function<std::string(const std::string& host)>;
 
   /// The end of what may be known at `now`: a step counts as over a little later, since samples take their time.
