@@ -92,11 +92,18 @@ void SeriesForecaster::observe(double value, std::span<const double> known) {
   }
   gap_ = real ? 0 : gap_ + 1;
   remember(real ? std::clamp(value, -kLargest, kLargest) : filled(), real, known);
-  const auto values = past();
+  // Models look no farther back than their warm-up, and a value is nearly always learned without a glance at the rest.
+  std::size_t reach = 0;
+  for (const auto& model : models_) reach = std::max(reach, model->warmup());
+  const auto latest = past(reach + 1);
+  const History seen(end() - latest.size(), latest);
+  for (const auto& model : models_) model->observe(seen, known);
+  const bool due = size() >= build_at_;
+  if (!due && end() % spread_.stride() != 0) return;
+  const auto values = past(recent_.size());
   const History history(first_, values);
-  for (const auto& model : models_) model->observe(history, known);
-  if (size() >= build_at_) refit(history);
-  if (history.size() % spread_.stride() == 0) rehearse_now(history);
+  if (due) refit(history);
+  if (end() % spread_.stride() == 0) rehearse_now(history);
 }
 
 /// Records what would be said now.
@@ -138,13 +145,13 @@ void SeriesForecaster::lean_on_peers() {
 
 Profile SeriesForecaster::profile() const {
   if (shape_.seasons.empty()) return {};
-  const auto values = past();
+  const auto values = past(recent_.size());
   return profile_of(History(first_, values), shape_.seasons.front());
 }
 
 void SeriesForecaster::refit() {
   if (empty()) return;
-  const auto values = past();
+  const auto values = past(recent_.size());
   refit(History(first_, values));
 }
 
@@ -185,7 +192,7 @@ void SeriesForecaster::refit(const History& history) {
 
 SeriesForecaster::Outlook SeriesForecaster::look(std::size_t steps, std::span<const double> levels, Paths paths,
                                                  const Known& known) {
-  const auto values = past();
+  const auto values = past(recent_.size());
   const History history(first_, values);
   Outlook outlook;
   outlook.point = combine(ask(history, known, models_, steps).said, weights_);

@@ -1,6 +1,7 @@
 /// The forecaster of one series: takes its values as they come, and says at any time what comes next.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -91,7 +92,10 @@ class SeriesForecaster {
   double filled() const;
   void remember(double value, bool real, std::span<const double> known);
   /// What is remembered as the models want it, for the time of one call.
-  std::vector<double> past() const { return {recent_.begin(), recent_.end()}; }
+  /// @param count of the newest values, or as many as are remembered
+  std::vector<double> past(std::size_t count) const {
+    return {recent_.end() - static_cast<std::ptrdiff_t>(std::min(count, recent_.size())), recent_.end()};
+  }
   void refit(const History& history);
   void rehearse_now(const History& history);
   PoolShape pool_shape(std::vector<std::size_t> seasons, std::size_t at_first_trial, std::size_t at_forecast) const;
