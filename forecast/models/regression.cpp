@@ -2,8 +2,10 @@
 
 #include <Eigen/Cholesky>
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace umbra::forecast {
 namespace {
@@ -35,6 +37,7 @@ Regression::Regression(std::string name, Shape shape, Scale scale)
       scale_(scale),
       lowest_(std::numeric_limits<double>::infinity()),
       highest_(-lowest_) {
+  assert(!shape_.changes || shape_.windows.empty());
   for (const auto lag : shape_.lags) reach_ = std::max(reach_, lag);
   for (const auto window : shape_.windows) reach_ = std::max(reach_, window);
   if (shape_.changes) ++reach_;
@@ -52,16 +55,17 @@ double Regression::seen(const History& history, std::size_t place) const {
   return shape_.changes ? value - scale_.to(history[place - 1]) : value;
 }
 
-template <class Before>
-void Regression::describe(const Before& before, std::size_t place, std::span<const double> known) {
+template <class Before, class Sum>
+void Regression::describe(const Before& before, const Sum& sum, std::size_t place, std::span<const double> known) {
   Eigen::Index column = 0;
   dense_[column++] = 1;
   for (const auto lag : shape_.lags) dense_[column++] = static_cast<float>(before(lag));
-  double sum = 0;
+  double total = 0;
   std::size_t summed = 0;
   for (const auto window : shape_.windows) {
-    while (summed < window) sum += before(++summed);
-    dense_[column++] = static_cast<float>(sum / static_cast<double>(window));
+    total += sum(summed + 1, window - summed);
+    summed = window;
+    dense_[column++] = static_cast<float>(total / static_cast<double>(window));
   }
   for (std::size_t i = 0; i < shape_.known; ++i) dense_[column++] = static_cast<float>(known[i]);
   if (shape_.blocks > 0) block_ = place % shape_.season * shape_.blocks / shape_.season;
@@ -78,7 +82,12 @@ void Regression::observe(const History& history, std::span<const double> known) 
   lowest_ = std::min(lowest_, value);
   highest_ = std::max(highest_, value);
   if (place < history.first() + reach_) return;
-  describe([&](std::size_t back) { return seen(history, place - back); }, place, known);
+  const auto values = history.recent().first(place - history.first());
+  describe([&](std::size_t back) { return seen(history, place - back); },
+           [&](std::size_t back, std::size_t count) {
+             return scale_.sum(values.subspan(values.size() - (back + count - 1), count));
+           },
+           place, known);
   learn(seen(history, place));
 }
 
@@ -148,7 +157,13 @@ void Regression::forecast(const History& history, const Known& known, std::span<
   const auto beyond = (shape_.changes ? kBeyondChanges : kBeyondLevel) * range;
   auto level = scale_.to(history.back());
   for (std::size_t ahead = 0; ahead < out.size(); ++ahead) {
-    describe([&](std::size_t back) { return path[needed + ahead - back]; }, now + ahead, known.row(ahead));
+    const auto end = path.begin() + static_cast<std::ptrdiff_t>(needed + ahead);
+    const auto before = [&](std::size_t back) { return end[-static_cast<std::ptrdiff_t>(back)]; };
+    const auto sum = [&](std::size_t back, std::size_t count) {
+      const auto from = end - static_cast<std::ptrdiff_t>(back + count - 1);
+      return std::accumulate(from, from + static_cast<std::ptrdiff_t>(count), 0.0);
+    };
+    describe(before, sum, now + ahead, known.row(ahead));
     auto next = predict();
     if (shape_.changes) {
       level = std::clamp(level + next, lowest_ - beyond, highest_ + beyond);

@@ -23,7 +23,7 @@ class Regression final : public Model {
   struct Shape {
     bool changes = false;              ///< of y from step to step instead of y
     std::vector<std::size_t> lags;     ///< ascending, from 1
-    std::vector<std::size_t> windows;  ///< lengths, ascending
+    std::vector<std::size_t> windows;  ///< lengths, ascending; none where it is of changes
     std::size_t season = 0;            ///< steps; for the blocks
     std::size_t blocks = 0;            ///< that the season is cut into; 0 for none
     std::size_t known = 0;             ///< columns
@@ -49,8 +49,9 @@ class Regression final : public Model {
 
   double seen(const History& history, std::size_t place) const;
   /// @param before gives what was seen so many steps before `place`
-  template <class Before>
-  void describe(const Before& before, std::size_t place, std::span<const double> known);
+  /// @param sum gives that of so many values, from those so many steps before on
+  template <class Before, class Sum>
+  void describe(const Before& before, const Sum& sum, std::size_t place, std::span<const double> known);
   void learn(double target);
   double predict() const;
   void solve();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "forecast/statistics.hpp"
 
@@ -43,6 +44,28 @@ Scales Scales::of(std::span<const double> values) {
   if (std::all_of(values.begin(), values.end(), [](double value) { return value >= 0; }))
     scales.log = Scale::fit(values, Scale::Kind::kLog);
   return scales;
+}
+
+double Scale::sum(std::span<const double> values) const {
+  double sum = 0;
+  if (kind_ == Kind::kLevel) {
+    for (const auto value : values) sum += value;
+  } else {
+    // A sum of logarithms is that of the product, as long as a double can hold it.
+    constexpr double kOne = 1e40, kAll = 1e200;
+    double product = 1;
+    for (const auto value : values) {
+      const auto factor = std::max(value, 0.0) + offset_;
+      if (factor < 1 / kOne || factor > kOne) {
+        sum += std::log(factor);
+        continue;
+      }
+      product *= factor;
+      if (product < 1 / kAll || product > kAll) sum += std::log(std::exchange(product, 1));
+    }
+    sum += std::log(product);
+  }
+  return (sum - static_cast<double>(values.size()) * mean_) / deviation_;
 }
 
 double Scale::from(double scaled) const {

@@ -24,6 +24,8 @@ class Scale {
     if (kind_ == Kind::kLog) value = std::log(std::max(value, 0.0) + offset_);
     return (value - mean_) / deviation_;
   }
+  /// Of all of them, added up; with far fewer logarithms than values.
+  double sum(std::span<const double> values) const;
   /// The inverse; never below zero for kLog.
   double from(double scaled) const;
 

@@ -75,6 +75,20 @@ TEST(Scale, GoesThereAndBack) {
   }
 }
 
+TEST(Scale, AddsUpManyAsOneByOne) {
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> digits(0, 100);
+  std::vector<double> values{0, 1e30, 1e-300, 3e-41, 4e39, 0};
+  while (values.size() < 500) values.push_back(std::exp(digits(random) - 30));
+  for (const auto kind : {Scale::Kind::kLevel, Scale::Kind::kLog})
+    for (const auto count : {std::size_t{0}, std::size_t{1}, std::size_t{7}, values.size()}) {
+      const auto scale = Scale::fit(values, kind);
+      double sum = 0;
+      for (std::size_t i = 0; i < count; ++i) sum += scale.to(values[i]);
+      EXPECT_NEAR(scale.sum(std::span(values).first(count)), sum, 1e-9 * (1 + std::abs(sum))) << count;
+    }
+}
+
 TEST(Scale, OfAConstantOrOfZerosIsFinite) {
   for (const auto kind : {Scale::Kind::kLevel, Scale::Kind::kLog})
     for (const auto value : {0.0, 7.0, 1e12}) {
