@@ -14,11 +14,11 @@ constexpr double kSteepness = 12;     // … steeply
 constexpr double kFaith = 0.02;       // in the first shares, …
 constexpr double kFaithAtFirst = 50;  // … and as much again when so many things have come
 constexpr int kMostSteps = 100;       // of the descent, which ends …
-constexpr double kSettled = 1e-4;     // … when no share moves by more
-constexpr double kStride = 0.25;      // at which it is stable
+constexpr double kSettled = 1e-4;     // … when a stride wins less
+constexpr double kStride = 0.25;      // halved where it was too far
 
-std::array<double, kPoints> evenly() {
-  std::array<double, kPoints> levels;
+constexpr std::array<double, kPoints> evenly() {
+  std::array<double, kPoints> levels{};
   for (std::size_t i = 0; i < kPoints; ++i) levels[i] = (static_cast<double>(i) + 0.5) / kPoints;
   return levels;
 }
@@ -31,7 +31,7 @@ void to_one(LinearPool::Shares& shares) {
 }  // namespace
 
 void LinearPool::learn(const Parts& said, double came, double counts) {
-  static const auto kLevels = evenly();
+  constexpr auto kLevels = evenly();
   struct Point {
     double value;
     std::size_t part;

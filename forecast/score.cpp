@@ -9,6 +9,12 @@ double over(double sum, std::size_t count) {
   return count == 0 ? 0 : sum / static_cast<double>(count);
 }
 
+/// Of a quantile (Koenker and Bassett 1978).
+double pinball(double said, double came, double q) {
+  const auto above = came - said;
+  return above > 0 ? q * above : (q - 1) * above;
+}
+
 }  // namespace
 
 double smape(std::span<const double> said, std::span<const double> came) {
@@ -45,11 +51,6 @@ double coverage(std::span<const double> lower, std::span<const double> upper, st
   double within = 0;
   for (std::size_t i = 0; i < came.size(); ++i) within += came[i] >= lower[i] && came[i] <= upper[i] ? 1 : 0;
   return over(within, came.size());
-}
-
-double pinball(double said, double came, double q) {
-  const auto above = came - said;
-  return above > 0 ? q * above : (q - 1) * above;
 }
 
 double quantile_loss(std::span<const double> said, std::span<const double> came, double q) {

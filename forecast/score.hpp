@@ -24,11 +24,8 @@ double msis(std::span<const double> lower, std::span<const double> upper, std::s
 /// Share of what came that lay within, the edges included.
 double coverage(std::span<const double> lower, std::span<const double> upper, std::span<const double> came);
 
-/// Pinball loss of a quantile (Koenker and Bassett 1978).
-double pinball(double said, double came, double q);
-
-/// Twice its mean; over many quantiles, divided by the mean of
-/// what came, the weighted quantile loss.
+/// Twice the mean pinball loss of a quantile; over many quantiles, divided by the mean of what came, the weighted
+/// quantile loss.
 double quantile_loss(std::span<const double> said, std::span<const double> came, double q);
 
 /// Mean square of probability less outcome (Brier 1950). @param happened 0 or 1
