@@ -5,6 +5,7 @@
 #include "controller/api/fleet_service.hpp"
 #include "controller/api/registry_service.hpp"
 #include "controller/inventory/routes.hpp"
+#include "rpc/warrant.hpp"
 
 namespace umbra::controller {
 namespace {
@@ -23,10 +24,11 @@ asio::awaitable<void> watch_heartbeats(Inventory& inventory, Clock& clock, Signa
 }  // namespace
 
 struct Controller::Parts {
-  Parts(asio::any_io_executor on, Settings with, Clock& time, std::unique_ptr<Store> opened,
+  Parts(asio::any_io_executor on, Settings with, rpc::Tls credentials, Clock& time, std::unique_ptr<Store> opened,
         std::unique_ptr<EventLog> log, std::unique_ptr<Inventory> loaded)
       : executor(on),
         settings(std::move(with)),
+        tls(std::move(credentials)),
         clock(time),
         store(std::move(opened)),
         events(std::move(log)),
@@ -34,6 +36,7 @@ struct Controller::Parts {
 
   asio::any_io_executor executor;
   Settings settings;
+  rpc::Tls tls;
   Clock& clock;
   std::unique_ptr<Store> store;
   std::unique_ptr<EventLog> events;
@@ -43,12 +46,19 @@ struct Controller::Parts {
   Brain brain{settings.brain};
   Zones zones{store->wishes, settings.brain.zone_recovery};
   Demand demand{store->telemetry, settings.brain};
-  ShadowKeeper keeper{*inventory, *events, clock, tasks,
+  WarrantIssuer warrants{
+      clock, [this](v1::WarrantStatement statement) { return rpc::warrant::sign(tls, std::move(statement)); }};
+  ShadowKeeper keeper{*inventory,
+                      *events,
+                      clock,
+                      tasks,
+                      warrants,
                       [this](const std::string& vm, const std::string& host, const Error&) {
                         brain.failed_there(vm, host, clock.steady());
                       }};
-  Mover mover{*inventory, *store, *events, clock,
-              executor,   tasks,  keeper,  [this](const v1::CutoverResult& result) { pilot.ended(result); }};
+  Mover mover{*inventory, *store,   *events,
+              clock,      executor, tasks,
+              keeper,     warrants, [this](const v1::CutoverResult& result) { pilot.ended(result); }};
   Evacuator evacuator{*inventory, *events, mover, tasks, settings.brain.moves_per_host};
   Pilot pilot{*inventory,
               *store,
@@ -76,7 +86,7 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
   UMBRA_TRY(auto store, Store::open(settings.state_dir));
   auto events = std::make_unique<EventLog>(store->log, clock, executor);
   UMBRA_TRY(auto inventory, Inventory::load(*store, *events, clock, executor, settings.heartbeat));
-  auto parts = std::make_unique<Parts>(executor, std::move(settings), clock, std::move(store), std::move(events),
+  auto parts = std::make_unique<Parts>(executor, std::move(settings), tls, clock, std::move(store), std::move(events),
                                        std::move(inventory));
   auto& p = *parts;
   UMBRA_CHECK(p.pilot.load());

@@ -58,11 +58,12 @@ double Cutover::since_asked() const {
   return milliseconds(context_.clock.steady() - asked_);
 }
 
-v1::RefuseRequest refusing(const std::string& vm_uuid, std::uint64_t epoch, const std::string& why) {
+v1::RefuseRequest refusing(const v1::CutoverRequest& cutover, const std::string& why) {
   v1::RefuseRequest refuse;
-  refuse.set_vm_uuid(vm_uuid);
-  refuse.set_epoch(epoch);
+  refuse.set_vm_uuid(cutover.vm_uuid());
+  refuse.set_epoch(cutover.epoch());
   refuse.set_why(why);
+  *refuse.mutable_warrant() = cutover.warrant();
   return refuse;
 }
 
@@ -149,6 +150,7 @@ Task<void> Cutover::accept() {
   accept.set_vm_uuid(vm_.uuid());
   accept.set_epoch(request_.epoch());
   accept.set_source(context_.config.node);
+  *accept.mutable_warrant() = request_.warrant();
   accepted_ = true;
   auto accepted = co_await standby_->accept(std::move(accept), kCall);
   if (!accepted && !unknown(accepted.error())) accepted_ = false;
@@ -191,6 +193,7 @@ v1::PointRequest Cutover::pointing() const {
   point.set_epoch(request_.epoch());
   point.set_host(request_.standby().name());
   point.set_underlay_address(request_.standby().underlay_address());
+  *point.mutable_warrant() = request_.warrant();
   return point;
 }
 
@@ -199,6 +202,7 @@ v1::UnpointRequest Cutover::unpointing() const {
   unpoint.set_vm_uuid(vm_.uuid());
   *unpoint.mutable_addresses() = vm_.addresses();
   unpoint.set_epoch(request_.epoch());
+  *unpoint.mutable_warrant() = request_.warrant();
   return unpoint;
 }
 
@@ -258,6 +262,7 @@ Task<void> Cutover::hand_over() {
   v1::ReleasedRequest released;
   released.set_vm_uuid(vm_.uuid());
   released.set_epoch(request_.epoch());
+  *released.mutable_warrant() = request_.warrant();
   const auto sent = context_.clock.wall();
   const auto reach = since_asked();
   auto answered = sent;
@@ -296,7 +301,7 @@ asio::awaitable<void> Cutover::give_up(Error error) {
   if (!accepted_ && hold_.watch().migrating()) {  // the standby never took the epoch: the hold is as good as before
     if (const auto kept = co_await life_.apply(Event::kDisarm); kept) co_return;
   }
-  auto refuse = refusing(vm_.uuid(), request_.epoch(), error.message);
+  auto refuse = refusing(request_, error.message);
   // Its answer does not matter here: nothing was promised, so the standby cannot be told that it was released.
   const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
   if (!refused) spdlog::warn("{}: giving up epoch {}: {}", vm_.name(), request_.epoch(), refused.error());
@@ -310,7 +315,7 @@ asio::awaitable<void> Cutover::give_up(Error error) {
 }
 
 asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
-  auto refuse = refusing(vm_.uuid(), request_.epoch(), why);
+  auto refuse = refusing(request_, why);
   const auto answer = co_await standby_->refuse(std::move(refuse), kResume);
   if (!answer) {
     spdlog::warn("{}: {} cannot say who owns it: {}", vm_.name(), request_.standby().name(), answer.error());

@@ -13,8 +13,8 @@
 
 namespace umbra::shadow {
 
-/// The question that makes a standby refuse an epoch, unless it serves in it.
-v1::RefuseRequest refusing(const std::string& vm_uuid, std::uint64_t epoch, const std::string& why);
+/// The question that makes a standby refuse a cutover's epoch, unless it serves in it.
+v1::RefuseRequest refusing(const v1::CutoverRequest& cutover, const std::string& why);
 
 /// Takes a held shadow through armed and promised to moved, or back.
 ///

@@ -217,6 +217,7 @@ Task<void> Source::stage() {
     UMBRA_CO_TRY(*request.mutable_inactive_xml(), co_await context_.hypervisor.inactive_xml(uuid_, kCall));
   }
   built_ = std::move(wish);
+  *request.mutable_warrant() = built_.warrant();
   standby_ = context_.peers.peer(built_.standby());
   life_.set_wish(built_.SerializeAsString());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kStage));
@@ -411,6 +412,7 @@ Task<void> Source::drop(std::string why) {
     discard.set_vm_uuid(uuid_);
     discard.set_why(why);
     discard.set_source(context_.config.node);
+    *discard.mutable_warrant() = built_.warrant();
     discard.set_asked_at_unix_us(context_.clock.wall().count());
     const auto discarded = co_await standby_->discard(std::move(discard), kCall);
     if (!discarded)
@@ -435,6 +437,9 @@ v1::Shadow Source::status() const {
   status.set_tier(wish_ ? wish_->tier() : v1::TIER_PROFILE);
   status.set_phase(static_cast<v1::ShadowPhase>(life_.phase()));
   status.set_refresh_interval_ms(interval().count());
+  v1::WarrantStatement warrant;
+  if (warrant.ParseFromString((wish_ ? *wish_ : built_).warrant().statement()))
+    status.set_warrant_until_unix_ms(warrant.not_after_unix_ms());
   return status;
 }
 

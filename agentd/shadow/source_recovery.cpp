@@ -54,7 +54,11 @@ asio::awaitable<void> Source::recover() {
     case Phase::kArmed: {  // half made, or a cutover that promised nothing
       take_monitor();
       if (life_.phase() == Phase::kArmed) {
-        auto refuse = refusing(uuid_, life_.epoch(), "the source's agent was restarted before it promised");
+        v1::CutoverRequest given_up;
+        given_up.ParseFromString(life_.record().cutover);
+        auto refuse = refusing(given_up, "the source's agent was restarted before it promised");
+        refuse.set_vm_uuid(uuid_);
+        refuse.set_epoch(life_.epoch());
         const auto refused = co_await standby_->refuse(std::move(refuse), kCall);
         if (!refused) spdlog::warn("{}: {}", uuid_, refused.error());
         account(v1::OUTCOME_ABORTED, "the agent was restarted before it promised");
@@ -198,6 +202,7 @@ Task<void> Source::check_gone() {
   v1::InspectRequest inspect;
   inspect.set_vm_uuid(uuid_);
   inspect.set_epoch(life_.epoch());
+  *inspect.mutable_warrant() = built_.warrant();
   UMBRA_CO_TRY(const auto there, co_await standby_->inspect(std::move(inspect), kCall));
   if (!status.running && there.running()) co_return Result<void>{};
   co_return fail(

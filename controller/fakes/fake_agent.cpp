@@ -17,6 +17,7 @@ class FakeAgent::AgentApi final : public v1::AgentService {
     if (agent_.keep_shadow_error) co_return fail(*agent_.keep_shadow_error);
     const auto found = agent_.vms_.find(request.vm_uuid());
     if (found == agent_.vms_.end()) co_return fail(Errc::kNotFound, "no such VM here");
+    UMBRA_CO_TRY(const auto warrant, agent_.warranted(request.warrant(), request.vm_uuid(), request.standby().name()));
     auto& shadow = agent_.shadows_[request.vm_uuid()];
     const bool same = shadow.standby() == request.standby().name();
     shadow.set_vm_uuid(request.vm_uuid());
@@ -24,6 +25,7 @@ class FakeAgent::AgentApi final : public v1::AgentService {
     shadow.set_source(agent_.name());
     shadow.set_standby(request.standby().name());
     shadow.set_tier(request.tier());
+    shadow.set_warrant_until_unix_ms(warrant.not_after_unix_ms());
     shadow.set_refresh_interval_ms(request.refresh_interval_ms() == 0 ? 5000 : request.refresh_interval_ms());
     shadow.set_total_bytes(found->second.memory_bytes());
     if (!same || shadow.phase() == v1::SHADOW_PHASE_DROPPED) shadow.set_phase(v1::SHADOW_PHASE_STAGING);
@@ -43,6 +45,8 @@ class FakeAgent::AgentApi final : public v1::AgentService {
     if (shadow == agent_.shadows_.end() || shadow->second.phase() < v1::SHADOW_PHASE_WARM)
       co_return fail(Errc::kConflict, "no shadow is held");
     const auto uuid = request.vm_uuid();
+    UMBRA_CO_TRY(const auto warrant, agent_.warranted(request.warrant(), uuid, request.standby().name()));
+    if (warrant.epoch() != request.epoch()) co_return fail(Errc::kDenied, "its warrant is for another epoch");
     agent_.cutovers.push_back(request);
     agent_.told_[uuid].clear();
     agent_.tasks_.spawn(agent_.perform(std::move(request)));
@@ -122,6 +126,14 @@ void FakeAgent::connect() {
     services = {std::make_shared<NetSwitchApi>(*this), std::make_shared<AgentApi>(*this)};
   dialer_ = std::make_unique<rpc::Dialer>(executor_, controller_, tls_, rpc::Expect{"", v1::ROLE_CONTROLLER}, services,
                                           rpc::DialerHooks{.on_connected = [this](auto) { changed_.notify(); }});
+}
+
+Result<v1::WarrantStatement> FakeAgent::warranted(const v1::Warrant& warrant, const std::string& vm_uuid,
+                                                  const std::string& standby) const {
+  UMBRA_TRY(auto statement, rpc::warrant::open(tls_, warrant, clock_.unix_ms()));
+  if (statement.vm_uuid() != vm_uuid || statement.source() != name() || statement.standby() != standby)
+    return fail(Errc::kDenied, "its warrant is for something else");
+  return statement;
 }
 
 void FakeAgent::disconnect() {

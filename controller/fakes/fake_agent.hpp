@@ -6,6 +6,7 @@
 #include "base/signal.hpp"
 #include "base/task_group.hpp"
 #include "rpc/dialer.hpp"
+#include "rpc/warrant.hpp"
 #include "umbra/v1/agent.rpc.hpp"
 #include "umbra/v1/controller.rpc.hpp"
 
@@ -57,6 +58,8 @@ class FakeAgent {
   asio::awaitable<void> perform(v1::CutoverRequest request);
   v1::ReportRequest news();
   void grow_shadows();
+  Result<v1::WarrantStatement> warranted(const v1::Warrant& warrant, const std::string& vm_uuid,
+                                         const std::string& standby) const;
 
   asio::any_io_executor executor_;
   Clock& clock_;

@@ -52,13 +52,14 @@ v1::CutoverResult result_of(const Move& move, Epoch epoch, v1::Outcome outcome, 
 }  // namespace
 
 Mover::Mover(Inventory& inventory, Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor,
-             TaskGroup& tasks, ShadowKeeper& keeper, Ended ended)
+             TaskGroup& tasks, ShadowKeeper& keeper, const WarrantIssuer& warrants, Ended ended)
     : inventory_(inventory),
       store_(store),
       events_(events),
       clock_(clock),
       tasks_(tasks),
       keeper_(keeper),
+      warrants_(warrants),
       ended_(std::move(ended)),
       changed_(std::move(executor), clock) {}
 
@@ -148,7 +149,9 @@ Task<void> Mover::warm(std::shared_ptr<Move> move) {
   }
 }
 
-v1::CutoverRequest Mover::request(const Move& move, Epoch epoch) const {
+Result<v1::CutoverRequest> Mover::request(const Move& move, Epoch epoch) const {
+  const auto* record = inventory_.vm(move.vm_uuid);
+  if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   v1::CutoverRequest request;
   request.set_vm_uuid(move.vm_uuid);
   request.set_epoch(epoch);
@@ -158,6 +161,7 @@ v1::CutoverRequest Mover::request(const Move& move, Epoch epoch) const {
     // A router that is down gets its routes when it registers again.
     if (name != move.to && name != move.from && node.up) *request.add_routers() = node.node;
   }
+  UMBRA_TRY(*request.mutable_warrant(), warrants_.cutover(*record, request));
   return request;
 }
 
@@ -180,7 +184,7 @@ Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
 Task<v1::CutoverResult> Mover::stream(std::shared_ptr<Move> move, Epoch epoch) {
   UMBRA_CO_TRY(auto session, inventory_.session(move->from));
   v1::AgentClient agent(session);
-  auto asked = request(*move, epoch);
+  UMBRA_CO_TRY(auto asked, request(*move, epoch));
   UMBRA_CO_TRY(auto updates, co_await agent.cutover(std::move(asked), rpc::kNoDeadline));
   while (true) {
     UMBRA_CO_TRY(const auto update, co_await updates.next());

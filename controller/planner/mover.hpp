@@ -16,7 +16,7 @@ class Mover {
   using Ended = std::function<void(const v1::CutoverResult&)>;
 
   Mover(Inventory& inventory, Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor,
-        TaskGroup& tasks, ShadowKeeper& keeper, Ended ended);
+        TaskGroup& tasks, ShadowKeeper& keeper, const WarrantIssuer& warrants, Ended ended);
 
   /// Moves a VM to its shadow.
   /// @error kNotFound; kConflict it moves already, or has no shadow that is held
@@ -56,7 +56,7 @@ class Mover {
   asio::awaitable<void> resume(std::shared_ptr<Move> move, Epoch epoch);
   /// Does the host have the VM? Nothing when it cannot say.
   std::optional<bool> has(const std::string& host, const std::string& vm_uuid) const;
-  v1::CutoverRequest request(const Move& move, Epoch epoch) const;
+  Result<v1::CutoverRequest> request(const Move& move, Epoch epoch) const;
   void tell(Move& move, v1::MoveProgress progress);
   void finish(const std::shared_ptr<Move>& move, Result<v1::CutoverResult> end);
   void settle(const v1::CutoverResult& result);
@@ -67,6 +67,7 @@ class Mover {
   Clock& clock_;
   TaskGroup& tasks_;
   ShadowKeeper& keeper_;
+  const WarrantIssuer& warrants_;
   Ended ended_;
   Signal changed_;
   std::map<std::string, std::shared_ptr<Move>> moves_;  ///< by VM uuid

@@ -24,6 +24,7 @@ bool ShadowKeeper::fulfilled(const VmRecord& record, const ShadowWish& wish) con
   const auto& shadow = record.shadow;
   if (wish.standby.empty()) return !shadow || !exists(*shadow);
   return shadow && exists(*shadow) && shadow->standby() == wish.standby && shadow->tier() == wish.tier &&
+         !warrants_.due(shadow->warrant_until_unix_ms()) &&
          (wish.refresh_interval_ms == 0 || shadow->refresh_interval_ms() == wish.refresh_interval_ms);
 }
 
@@ -105,6 +106,7 @@ Task<void> ShadowKeeper::call(std::string vm_uuid, ShadowWish wish) {
   *keep.mutable_standby() = standby->node;
   keep.set_tier(wish.tier);
   keep.set_refresh_interval_ms(wish.refresh_interval_ms);
+  UMBRA_CO_TRY(*keep.mutable_warrant(), warrants_.shadow(*record, standby->node));
   UMBRA_CO_CHECK(co_await agent.keep_shadow(std::move(keep), kCall));
   co_return Result<void>{};
 }

@@ -3,6 +3,7 @@
 
 #include "base/task_group.hpp"
 #include "controller/inventory/inventory.hpp"
+#include "controller/planner/warrant_issuer.hpp"
 
 namespace umbra::controller {
 
@@ -20,8 +21,14 @@ class ShadowKeeper {
   /// `host` cannot take or keep the VM's shadow.
   using Failed = std::function<void(const std::string& vm_uuid, const std::string& host, const Error& why)>;
 
-  ShadowKeeper(Inventory& inventory, EventLog& events, Clock& clock, TaskGroup& tasks, Failed failed)
-      : inventory_(inventory), events_(events), clock_(clock), tasks_(tasks), failed_(std::move(failed)) {}
+  ShadowKeeper(Inventory& inventory, EventLog& events, Clock& clock, TaskGroup& tasks, const WarrantIssuer& warrants,
+               Failed failed)
+      : inventory_(inventory),
+        events_(events),
+        clock_(clock),
+        tasks_(tasks),
+        warrants_(warrants),
+        failed_(std::move(failed)) {}
 
   /// The newest wish counts. To be repeated now and then: that is what tries again.
   void wish(const std::string& vm_uuid, const ShadowWish& wish);
@@ -52,6 +59,7 @@ class ShadowKeeper {
   EventLog& events_;
   Clock& clock_;
   TaskGroup& tasks_;
+  const WarrantIssuer& warrants_;
   Failed failed_;
   std::map<std::string, State> states_;
 };

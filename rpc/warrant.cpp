@@ -1,0 +1,159 @@
+#include "rpc/warrant.hpp"
+
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+
+#include "rpc/x509.hpp"
+
+namespace umbra::rpc::warrant {
+namespace {
+
+using DigestContext = std::unique_ptr<EVP_MD_CTX, x509::Release<EVP_MD_CTX_free>>;
+using StoreContext = std::unique_ptr<X509_STORE_CTX, x509::Release<X509_STORE_CTX_free>>;
+using Octets = std::unique_ptr<unsigned char, x509::Release<[](unsigned char* octets) { OPENSSL_free(octets); }>>;
+
+/// Before what is signed, so that nothing else that this key ever signs can be taken for a warrant.
+constexpr std::string_view kPurpose{"umbra.v1.Warrant\0", 17};
+constexpr std::size_t kSerial = 16;
+
+/// This node's key and certificate, and the fleet's CAs.
+SSL_CTX* context_of(const Tls& tls) {
+  return tls.context().native_handle();
+}
+
+const unsigned char* octets(std::string_view text) {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+/// Ed25519 and Ed448 hash for themselves.
+const EVP_MD* digest_of(const EVP_PKEY* key) {
+  return EVP_PKEY_is_a(key, "ED25519") == 1 || EVP_PKEY_is_a(key, "ED448") == 1 ? nullptr : EVP_sha256();
+}
+
+std::string sha256(std::string_view text) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(octets(text), text.size(), reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
+std::string der_of(X509& certificate) {
+  unsigned char* raw = nullptr;
+  const int length = i2d_X509(&certificate, &raw);
+  const Octets der(raw);
+  return length < 0 ? std::string{} : std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
+}
+
+std::string public_key_of(X509& certificate) {
+  unsigned char* raw = nullptr;
+  const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(&certificate), &raw);
+  const Octets der(raw);
+  return length < 0 ? std::string{} : std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
+}
+
+/// Whether the fleet's CAs stand behind a certificate; gives what tells that CA from another.
+Result<std::string> fleet_of(const Tls& tls, X509& certificate, std::optional<UnixMillis> now) {
+  auto* store = SSL_CTX_get_cert_store(context_of(tls));
+  const StoreContext context(X509_STORE_CTX_new());
+  if (!context || X509_STORE_CTX_init(context.get(), store, &certificate, nullptr) != 1)
+    return fail(Errc::kInternal, "OpenSSL: {}", x509::openssl_error());
+  auto* rules = X509_STORE_CTX_get0_param(context.get());
+  if (now)
+    X509_VERIFY_PARAM_set_time(rules, static_cast<std::time_t>(*now / 1000));
+  else
+    X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_NO_CHECK_TIME);
+  if (X509_verify_cert(context.get()) != 1) {
+    const auto why =
+        x509::explain(X509_STORE_CTX_get_error(context.get()), X509_STORE_CTX_get_current_cert(context.get()));
+    x509::openssl_error();
+    return fail({Errc::kDenied, why, "umbractl doctor on the controller shows its certificate"});
+  }
+  const auto* chain = X509_STORE_CTX_get0_chain(context.get());
+  return sha256(public_key_of(*sk_X509_value(chain, sk_X509_num(chain) - 1)));
+}
+
+Result<void> check_sizes(const v1::Warrant& warrant) {
+  if (warrant.statement().empty())
+    return fail({Errc::kDenied, "it carries no warrant of the controller",
+                 "install the same version of Umbra on controller and agents"});
+  if (warrant.statement().size() <= kMostStatement && warrant.signature().size() <= kMostSignature &&
+      warrant.certificate().size() <= kMostCertificate)
+    return {};
+  return fail(Errc::kDenied, "its warrant is longer than any of the controller's");
+}
+
+Result<void> check_signature(const v1::Warrant& warrant, X509& certificate) {
+  auto* key = X509_get0_pubkey(&certificate);
+  const DigestContext context(EVP_MD_CTX_new());
+  const auto signed_text = std::string(kPurpose) + warrant.statement();
+  const bool good = key != nullptr && context &&
+                    EVP_DigestVerifyInit(context.get(), nullptr, digest_of(key), nullptr, key) == 1 &&
+                    EVP_DigestVerify(context.get(), octets(warrant.signature()), warrant.signature().size(),
+                                     octets(signed_text), signed_text.size()) == 1;
+  x509::openssl_error();  // empties the queue
+  if (good) return {};
+  return fail(Errc::kDenied, "its warrant was not signed by the key of {}", x509::subject_of(certificate));
+}
+
+}  // namespace
+
+Result<v1::Warrant> sign(const Tls& tls, v1::WarrantStatement statement) {
+  auto* context = context_of(tls);
+  auto* certificate = SSL_CTX_get0_certificate(context);
+  auto* key = SSL_CTX_get0_privatekey(context);
+  if (certificate == nullptr || key == nullptr) return fail(Errc::kInvalid, "there is no key to sign a warrant with");
+  std::string serial(kSerial, '\0');
+  RAND_bytes(reinterpret_cast<unsigned char*>(serial.data()), static_cast<int>(serial.size()));
+  statement.set_serial(std::move(serial));
+  UMBRA_TRY(*statement.mutable_fleet(), fleet_of(tls, *certificate, std::nullopt));
+
+  v1::Warrant warrant;
+  warrant.set_certificate(der_of(*certificate));
+  warrant.set_statement(statement.SerializeAsString());
+  const auto text = std::string(kPurpose) + warrant.statement();
+  const DigestContext digest(EVP_MD_CTX_new());
+  std::size_t length = 0;
+  bool done = digest && EVP_DigestSignInit(digest.get(), nullptr, digest_of(key), nullptr, key) == 1 &&
+              EVP_DigestSign(digest.get(), nullptr, &length, octets(text), text.size()) == 1;
+  std::string signature(length, '\0');
+  done = done && EVP_DigestSign(digest.get(), reinterpret_cast<unsigned char*>(signature.data()), &length, octets(text),
+                                text.size()) == 1;
+  if (!done) return fail(Errc::kInvalid, "a warrant cannot be signed: {}", x509::openssl_error());
+  signature.resize(length);
+  warrant.set_signature(std::move(signature));
+  if (auto fits = check_sizes(warrant); !fits)
+    return fail({Errc::kInvalid, fmt::format("a warrant of {} bytes cannot be used", warrant.statement().size()),
+                 fmt::format("one cutover may name routers up to {} KiB", kMostStatement / 1024)});
+  return warrant;
+}
+
+Result<v1::WarrantStatement> open(const Tls& tls, const v1::Warrant& warrant, std::optional<UnixMillis> now) {
+  UMBRA_CHECK(check_sizes(warrant));
+  const auto* at = octets(warrant.certificate());
+  const auto* const end = at + warrant.certificate().size();
+  const x509::Certificate certificate(d2i_X509(nullptr, &at, static_cast<long>(warrant.certificate().size())));
+  if (!certificate || at != end) {
+    x509::openssl_error();
+    return fail(Errc::kDenied, "its warrant carries no certificate");
+  }
+  UMBRA_CHECK(check_signature(warrant, *certificate));
+  const auto fleet = fleet_of(tls, *certificate, now);
+  if (!fleet) return fail(with_context(fleet.error(), "its warrant"));
+  const auto signer = x509::identity_of(*certificate);
+  if (!signer) return fail(Errc::kDenied, "its warrant: {}", signer.error().message);
+  if (signer->role != v1::ROLE_CONTROLLER)
+    return fail(Errc::kDenied, "its warrant was signed by {}, which is no controller but has the role {}", signer->name,
+                role_name(signer->role));
+  v1::WarrantStatement statement;
+  if (!statement.ParseFromString(warrant.statement())) return fail(Errc::kDenied, "its warrant cannot be read");
+  if (statement.fleet() != *fleet) return fail(Errc::kDenied, "its warrant is of another fleet");
+  return statement;
+}
+
+std::string fingerprint(const v1::Warrant& warrant) {
+  // The parts' lengths are part of it, or bytes could move from one to the next.
+  return sha256(fmt::format("{} {} ", warrant.statement().size(), warrant.signature().size()) + warrant.statement() +
+                warrant.signature() + warrant.certificate());
+}
+
+}  // namespace umbra::rpc::warrant
