@@ -194,6 +194,7 @@ Task<void> Host::take_inventory() {
       if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("{}: {}", uuid, detached.error());
       attached_.erase(uuid);
     }
+  std::erase_if(unserved_, [&](const auto& entry) { return !vms.contains(entry.first); });
   for (const auto& [uuid, vm] : vms) adopt_network(vm);
   capacity_.set_cpus(config_.cpus > 0 ? config_.cpus : host.cpus);
   capacity_.set_memory_total_bytes(config_.standby.memory.count != 0 ? config_.standby.memory.count
@@ -220,16 +221,10 @@ void Host::adopt_network(const v1::Vm& vm) {
     done = how;
   }
   if (vm.state() != v1::VM_STATE_RUNNING) return;
-  v1::ReconcileRequest here;
-  for (const auto& address : vm.addresses()) {
-    auto* route = here.add_routes();
-    route->set_vm_uuid(vm.uuid());
-    route->set_address(address);
-    route->set_epoch(epochs_[vm.uuid()]);
-    route->set_host(config_.name);
-  }
-  if (const auto routed = network_.reconcile(here); !routed)
-    outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), routed.error().text());
+  const auto served = network_.serve(vm, epochs_[vm.uuid()]);
+  const auto failure = served ? std::string() : served.error().text();
+  if (auto& told = unserved_[vm.uuid()]; std::exchange(told, failure) != failure && !failure.empty())
+    outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), failure);
 }
 
 Task<void> Host::take_samples() {

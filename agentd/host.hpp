@@ -79,6 +79,7 @@ class Host {
   std::map<std::string, std::uint64_t> epochs_;  // of VMs that moved here
   std::map<std::string, v1::Vm> vms_;
   std::map<std::string, std::string> attached_;         // by VM: what its tap was configured for
+  std::map<std::string, std::string> unserved_;         // by VM: why its addresses do not lead here, as told last
   std::map<std::string, Signal::TimePoint> dirty_due_;  // by VM: when QEMU is asked again how fast it dirties memory
   v1::HostCapacity capacity_;
   v1::HoldProof proof_;

@@ -48,7 +48,7 @@ Result<void> Network::point(const v1::PointRequest& request) {
   UMBRA_TRY(const auto addresses, parse_all(request.addresses()));
   if (addresses.empty()) return {};
   UMBRA_TRY(const auto to, hop(request.vm_uuid(), request.host(), request.underlay_address()));
-  for (const auto& address : addresses) UMBRA_CHECK(switch_.point(address, to, request.epoch()));
+  for (const auto& address : addresses) UMBRA_CHECK(switch_.point(request.vm_uuid(), address, to, request.epoch()));
   return {};
 }
 
@@ -56,7 +56,15 @@ Result<void> Network::unpoint(const v1::UnpointRequest& request) {
   UMBRA_TRY(const auto addresses, parse_all(request.addresses()));
   Result<void> outcome;
   for (const auto& address : addresses)  // one that fails does not keep the others
-    if (auto undone = switch_.undo(address, request.epoch()); !undone) outcome = std::move(undone);
+    if (auto undone = switch_.undo(request.vm_uuid(), address, request.epoch()); !undone) outcome = std::move(undone);
+  return outcome;
+}
+
+Result<void> Network::serve(const v1::Vm& vm, std::uint64_t epoch) {
+  UMBRA_TRY(const auto addresses, parse_all(vm.addresses()));
+  Result<void> outcome;
+  for (const auto& address : addresses)  // one that fails does not keep the others
+    if (auto served = switch_.serve(vm.uuid(), address, epoch); !served) outcome = std::move(served);
   return outcome;
 }
 
@@ -69,7 +77,7 @@ Result<v1::ReconcileReply> Network::reconcile(const v1::ReconcileRequest& reques
       return fail(to.error());
     }
     UMBRA_TRY(const auto address, netswitch::IpAddress::parse(route.address()));
-    wanted.push_back({address, *to, route.epoch()});
+    wanted.push_back({route.vm_uuid(), address, *to, route.epoch()});
   }
   // A route left out above would count as unwanted.
   const bool complete = request.complete() && wanted.size() == static_cast<std::size_t>(request.routes_size());
@@ -81,6 +89,12 @@ Result<v1::ReconcileReply> Network::reconcile(const v1::ReconcileRequest& reques
   reply.set_added(static_cast<std::uint32_t>(report.added.size()));
   reply.set_changed(static_cast<std::uint32_t>(report.changed.size()));
   reply.set_removed(static_cast<std::uint32_t>(report.removed.size()));
+  for (const auto& known : report.newer) {
+    auto* newer = reply.add_newer();
+    newer->set_vm_uuid(known.vm);
+    newer->set_address(known.address.to_string());
+    newer->set_epoch(known.epoch);
+  }
   return reply;
 }
 

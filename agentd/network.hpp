@@ -22,6 +22,11 @@ class Network {
   /// Takes back attach(), and a route that leads to the tap. Idempotent.
   Result<void> detach(const std::string& vm_uuid);
 
+  /// The VM runs here, where attach() was called for it: its addresses lead to its tap. Idempotent.
+  /// @param epoch in which it came here, 0 when it did not; a newer one that is known here leads elsewhere still
+  /// @error kConflict another VM holds an address, or a route that is not ours
+  Result<void> serve(const v1::Vm& vm, std::uint64_t epoch);
+
   /// NetSwitch.Point: the VM's addresses lead to that host from now on. Idempotent.
   /// @error kConflict an older epoch; kInvalid an address; kNotFound the host is this one and no tap is attached
   Result<void> point(const v1::PointRequest& request);

@@ -45,6 +45,7 @@ struct Hop {
 
 /// What point() changed: enough to change it back.
 struct Undo {
+  std::string vm;  ///< UUID
   IpAddress address;
   std::uint64_t epoch = 0;
   Hop now;                    ///< what was put there
@@ -53,28 +54,38 @@ struct Undo {
 };
 
 struct WantedRoute {
+  std::string vm;  ///< UUID
   IpAddress address;
   Hop hop;
   std::uint64_t epoch = 0;
 };
 
 struct OwnedRoute {
+  std::string vm;  ///< UUID; empty: made by an earlier process, and not confirmed by reconcile() yet
   IpAddress address;
   Hop hop;
-  std::uint64_t epoch = 0;  ///< 0: made by an earlier process, and not confirmed by reconcile() yet
+  std::uint64_t epoch = 0;  ///< 0 likewise
+};
+
+/// The newest epoch of a VM that this node has heard of for an address of its.
+struct KnownEpoch {
+  std::string vm;  ///< UUID
+  IpAddress address;
+  std::uint64_t epoch = 0;
 };
 
 struct ReconcileReport {
   std::vector<IpAddress> added;    ///< were missing
-  std::vector<IpAddress> changed;  ///< led elsewhere
+  std::vector<IpAddress> changed;  ///< led elsewhere, or were another VM's
   std::vector<IpAddress> removed;  ///< were ours and unwanted
-  std::vector<IpAddress> newer;    ///< left alone: this node knows a newer epoch
+  std::vector<KnownEpoch> newer;   ///< left alone: this node knows a newer epoch of that VM
   std::vector<std::pair<IpAddress, Error>> failed;
 };
 
-/// Epochs are the VM's (DESIGN "one owner"): they grow, start at 1, and an older one is refused. They are remembered
-/// for the life of the object; after a restart reconcile() brings them back. Agent strand only; every call is
-/// synchronous. Errors are those of Kernel, and those named below.
+/// Epochs are a VM's, for each of its addresses: they grow, start at 1, and an older one is refused. What one VM has
+/// done says nothing about another that gets its address later. They are remembered for the life of the object; after a
+/// restart reconcile() brings them back. An address is held by one VM at a time: another cannot point it away.
+/// Agent strand only; every call is synchronous. Errors are those of Kernel, and those named below.
 class Switch {
  public:
   /// @param kernel must outlive this
@@ -91,21 +102,29 @@ class Switch {
 
   /// Makes the VM's address lead to `hop`, in one message. The same epoch and hop again changes nothing and
   /// returns the first call's Undo.
-  /// @error kConflict an older epoch, one that was undone, another hop for the same epoch, or a route that is not ours
-  Result<Undo> point(const IpAddress& address, const Hop& hop, std::uint64_t epoch);
+  /// @error kConflict an older epoch, one that was undone, another hop for the same epoch, an address that another VM
+  ///        holds, or a route that is not ours
+  Result<Undo> point(const std::string& vm, const IpAddress& address, const Hop& hop, std::uint64_t epoch);
 
   /// Restores what was before, if what stands is still what that point() put there. Idempotent. The epoch is used up.
   Result<void> undo(const Undo& undo);
   /// The same for a caller who never saw the Undo: the answer was lost, or the request is still on its way, and then
   /// will be refused when it comes.
-  Result<void> undo(const IpAddress& address, std::uint64_t epoch);
+  Result<void> undo(const std::string& vm, const IpAddress& address, std::uint64_t epoch);
 
-  /// Brings our routes to what the controller knows. Foreign routes stay untouched, and what this node knows from a
-  /// newer epoch. One bad entry does not stop the others.
+  /// The VM runs here: its address leads to its tap, unless a newer epoch leads it elsewhere. Idempotent.
+  /// @error kConflict another VM holds the address, or a route that is not ours; kNotFound the VM is not attached
+  Result<void> serve(const std::string& vm, const IpAddress& address, std::uint64_t epoch);
+
+  /// Brings our routes to what the controller knows. Foreign routes stay untouched, and what this node knows of that VM
+  /// from a newer epoch. An address passes from one VM to another, except away from a VM that is attached here unless
+  /// `complete`. One bad entry does not stop the others.
   /// @param complete `wanted` names every VM of the fleet: our routes that it does not name go, unless they lead to a
-  /// VM
-  ///        that is attached here. If not, nothing is removed: unknown is not gone.
+  ///        VM that is attached here. If not, nothing is removed: unknown is not gone.
   Result<ReconcileReport> reconcile(const std::vector<WantedRoute>& wanted, bool complete);
+
+  /// What this node knows of epochs, undone ones included: no VM must ever get one of them again.
+  std::vector<KnownEpoch> epochs() const;
 
   /// Our routes, as the kernel has them now.
   Result<std::vector<OwnedRoute>> owned() const;
@@ -119,23 +138,29 @@ class Switch {
   Result<Counters> counters(const std::string& uuid) const;
 
  private:
-  /// What this process knows about an address.
-  struct Known {
-    std::uint64_t epoch = 0;   // of the route that stands
+  /// What this process knows of one VM's claim to an address.
+  struct Claim {
+    std::uint64_t epoch = 0;   // of the route that stands, or stood until detach() or another VM's
     std::uint64_t undone = 0;  // the epochs between, up to this one, were undone
-    std::optional<Hop> hop;    // the route that stands; nothing after detach()
+    std::optional<Hop> hop;    // the route that stands; of one VM at most
     std::optional<Undo> last;  // what the newest point() did, while it stands
   };
+  using Claims = std::map<std::string, Claim>;  // by VM
 
   Result<bool> prepare_tap(const VmNet& vm);
   Result<void> configure_tap(const VmNet& vm, bool made);
   Result<void> set_route(const IpAddress& address, const Hop& hop, bool replaces);
-  Result<void> reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, ReconcileReport& report);
-  bool is_attached(const std::string& tap) const;
+  Result<void> reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, bool complete,
+                             ReconcileReport& report);
+  Claim claim(const std::string& vm, const IpAddress& address) const;
+  const Claims::value_type* holder(const IpAddress& address) const;
+  Result<void> check_free(const std::string& vm, const IpAddress& address) const;
+  void hold(const std::string& vm, const IpAddress& address, Claim claim);
+  bool leads_to_attached(const std::optional<Hop>& hop) const;
 
   Kernel& kernel_;
   SwitchConfig config_;
-  std::map<IpAddress, Known> known_;
+  std::map<IpAddress, Claims> known_;
   std::map<std::string, VmNet> attached_;  // by uuid
 };
 

@@ -135,10 +135,12 @@ Result<void> Switch::detach(const std::string& uuid) {
         UMBRA_CHECK(unless_gone(kernel_.delete_neighbour(tap, address)));
     }
   }
-  for (auto& [address, known] : known_) {  // the epoch stays known: an older one is still refused
-    if (!known.hop || !known.hop->local || !taps.contains(known.hop->tap)) continue;
-    known.hop.reset();
-    known.last.reset();
+  for (auto& [address, claims] : known_) {  // the epoch stays known: an older one is still refused
+    for (auto& [vm, known] : claims) {
+      if (!known.hop || !known.hop->local || !taps.contains(known.hop->tap)) continue;
+      known.hop.reset();
+      known.last.reset();
+    }
   }
   if (attached != attached_.end()) attached_.erase(attached);
   return {};
@@ -151,8 +153,9 @@ Result<Counters> Switch::counters(const std::string& uuid) const {
   return link.counters;
 }
 
-bool Switch::is_attached(const std::string& tap) const {
-  return std::any_of(attached_.begin(), attached_.end(), [&](const auto& entry) { return entry.second.tap == tap; });
+bool Switch::leads_to_attached(const std::optional<Hop>& hop) const {
+  if (!hop || !hop->local) return false;
+  return std::ranges::any_of(attached_, [&](const auto& entry) { return entry.second.tap == hop->tap; });
 }
 
 }  // namespace umbra::netswitch

@@ -27,9 +27,9 @@ class FlipOnFleet : public testing::Test {
   void SetUp() override {
     ASSERT_TRUE(a_.fabric.attach(some_vm()));
     ASSERT_TRUE(b_.fabric.attach(some_vm()));
-    ASSERT_TRUE(a_.fabric.point(kVm, Hop::to_tap("uvm1"), 1));
+    ASSERT_TRUE(a_.fabric.point(some_vm().uuid, kVm, Hop::to_tap("uvm1"), 1));
     for (Node* other : {&b_, &c_, &edge1_, &edge2_})
-      ASSERT_TRUE(other->fabric.point(kVm, Hop::to_host(ip("10.77.0.1")), 1));
+      ASSERT_TRUE(other->fabric.point(some_vm().uuid, kVm, Hop::to_host(ip("10.77.0.1")), 1));
     for (Node* node : {&a_, &b_, &c_, &edge1_, &edge2_}) node->kernel.forget_changes();
   }
 
@@ -56,14 +56,14 @@ class FlipOnFleet : public testing::Test {
     asio::steady_timer timer(io_, delay);
     co_await timer.async_wait(asio::use_awaitable);
     if (throwing_ == name) throw std::runtime_error("boom");
-    const auto pointed = node.fabric.point(kVm, hop, kEpoch);
+    const auto pointed = node.fabric.point(some_vm().uuid, kVm, hop, kEpoch);
     log_.push_back(name + (pointed ? " done" : " failed"));
     if (!pointed) co_return fail(pointed.error());
     if (deaf_ == name) co_return fail(Errc::kTimeout, "no answer");
     co_return Result<void>{};
   }
   Task<void> unpoint(std::string name, Node& node) {
-    auto undone = node.fabric.undo(kVm, kEpoch);
+    auto undone = node.fabric.undo(some_vm().uuid, kVm, kEpoch);
     log_.push_back(name + (undone ? " undone" : " not undone"));
     co_return undone;
   }

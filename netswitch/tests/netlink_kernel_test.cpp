@@ -60,7 +60,7 @@ TEST_F(RealKernel, a_wide_route_that_refuses_packets_does_not_hinder_a_vms_route
     refuse_packets(node_, ip(fmt::format("fd{}::", net)), 64, type);
     Switch fabric(*kernel_, {});
     for (const IpAddress& vm : {ip(fmt::format("10.{}.0.1", net)), ip(fmt::format("fd{}::1", net))}) {
-      const auto pointed = fabric.point(vm, Hop::to_tap("uvm1"), 1);
+      const auto pointed = fabric.point("uuid-1", vm, Hop::to_tap("uvm1"), 1);
       ASSERT_TRUE(pointed) << pointed.error().text();
       EXPECT_EQ(pointed->before, std::nullopt);
       EXPECT_EQ(fabric.where(vm).value(), Hop::to_tap("uvm1"));
@@ -71,7 +71,7 @@ TEST_F(RealKernel, a_wide_route_that_refuses_packets_does_not_hinder_a_vms_route
 TEST_F(RealKernel, a_foreign_route_that_refuses_packets_to_this_very_address_stays) {
   for (const IpAddress& vm : {ip("10.50.0.9"), ip("fd50::9")}) {
     refuse_packets(node_, vm, vm.bits(), RTN_BLACKHOLE);
-    const auto pointed = Switch(*kernel_, {}).point(vm, Hop::to_tap("uvm1"), 1);
+    const auto pointed = Switch(*kernel_, {}).point("uuid-1", vm, Hop::to_tap("uvm1"), 1);
     ASSERT_FALSE(pointed) << vm.to_string();
     EXPECT_EQ(pointed.error().code, Errc::kConflict);
   }
@@ -173,7 +173,7 @@ TEST_F(RealKernel, needs_no_more_than_that_capability) {
     UMBRA_TRY(auto kernel, NetlinkKernel::open());
     Switch fabric(*kernel, {});
     UMBRA_CHECK(fabric.attach(vm));
-    UMBRA_CHECK(fabric.point(ip("10.50.0.2"), Hop::to_tap("uvm2"), 1));
+    UMBRA_CHECK(fabric.point("uuid-2", ip("10.50.0.2"), Hop::to_tap("uvm2"), 1));
     return fabric.detach("uuid-2");
   });
   EXPECT_TRUE(done) << done.error().text();
@@ -187,7 +187,7 @@ TEST_F(RealKernel, explains_refusals_in_the_kernels_own_words) {
 
 TEST_F(RealKernel, an_address_of_the_node_itself_cannot_be_a_vms) {
   ASSERT_TRUE(kernel_->add_address("uvm1", ip("10.50.0.7"), 32));
-  const auto pointed = Switch(*kernel_, {}).point(ip("10.50.0.7"), Hop::to_tap("uvm1"), 1);
+  const auto pointed = Switch(*kernel_, {}).point("uuid-1", ip("10.50.0.7"), Hop::to_tap("uvm1"), 1);
   ASSERT_FALSE(pointed);
   EXPECT_EQ(pointed.error().code, Errc::kConflict);
 }

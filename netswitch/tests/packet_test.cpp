@@ -151,7 +151,7 @@ class Packets : public testing::TestWithParam<const char*> {
     guest_ = std::make_unique<Guest>(address_, vm_.guest_mac, tap_a_.get());
   }
   void must_point(Node& node, const Hop& hop) {
-    const auto pointed = node.fabric->point(address_, hop, epoch_);
+    const auto pointed = node.fabric->point("uuid-1", address_, hop, epoch_);
     ASSERT_TRUE(pointed) << pointed.error().text();
   }
   Flip::Step step(Place place, Node& node, const Hop& hop) {
@@ -159,11 +159,11 @@ class Packets : public testing::TestWithParam<const char*> {
             [&node, this]() -> Task<void> { return unpoint(node, epoch_); }};
   }
   Task<void> point(Node& node, Hop hop, std::uint64_t epoch) {
-    auto pointed = node.fabric->point(address_, hop, epoch);
+    auto pointed = node.fabric->point("uuid-1", address_, hop, epoch);
     if (!pointed) co_return fail(pointed.error());
     co_return Result<void>{};
   }
-  Task<void> unpoint(Node& node, std::uint64_t epoch) { co_return node.fabric->undo(address_, epoch); }
+  Task<void> unpoint(Node& node, std::uint64_t epoch) { co_return node.fabric->undo("uuid-1", address_, epoch); }
 
   Flip flip(Node& from, Node& to, bool with_edge = true) {
     const Hop there = Hop::to_host(to.underlay(address_));
@@ -267,7 +267,7 @@ TEST_P(Packets, the_old_host_first_would_lose_packets) {
   must_point(a_, Hop::to_host(b_.underlay(address_)));  // and B still sends to A: round and round
   const auto sent = probe.sent();
   while (probe.sent() < sent + 100) std::this_thread::sleep_for(1ms);
-  ASSERT_TRUE(a_.fabric->undo(address_, epoch_));
+  ASSERT_TRUE(a_.fabric->undo("uuid-1", address_, epoch_));
   let_flow(50);
   const auto outcome = probe.stop();
   EXPECT_GE(outcome.lost, 50U) << "the probe must be able to see a loss";

@@ -117,7 +117,7 @@ TEST_F(Taps, attach_refuses_a_second_tap_for_the_same_vm) {
 
 TEST_F(Taps, detach_removes_the_tap_and_the_route_to_it_and_may_be_repeated) {
   ASSERT_TRUE(switch_.attach(vm_));
-  ASSERT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
   ASSERT_TRUE(switch_.detach(vm_.uuid));
   EXPECT_FALSE(kernel_.link("uvm1"));
   EXPECT_EQ(node_.route(ip("10.50.0.1")), std::nullopt);
@@ -127,8 +127,8 @@ TEST_F(Taps, detach_removes_the_tap_and_the_route_to_it_and_may_be_repeated) {
 
 TEST_F(Taps, detach_keeps_the_route_to_the_host_that_the_vm_moved_to) {
   ASSERT_TRUE(switch_.attach(vm_));
-  ASSERT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
-  ASSERT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_host(ip("10.77.0.2")), 2));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_host(ip("10.77.0.2")), 2));
   ASSERT_TRUE(switch_.detach(vm_.uuid));
   EXPECT_EQ(node_.route(ip("10.50.0.1"))->via, ip("10.77.0.2"));
 }
@@ -136,7 +136,7 @@ TEST_F(Taps, detach_keeps_the_route_to_the_host_that_the_vm_moved_to) {
 TEST_F(Taps, detach_after_a_restart_finds_the_tap_by_its_alias) {
   ASSERT_TRUE(switch_.attach(vm_));
   ASSERT_TRUE(switch_.attach(some_vm(2)));
-  ASSERT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
   Switch restarted(kernel_, {});
   ASSERT_TRUE(restarted.detach(vm_.uuid));
   EXPECT_FALSE(kernel_.link("uvm1"));
@@ -147,7 +147,7 @@ TEST_F(Taps, detach_leaves_a_tap_that_the_operator_made) {
   ASSERT_TRUE(kernel_.create_tap("uvm1", {}));
   ASSERT_TRUE(switch_.attach(vm_));
   EXPECT_EQ(kernel_.link("uvm1")->alias, "");
-  ASSERT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
   ASSERT_TRUE(switch_.detach(vm_.uuid));
   EXPECT_TRUE(kernel_.link("uvm1"));
   EXPECT_TRUE(kernel_.neighbours("uvm1")->empty());
@@ -156,10 +156,10 @@ TEST_F(Taps, detach_leaves_a_tap_that_the_operator_made) {
 
 TEST_F(Taps, detach_still_refuses_older_epochs_afterwards) {
   ASSERT_TRUE(switch_.attach(vm_));
-  ASSERT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_tap("uvm1"), 5));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_tap("uvm1"), 5));
   ASSERT_TRUE(switch_.detach(vm_.uuid));
-  EXPECT_EQ(switch_.point(ip("10.50.0.1"), Hop::to_host(ip("10.77.0.2")), 4).error().code, Errc::kConflict);
-  EXPECT_TRUE(switch_.point(ip("10.50.0.1"), Hop::to_host(ip("10.77.0.2")), 5));
+  EXPECT_EQ(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_host(ip("10.77.0.2")), 4).error().code, Errc::kConflict);
+  EXPECT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_host(ip("10.77.0.2")), 5));
 }
 
 TEST_F(Taps, counters_are_those_of_the_vms_tap) {
