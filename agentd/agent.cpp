@@ -56,7 +56,8 @@ v1::RegisterRequest Agent::Parts::introduce() const {
   node->set_underlay_address(config.underlay_address);
   node->set_migration_address(config.standby.migration_address);
   request.set_version(UMBRA_VERSION);
-  if (host) *request.mutable_proof() = host->proof();
+  request.set_epochs_known(true);
+  if (host) host->fill(request);
   return request;
 }
 

@@ -53,10 +53,16 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                shadow::Standby::Hooks{[this] { return refusal(); },
                                       [this](const v1::Vm& vm, std::uint64_t epoch) {
                                         epochs_[vm.uuid()] = epoch;
+                                        since_[vm.uuid()] = clock_.unix_ms();
                                         outdate_inventory();
                                       },
                                       context_.note}),
       changed_(executor, clock) {
+  if (const auto records = journal_.load()) {
+    for (const auto& record : *records)
+      remembered_[record.vm_uuid] = std::max(remembered_[record.vm_uuid], record.epoch);
+    remembered_all_ = true;
+  }
   hypervisor_.listen({[this](const auto& event) { on_lifecycle(event); }, [this](bool up) { on_connection(up); }});
 }
 
@@ -371,18 +377,6 @@ Task<std::vector<v1::Check>> Host::diagnose() {
 Result<shadow::Standby*> Host::standby() {
   if (!recovered_) return fail(Errc::kUnavailable, "{} is still recovering", config_.name);
   return &standby_;
-}
-
-void Host::fill(v1::ReportRequest& report) const {
-  *report.mutable_capacity() = capacity_;
-  *report.mutable_proof() = proof_;
-  report.set_hypervisor_up(hypervisor_up_);
-  report.set_vms_known(inventory_known_ && hypervisor_up_);
-  for (const auto& [uuid, vm] : vms_) {
-    const auto kept = source(uuid);
-    if (!kept || kept->phase() != shadow::Phase::kMoved) *report.add_vms() = vm;
-  }
-  for (const auto& [uuid, source] : sources_) *report.add_shadows() = source->status();
 }
 
 }  // namespace umbra::agent

@@ -43,6 +43,8 @@ class Host {
   /// Serves the Standby service once recovery is done. @error kUnavailable still recovering
   Result<shadow::Standby*> standby();
   void fill(v1::ReportRequest& report) const;
+  /// All epochs that this host knows of VMs, from its journal and since.
+  void fill(v1::RegisterRequest& request) const;
   const v1::HoldProof& proof() const { return proof_; }
 
  private:
@@ -58,6 +60,7 @@ class Host {
   std::shared_ptr<shadow::Source> source(const std::string& vm_uuid) const;
   void supervise(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
   void outdate_inventory();
+  std::uint64_t owned_since(const std::string& vm_uuid) const;
   asio::awaitable<void> supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
   std::string refusal() const;
 
@@ -77,6 +80,9 @@ class Host {
   std::map<std::string, shadow::Record> retired_;  // sources that ended; their epochs count
   std::map<std::string, v1::CutoverResult> last_cutovers_;
   std::map<std::string, std::uint64_t> epochs_;  // of VMs that moved here
+  std::map<std::string, std::int64_t> since_;    // when they did, in Unix milliseconds, if in this life of the agent
+  std::map<std::string, std::uint64_t> remembered_;  // the newest epochs in the journal as it was found
+  bool remembered_all_ = false;
   std::map<std::string, v1::Vm> vms_;
   std::map<std::string, std::string> attached_;         // by VM: what its tap was configured for
   std::map<std::string, std::string> unserved_;         // by VM: why its addresses do not lead here, as told last

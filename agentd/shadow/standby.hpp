@@ -65,6 +65,8 @@ class Standby {
   /// Is this domain a shadow (and so none of this host's own VMs)?
   bool holds(const std::string& vm_uuid) const;
   std::size_t count() const { return shadows_.size(); }
+  /// The newest epoch this host has answered for, by VM.
+  const std::map<std::string, std::uint64_t>& epochs() const { return epochs_; }
   /// From the agent: libvirt told that a domain stopped.
   asio::awaitable<void> domain_stopped(std::string vm_uuid);
   /// From the agent, now and then: does what could not be done when it was due, and notices shadows that ended while

@@ -65,7 +65,8 @@ class FakeAgent::AgentApi final : public v1::AgentService {
 
   Task<v1::LastCutoverReply> last_cutover(rpc::Caller, v1::LastCutoverRequest request) override {
     const auto last = agent_.last_cutovers_.find(request.vm_uuid());
-    if (last == agent_.last_cutovers_.end()) co_return fail(Errc::kNotFound, "no cutover of it is known here");
+    if (agent_.deny_cutovers || last == agent_.last_cutovers_.end())
+      co_return fail(Errc::kNotFound, "no cutover of it is known here");
     v1::LastCutoverReply reply;
     *reply.mutable_result() = last->second;
     co_return reply;
@@ -182,6 +183,13 @@ v1::ReportRequest FakeAgent::news() {
   report.set_vms_known(hypervisor_up);
   for (const auto& [uuid, vm] : vms_) *report.add_vms() = vm;
   for (const auto& [uuid, shadow] : shadows_) *report.add_shadows() = shadow;
+  for (const auto& [uuid, epoch] : served) {
+    if (!tell_served) break;
+    auto* told = report.add_served();
+    told->set_vm_uuid(uuid);
+    told->set_epoch(epoch);
+    told->set_active(vms_.contains(uuid));
+  }
   if (tell_cutovers_in_reports)
     for (const auto& cutover : untold_) *report.add_cutovers() = cutover;
   return report;
@@ -199,6 +207,13 @@ asio::awaitable<void> FakeAgent::report() {
         *request.mutable_node() = node_;
         request.set_version(UMBRA_VERSION);
         request.mutable_proof()->set_proven(proven);
+        request.set_epochs_known(true);
+        for (const auto* epochs : {&served, &known})
+          for (const auto& [uuid, epoch] : *epochs) {
+            auto* told = request.add_known_epochs();
+            told->set_vm_uuid(uuid);
+            told->set_epoch(epoch);
+          }
         const auto reply = co_await registry.register_(std::move(request), 5s);
         if (reply) registered = *session;
       }
@@ -232,11 +247,15 @@ asio::awaitable<void> FakeAgent::perform(v1::CutoverRequest request) {
   if (cutover_outcome == v1::OUTCOME_MOVED) {
     result.set_blackout_ms(12);
     result.set_reach_ms(20);
-    hosts_.at(request.standby().name())->vms_[uuid] = vms_[uuid];
-    hosts_.at(request.standby().name())->changed_.notify();
+    auto& standby = *hosts_.at(request.standby().name());
+    standby.vms_[uuid] = vms_[uuid];
+    standby.served[uuid] = request.epoch();
+    standby.changed_.notify();
     vms_.erase(uuid);
+    served.erase(uuid);
     shadows_.erase(uuid);
   } else {
+    served[uuid] = request.epoch();
     result.set_detail("as the test wants it");
   }
   if (!std::exchange(forget_cutovers, false)) {

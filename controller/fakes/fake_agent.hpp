@@ -42,6 +42,10 @@ class FakeAgent {
   bool forget_cutovers = false;     ///< of the next one it knows nothing afterwards
   bool tell_cutovers_in_reports = true;
   bool pause_before_cutover = false;  ///< waits until this is false
+  bool deny_cutovers = false;         ///< of none it knows anything when asked
+  bool tell_served = true;
+  std::map<std::string, std::uint64_t> served;  ///< by VM uuid: what its journal says that it got, and when
+  std::map<std::string, std::uint64_t> known;   ///< by VM uuid: epochs that its journal knows beside those
 
   // What was asked of it.
   std::vector<v1::CutoverRequest> cutovers;

@@ -84,9 +84,11 @@ Result<void> Inventory::registered(const v1::RegisterRequest& request, std::weak
   record.proof = request.proof();
   record.up = record.heard = true;
   record.vms_known = false;
+  record.epochs_known = request.epochs_known();
   record.heard_at = clock_.steady();
   record.last_seen = clock_.unix_ms();
   record.session = std::move(session);
+  heard_epochs(node.name(), request.known_epochs());
   touch();
   return store_.fleet.save_node({record.node, record.version, record.last_seen});
 }
@@ -112,6 +114,8 @@ Result<void> Inventory::reported(const std::string& name, const std::shared_ptr<
     if (event.actor().empty()) event.set_actor("agent " + name);
     events_.add(std::move(event));
   }
+  node.served.clear();
+  for (const auto& served : report.served()) node.served[served.vm_uuid()] = served;
   if (report.vms_known()) take_vms(node, report);
   take_shadows(node, report);
   take_samples(report);
@@ -133,6 +137,7 @@ void Inventory::take_vms(NodeRecord& node, const v1::ReportRequest& report) {
     }
     auto& record = known->second;
     if (record.host.empty() || record.host == node.node.name()) describe(record, vm);
+    if (const auto heard = heard_epochs_.extract(vm.uuid())) raise(record, heard.mapped());
     rule_on(record);
   }
   for (const auto& [uuid, state] : before) {
@@ -208,13 +213,15 @@ void Inventory::rule_on(VmRecord& record) {
   std::vector<Claim> claims;
   for (const auto& [name, node] : nodes_) {
     const auto claim = node.claims.find(record.vm.uuid());
-    if (node.up && node.vms_known && claim != node.claims.end()) claims.push_back({name, is_active(claim->second)});
+    if (node.up && node.vms_known && claim != node.claims.end())
+      claims.push_back({name, is_active(claim->second), served_epoch(name, record.vm.uuid()) > record.owner_epoch});
   }
   const auto* owner = node(record.host);
   const auto ruling = rule(record.host, owner != nullptr && owner->up && owner->vms_known, claims);
   if (ruling.ruling == Ruling::kKeep) {
     record.pending = {};
     record.alerted = false;
+    confirm(record);
     return;
   }
   // Reports of two hosts are not of the same moment: what they say together counts once it has lasted.
@@ -223,7 +230,10 @@ void Inventory::rule_on(VmRecord& record) {
     record.pending_since = clock_.steady();
   }
   const bool first_seen = ruling.ruling == Ruling::kAdopt && record.host.empty();
-  if (first_seen || clock_.steady() - record.pending_since >= heartbeat_.silence()) apply(record, ruling);
+  // One that seems to conflict with a host that has just died is seen right once that counts as down.
+  const auto lasts =
+      heartbeat_.silence() + (ruling.ruling == Ruling::kConflict ? 2 * heartbeat_.interval : Milliseconds{});
+  if (first_seen || clock_.steady() - record.pending_since >= lasts) apply(record, ruling);
 }
 
 void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
@@ -232,6 +242,7 @@ void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
     case Ruling::kKeep:
       return;
     case Ruling::kAdopt: {
+      if (!epochs_certain()) return;  // nodes are still telling what they know
       const auto before = record.host;
       const auto epoch = take_epoch(uuid);
       const auto settled = epoch ? settle(uuid, ruling.host, *epoch) : Result<void>(tl::unexpected(epoch.error()));
@@ -288,6 +299,7 @@ void Inventory::end_move(const std::string& vm_uuid) {
 Result<Epoch> Inventory::take_epoch(const std::string& vm_uuid) {
   const auto found = vms_.find(vm_uuid);
   if (found == vms_.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  UMBRA_CHECK(epochs_certain());
   UMBRA_TRY(found->second.epoch, store_.fleet.next_epoch(vm_uuid, found->second.epoch));
   return found->second.epoch;
 }

@@ -34,7 +34,10 @@ struct NodeRecord {
   TimePoint heard_at{};
   UnixMillis last_seen = 0;
   std::weak_ptr<rpc::Session> session;
+  bool epochs_known = false;                  ///< since this controller started it has told all epochs that it knows
   std::map<std::string, v1::VmState> claims;  ///< its last report's VMs, by uuid
+  /// By uuid: VMs that it has by its journal, and the epoch of that. Kept while it is down: what was proven stays so.
+  std::map<std::string, v1::ServedVm> served;
 
   bool is_host() const { return node.role() == v1::ROLE_AGENT; }
 };
@@ -52,6 +55,8 @@ struct VmRecord {
   OwnershipRuling pending{};
   TimePoint pending_since{};
   bool alerted = false;
+
+  Epoch heard_epoch = 0;  ///< the newest one that any node told of
 
   bool moving() const { return !moving_to.empty(); }
   bool active() const { return vm.state() == v1::VM_STATE_RUNNING || vm.state() == v1::VM_STATE_PAUSED; }
@@ -86,8 +91,18 @@ class Inventory {
   /// @error kConflict a move of this VM is going on; kNotFound
   Result<void> begin_move(const std::string& vm_uuid, const std::string& to);
   void end_move(const std::string& vm_uuid);
-  /// The VM's next epoch, by compare-and-swap in the store. @error kConflict, kNotFound, of the store
+  /// The VM's next epoch, by compare-and-swap in the store.
+  /// @error kUnavailable see epochs_certain(); kConflict, kNotFound, of the store
   Result<Epoch> take_epoch(const std::string& vm_uuid);
+  /// Does the controller know the newest epoch of every VM? Its store may have been lost, or restored from a backup:
+  /// until every node has told the epochs it knows, or must be taken for down, no epoch is given out.
+  /// @error kUnavailable a node has not told them yet
+  Result<void> epochs_certain() const;
+  /// What a node knows of epochs. Newer ones than the store's are taken over, and told of in an event; their VMs'
+  /// owners are confirmed in an epoch above, so that routes of that epoch are believed everywhere.
+  void heard_epochs(const std::string& node, const google::protobuf::RepeatedPtrField<v1::KnownEpoch>& epochs);
+  /// The epoch in which this host got the VM by its own journal; 0 when it says nothing of that.
+  Epoch served_epoch(const std::string& host, const std::string& vm_uuid) const;
   /// Records who owns the VM since `epoch`. @error kConflict a newer epoch has an owner; of the store
   Result<void> settle(const std::string& vm_uuid, const std::string& host, Epoch epoch);
 
@@ -118,6 +133,8 @@ class Inventory {
   void take_samples(const v1::ReportRequest& report);
   void describe(VmRecord& record, const v1::Vm& vm);
   void rule_on(VmRecord& record);
+  void confirm(VmRecord& record);
+  void raise(VmRecord& record, Epoch heard);
   void apply(VmRecord& record, const OwnershipRuling& ruling);
 
   Store& store_;
@@ -126,11 +143,13 @@ class Inventory {
   HeartbeatSettings heartbeat_;
   TimePoint started_;
   bool was_settled_ = false;
+  bool behind_ = false;  ///< the store was lost or restored: some node knew a newer epoch
   Signal changed_;
   std::uint64_t generation_ = 1;
   std::map<std::string, NodeRecord> nodes_;
   std::map<std::string, VmRecord> vms_;
-  std::map<std::string, VmRecord> gone_;  ///< VMs that nobody has now: their epochs live on
+  std::map<std::string, VmRecord> gone_;       ///< VMs that nobody has now: their epochs live on
+  std::map<std::string, Epoch> heard_epochs_;  ///< of VMs that the store does not know
 };
 
 }  // namespace umbra::controller

@@ -13,8 +13,10 @@ OwnershipRuling rule(const std::string& owner, bool owner_known, const std::vect
     owner_claims = true;
     owner_active = claim.active;
   }
-  // An owner that cannot be asked may be running it still.
-  const bool owner_may_run = owner_active || (!owner.empty() && !owner_known);
+  // An owner that cannot be asked may be running it still, unless another host got it from there since.
+  const bool given_up =
+      std::ranges::any_of(active, [&](const Claim* claim) { return claim->host != owner && claim->newer; });
+  const bool owner_may_run = owner_active || (!owner.empty() && !owner_known && !given_up);
   const auto others_active = active.size() - (owner_active ? 1 : 0);
   if (others_active + (owner_may_run ? 1 : 0) > 1) return {Ruling::kConflict};
   if (others_active == 1) {

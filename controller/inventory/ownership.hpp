@@ -1,4 +1,4 @@
-/// Which host owns a VM, judged from what hosts report (DESIGN R4: unknown is not gone).
+/// Which host owns a VM, judged from what hosts report. Unknown is not gone.
 #pragma once
 
 #include <string>
@@ -10,6 +10,9 @@ namespace umbra::controller {
 struct Claim {
   std::string host;
   bool active = false;  ///< running or paused; else only defined
+  /// Its journal says that it got the VM in a newer epoch than the one in which the recorded owner did: whoever had it
+  /// before gave it up.
+  bool newer = false;
 };
 
 enum class Ruling : std::uint8_t {
@@ -24,6 +27,8 @@ struct OwnershipRuling {
   std::string host{};  ///< to adopt
 };
 
+/// An owner that cannot be asked may run the VM still, so nobody else is adopted, unless its journal proves that the
+/// owner gave the VM up. A fenced host owns nothing that runs, and claims nothing: the caller leaves it out.
 /// @param owner as recorded; empty for none
 /// @param owner_known the owner is up and its VMs are known, so that its silence about the VM is an answer
 /// @param claims of hosts that are up and know their VMs

@@ -13,6 +13,8 @@ using namespace std::chrono_literals;
 constexpr Deadline kCall = 5s;
 constexpr auto kAskAgain = 500ms;
 constexpr auto kPatience = 60s;            // with a source that cannot say how a cutover ended
+constexpr auto kProofWaits = 15s;          // for a source that answers, but does not know yet: it has the figures
+constexpr auto kEpochsWait = 40s;          // for nodes that register after the controller's start
 constexpr unsigned kDenialsThatCount = 4;  // an agent that has just restarted may not have read its journal yet
 
 bool is_final(v1::Outcome outcome) {
@@ -167,7 +169,7 @@ Result<v1::CutoverRequest> Mover::request(const Move& move, Epoch epoch) const {
 
 Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
   UMBRA_CO_CHECK(inventory_.session(move->from));
-  UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(move->vm_uuid));
+  UMBRA_CO_TRY(const auto epoch, co_await take_epoch(move->vm_uuid));
   auto open = result_of(*move, epoch, v1::OUTCOME_UNSPECIFIED, "");
   open.set_at_unix_ms(clock_.unix_ms());
   UMBRA_CO_CHECK(store_.log.save_cutover(open));
@@ -179,6 +181,13 @@ Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
   if (result && is_final(result->outcome())) co_return result;
   auto why = result ? result->detail() : result.error().text();
   co_return co_await ask(move, epoch, std::move(why));
+}
+
+Task<Epoch> Mover::take_epoch(std::string vm_uuid) {
+  const auto until = clock_.steady() + kEpochsWait;
+  while (!inventory_.epochs_certain() && clock_.steady() < until)
+    co_await inventory_.changed().wait_until(clock_.steady() + inventory_.heartbeat().interval);
+  co_return inventory_.take_epoch(vm_uuid);
 }
 
 Task<v1::CutoverResult> Mover::stream(std::shared_ptr<Move> move, Epoch epoch) {
@@ -216,6 +225,7 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
     // A report may bring the answer too.
     if (const auto told = reported_.find(move->vm_uuid); told != reported_.end() && told->second.epoch() == epoch)
       co_return told->second;
+    bool answers = false;  // the source, and so it will know in a moment
     if (const auto session = inventory_.session(move->from)) {
       v1::AgentClient agent(*session);
       v1::LastCutoverRequest question;
@@ -223,6 +233,7 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
       const auto answer = co_await agent.last_cutover(std::move(question), kCall);
       const bool this_one = answer && answer->result().epoch() == epoch;
       if (this_one && is_final(answer->result().outcome())) co_return answer->result();
+      answers = this_one;
       if (this_one && answer->result().outcome() == v1::OUTCOME_UNDECIDED) why = answer->result().detail();
       // It never began, if the source says so steadily and either has the VM still, or nobody has it any more.
       const bool denied = !this_one && (answer || answer.error().code == Errc::kNotFound);
@@ -232,6 +243,8 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
       if (denials >= kDenialsThatCount)
         co_return result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));
     }
+    if (!answers || clock_.steady() - *move->asking_since >= kProofWaits)
+      if (auto proof = proven(*move, epoch)) co_return *proof;
     if (!alerted && clock_.steady() - *move->asking_since >= kPatience) {
       alerted = true;
       events_.add(
@@ -243,6 +256,18 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
     }
     co_await changed_.wait_until(clock_.steady() + kAskAgain);
   }
+}
+
+std::optional<v1::CutoverResult> Mover::proven(const Move& move, Epoch epoch) const {
+  // An epoch is given out once: who got the VM in this one got it by this cutover.
+  if (inventory_.served_epoch(move.to, move.vm_uuid) == epoch)
+    return result_of(
+        move, epoch, v1::OUTCOME_MOVED,
+        fmt::format("by the word of {}, which has it since this epoch; {} did not say so", move.to, move.from));
+  if (inventory_.served_epoch(move.from, move.vm_uuid) >= epoch)
+    return result_of(move, epoch, v1::OUTCOME_REFUSED,
+                     fmt::format("by the word of {}, which has it and knows that {} gave it up", move.from, move.to));
+  return std::nullopt;
 }
 
 std::optional<bool> Mover::has(const std::string& host, const std::string& vm_uuid) const {
@@ -260,9 +285,12 @@ void Mover::reported(const std::string& node, const v1::CutoverResult& result) {
   }
   // We took it for never begun, and it was begun after all: the newest epoch's account stands.
   const auto* record = inventory_.vm(result.vm_uuid());
-  const bool corrects = record != nullptr && record->host == node && record->epoch == result.epoch() &&
-                        result.outcome() == v1::OUTCOME_MOVED;
-  if (corrects) settle(result);
+  const bool moved = record != nullptr && result.outcome() == v1::OUTCOME_MOVED;
+  if (moved && record->host == node && record->epoch == result.epoch()) return settle(result);
+  // The standby proved it before the source could tell; only the source has the figures.
+  if (!moved || record->host != result.to() || record->owner_epoch != result.epoch()) return;
+  if (const auto saved = store_.log.save_cutover(result); !saved)
+    spdlog::error("{}: the cutover could not be stored: {}", result.vm(), saved.error());
 }
 
 Result<void> Mover::resume() {
@@ -318,12 +346,14 @@ void Mover::settle(const v1::CutoverResult& result) {
   if (!settled) spdlog::error("{}: the owner could not be stored: {}", result.vm(), settled.error());
   if (const auto saved = store_.log.save_cutover(result); !saved)
     spdlog::error("{}: the cutover could not be stored: {}", result.vm(), saved.error());
-  events_.add(v1::EVENT_KIND_CUTOVER, moved ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING,
-              moved ? fmt::format("moved from {} to {} in epoch {}: blackout {:.1f} ms, reached after {:.1f} ms{}",
-                                  result.from(), result.to(), result.epoch(), result.blackout_ms(), result.reach_ms(),
-                                  phases_text(result))
-                    : fmt::format("cutover to {} in epoch {} was {}, it stays on {}: {}", result.to(), result.epoch(),
-                                  outcome_name(result.outcome()), result.from(), result.detail()),
+  events_.add(v1::EVENT_KIND_CUTOVER, moved && result.detail().empty() ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING,
+              moved && !result.detail().empty() ? fmt::format("moved from {} to {} in epoch {}, {}", result.from(),
+                                                              result.to(), result.epoch(), result.detail())
+              : moved ? fmt::format("moved from {} to {} in epoch {}: blackout {:.1f} ms, reached after {:.1f} ms{}",
+                                    result.from(), result.to(), result.epoch(), result.blackout_ms(), result.reach_ms(),
+                                    phases_text(result))
+                      : fmt::format("cutover to {} in epoch {} was {}, it stays on {}: {}", result.to(), result.epoch(),
+                                    outcome_name(result.outcome()), result.from(), result.detail()),
               {moved ? result.to() : result.from(), result.vm()});
   ended_(result);
 }

@@ -8,8 +8,9 @@
 namespace umbra::controller {
 
 /// A cutover belongs to the source's agent: it goes on when we go away. So each one is stored before it is asked for,
-/// and stays open until the source has said how it ended, over the stream, in a report, or when asked; also across
-/// restarts. Ownership changes only on OUTCOME_MOVED. One move per VM at a time.
+/// and stays open until the source has said how it ended, over the stream, in a report, or when asked, or until the
+/// journal of either side proves it; also across restarts. Ownership changes only on OUTCOME_MOVED. One move per VM at
+/// a time.
 class Mover {
  public:
   /// A cutover has ended for certain.
@@ -51,7 +52,11 @@ class Mover {
   Task<v1::CutoverResult> cut_over(std::shared_ptr<Move> move);
   /// Asks for it and follows it. @error anything: how it ended is not known here
   Task<v1::CutoverResult> stream(std::shared_ptr<Move> move, Epoch epoch);
-  /// Asks the source until it knows.
+  /// Waits until every node that may know newer epochs has told them, and takes the next one.
+  Task<Epoch> take_epoch(std::string vm_uuid);
+  /// How the cutover ended by the journals of both sides, as they report what they serve. Nothing: they prove nothing.
+  std::optional<v1::CutoverResult> proven(const Move& move, Epoch epoch) const;
+  /// Asks the source until it knows, or somebody can prove it.
   asio::awaitable<v1::CutoverResult> ask(std::shared_ptr<Move> move, Epoch epoch, std::string why);
   asio::awaitable<void> resume(std::shared_ptr<Move> move, Epoch epoch);
   /// Does the host have the VM? Nothing when it cannot say.

@@ -34,6 +34,10 @@ Result<std::vector<StoredVm>> FleetStore::vms() {
   });
 }
 
+Result<void> FleetStore::raise_epoch(const std::string& vm_uuid, Epoch epoch) {
+  return database_.run("UPDATE vms SET epoch = max(epoch, ?2) WHERE uuid = ?1", vm_uuid, epoch);
+}
+
 Result<Epoch> FleetStore::next_epoch(const std::string& vm_uuid, Epoch expected) {
   UMBRA_CHECK(database_.run("UPDATE vms SET epoch = epoch + 1 WHERE uuid = ?1 AND epoch = ?2", vm_uuid, expected));
   if (database_.changes() == 1) return expected + 1;

@@ -36,7 +36,9 @@ class FleetStore {
   /// Saves a VM's description; an unknown one is added, owned by nobody, with epoch 0.
   Result<void> save_vm(const v1::Vm& vm);
   Result<std::vector<StoredVm>> vms();
-  /// Gives out the VM's next epoch, once: `expected` must be the newest one known (DESIGN R3).
+  /// The VM's epochs go on above `epoch` from now on: somebody knows that one already.
+  Result<void> raise_epoch(const std::string& vm_uuid, Epoch epoch);
+  /// Gives out the VM's next epoch, once: `expected` must be the newest one known.
   /// @error kConflict somebody else took an epoch since; kNotFound
   Result<Epoch> next_epoch(const std::string& vm_uuid, Epoch expected);
   /// Records that `host` owns the VM since `epoch`. @error kConflict `epoch` is older than what is recorded

@@ -30,7 +30,8 @@ class SilentSession final : public rpc::Session {
 };
 
 TEST(Ownership, FollowsTheTable) {
-  const Claim a{"a", true}, b{"b", true}, a_defined{"a", false}, b_defined{"b", false};
+  const Claim a{"a", true}, b{"b", true}, c{"c", true}, a_defined{"a", false}, b_defined{"b", false};
+  const Claim b_newer{"b", true, true};
   struct Row {
     std::string owner;
     bool owner_known;
@@ -55,6 +56,9 @@ TEST(Ownership, FollowsTheTable) {
       {"a", false, {}, Ruling::kKeep, ""},           // unknown is not gone
       {"a", false, {b_defined}, Ruling::kKeep, ""},  // a may run it still
       {"a", false, {b}, Ruling::kConflict, ""},      // a may run it too
+      {"a", false, {b_newer}, Ruling::kAdopt, "b"},  // but gave it up: b got it from there
+      {"a", true, {a, b_newer}, Ruling::kConflict, ""},
+      {"a", false, {b_newer, c}, Ruling::kConflict, ""},
   };
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto found = rule(rows[i].owner, rows[i].owner_known, rows[i].claims);
@@ -80,8 +84,15 @@ class InventoryTest : public testing::Test {
     events = std::make_unique<EventLog>(store->log, clock, io.get_executor());
     inventory = std::move(*Inventory::load(*store, *events, clock, io.get_executor(), {1000ms, 4}));
   }
-  void register_node(const std::string& name, const std::string& zone = "a") {
+  void register_node(const std::string& name, const std::string& zone = "a",
+                     const std::map<std::string, Epoch>& epochs = {}) {
     v1::RegisterRequest request;
+    request.set_epochs_known(true);
+    for (const auto& [uuid, epoch] : epochs) {
+      auto* known = request.add_known_epochs();
+      known->set_vm_uuid(uuid);
+      known->set_epoch(epoch);
+    }
     request.mutable_node()->set_name(name);
     request.mutable_node()->set_role(v1::ROLE_AGENT);
     request.mutable_node()->set_zone(zone);
@@ -97,8 +108,12 @@ class InventoryTest : public testing::Test {
     vm.add_addresses("10.1.0.1");
     return vm;
   }
-  void report(const std::string& name, const std::vector<v1::Vm>& vms, bool known = true) {
+  void report(const std::string& name, const std::vector<v1::Vm>& vms, bool known = true, Epoch served = 0) {
     v1::ReportRequest request;
+    if (served != 0) {
+      request.add_served()->set_vm_uuid("u1");
+      request.mutable_served(0)->set_epoch(served);
+    }
     request.set_hypervisor_up(known);
     request.set_vms_known(known);
     for (const auto& one : vms) *request.add_vms() = one;
@@ -184,6 +199,7 @@ TEST_F(InventoryTest, NeverGivesAVmThatComesBackAnOldEpoch) {
   report("host1", {vm()});
   settle({}, {});
   open();
+  register_node("host1");
   register_node("host2");
   report("host2", {vm()});
   EXPECT_EQ(owner(), "host2");
@@ -222,6 +238,84 @@ TEST_F(InventoryTest, FollowsAVmThatWasMovedWithoutUmbra) {
   EXPECT_EQ(owner(), "host2");
   EXPECT_EQ(inventory->vm("u1")->owner_epoch, 2u) << "routes must win over the old ones";
   EXPECT_EQ(alerts(), 0u);
+}
+
+TEST_F(InventoryTest, FollowsTheCopyThatGotTheVmLaterWhileItsOldOwnerIsDead) {
+  register_node("host1");
+  register_node("host2");
+  report("host1", {vm()});
+  ASSERT_EQ(*inventory->take_epoch("u1"), 2u);  // of a cutover whose end was never told
+  for (int i = 0; i < 10; ++i) {
+    report("host2", {vm()}, true, 2);
+    clock.advance(1s);
+    inventory->watch();
+  }
+  EXPECT_FALSE(inventory->node("host1")->up);
+  EXPECT_EQ(owner(), "host2");
+  EXPECT_EQ(wanted_routes(*inventory).routes(0).host(), "host2");
+  EXPECT_EQ(alerts(), 0u);
+}
+
+TEST_F(InventoryTest, GoesOnAboveTheEpochsThatNodesKnowWhenItsStoreIsLost) {
+  register_node("host1", "a", {{"u1", 7}});
+  report("host1", {vm()});
+  EXPECT_EQ(owner(), "") << "others may know more";
+  EXPECT_FALSE(inventory->take_epoch("u1"));
+  EXPECT_EQ(inventory->vm("u1")->epoch, 7u);
+  register_node("edge1", "a", {{"u1", 9}, {"u2", 4}});
+  clock.advance(1min);
+  report("host1", {vm()});
+  EXPECT_EQ(owner(), "host1");
+  EXPECT_EQ(inventory->vm("u1")->owner_epoch, 10u);
+  open();
+  EXPECT_EQ(inventory->vm("u1")->epoch, 10u) << "durable";
+}
+
+TEST_F(InventoryTest, ConfirmsTheOwnerAboveWhatNodesKnowWhenItsStoreIsRestored) {
+  register_node("host1");
+  report("host1", {vm()});
+  EXPECT_EQ(inventory->vm("u1")->owner_epoch, 1u);
+  const auto backup = directory.string() + "-backup";
+  std::filesystem::remove_all(backup);
+  std::filesystem::copy(directory, backup, std::filesystem::copy_options::recursive);
+  for (const Epoch epoch : {2u, 3u, 4u}) ASSERT_EQ(*inventory->take_epoch("u1"), epoch);
+  ASSERT_TRUE(inventory->settle("u1", "host1", 4));
+  inventory.reset();
+  events.reset();
+  store.reset();
+  std::filesystem::remove_all(directory);
+  std::filesystem::rename(backup, directory);
+  open();
+  register_node("host1", "a", {{"u1", 4}});
+  report("host1", {vm()});
+  EXPECT_EQ(wanted_routes(*inventory).routes(0).epoch(), 1u);
+  EXPECT_THAT(inventory->take_epoch("u1").error().message, HasSubstr("lost or restored"));
+  clock.advance(1min);
+  report("host1", {vm()});
+  EXPECT_EQ(owner(), "host1");
+  EXPECT_EQ(wanted_routes(*inventory).routes(0).epoch(), 5u) << "or nodes would leave these routes alone";
+}
+
+TEST_F(InventoryTest, GivesOutNoEpochBeforeEveryNodeThatLivesHasToldItsOwn) {
+  register_node("host1");
+  register_node("host2");
+  report("host1", {vm()});
+  open();
+  register_node("host1");
+  report("host1", {vm()});
+  const auto early = inventory->take_epoch("u1");
+  ASSERT_FALSE(early);
+  EXPECT_THAT(early.error().message, HasSubstr("host2 has not told the epochs it knows"));
+  register_node("host2", "a", {{"u1", 3}});
+  EXPECT_FALSE(inventory->take_epoch("u1")) << "host2 knows more than the store: so may somebody else";
+  clock.advance(1min);
+  EXPECT_EQ(*inventory->take_epoch("u1"), 4u);
+}
+
+TEST_F(InventoryTest, IgnoresEpochsThatNobodyCanHaveGivenOut) {
+  register_node("host1", "a", {{"u1", Epoch{1} << 62}});
+  report("host1", {vm()});
+  EXPECT_EQ(inventory->vm("u1")->owner_epoch, 1u);
 }
 
 TEST_F(InventoryTest, LeavesAMovingVmToTheMover) {

@@ -158,6 +158,7 @@ TEST_F(Moves, AskHowItEndedWhenTheSourceHangsUp) {
   keep_shadow("vm1", "host3");
   host1->tell_cutovers_in_reports = false;
   host1->hang_up_in_cutover = true;
+  host3->tell_served = false;
   const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
   until([&] { return move->asking_since.has_value(); });
   EXPECT_EQ(host_of("vm1"), "host1") << "nothing is assumed";
@@ -167,6 +168,53 @@ TEST_F(Moves, AskHowItEndedWhenTheSourceHangsUp) {
   ASSERT_TRUE(*move->end);
   EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
   EXPECT_EQ(host_of("vm1"), "host3");
+}
+
+TEST_F(Moves, AreProvenByTheStandbyWhenTheSourceDiesBeforeItCouldTell) {
+  keep_shadow("vm1", "host3");
+  host1->hang_up_in_cutover = true;
+  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  until([&] { return move->end.has_value(); });
+  ASSERT_TRUE(*move->end);
+  EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
+  EXPECT_THAT((*move->end)->detail(), HasSubstr("by the word of host3"));
+  EXPECT_EQ(host_of("vm1"), "host3");
+  EXPECT_EQ(vm("vm1")->owner_epoch, (*move->end)->epoch());
+  EXPECT_FALSE(vm("vm1")->moving());
+  host1->connect();
+  until([&] { return is_up("host1"); });
+  EXPECT_EQ(host_of("vm1"), "host3");
+}
+
+TEST_F(Moves, AreProvenByTheStandbyAfterARestartOfTheControllerToo) {
+  keep_shadow("vm1", "host3");
+  host1->hang_up_in_cutover = true;
+  host1->pause_before_cutover = true;
+  ASSERT_TRUE(core().mover.cutover("uuid-vm1", "test", "test"));
+  until([&] { return !host1->cutovers.empty(); });
+  admin.reset();
+  run([&]() -> asio::awaitable<void> { co_await controller->stop(); });
+  controller.reset();
+  host1->pause_before_cutover = false;
+  until([&] { return host3->runs("uuid-vm1"); });
+  start_controller();
+  EXPECT_TRUE(vm("vm1")->moving());
+  until([&] { return host_of("vm1") == "host3" && !vm("vm1")->moving(); });
+  EXPECT_TRUE(core().store.log.open_cutovers().value().empty());
+}
+
+TEST_F(Moves, AreProvenRefusedByASourceThatHasTheVmAndForgotTheRest) {
+  keep_shadow("vm1", "host3");
+  host1->cutover_outcome = v1::OUTCOME_REFUSED;
+  host1->hang_up_in_cutover = true;
+  host1->deny_cutovers = true;
+  host1->tell_cutovers_in_reports = false;
+  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  until([&] { return move->asking_since.has_value(); });
+  host1->connect();
+  until([&] { return move->end.has_value(); });
+  EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_REFUSED);
+  EXPECT_EQ(host_of("vm1"), "host1");
 }
 
 TEST_F(Moves, LearnFromAReportHowItEnded) {
