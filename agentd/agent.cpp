@@ -36,6 +36,7 @@ struct Agent::Parts {
   std::unique_ptr<netswitch::Switch> fabric;
   std::unique_ptr<Network> network;
   std::unique_ptr<RpcPeers> peers;
+  std::unique_ptr<Warrants> warrants;
   std::unique_ptr<shadow::Journal> journal;  // hosts only, as the two below
   std::shared_ptr<virt::Hypervisor> hypervisor;
   std::unique_ptr<Host> host;
@@ -87,20 +88,25 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   p.fabric = std::make_unique<netswitch::Switch>(*p.kernel, p.config.network);
   p.network = std::make_unique<Network>(*p.fabric, p.config.name);
   p.peers = std::make_unique<RpcPeers>(executor, tls);
-  const auto net_switch = std::make_shared<NetSwitchApi>(*p.network);
+  p.warrants = std::make_unique<Warrants>(tls, p.config.name, p.clock, [&p](const std::string& what) {
+    p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, "", what);
+    if (p.controller) p.controller->nudge();
+  });
+  const auto net_switch = std::make_shared<NetSwitchApi>(*p.network, *p.warrants);
   rpc::Services for_peers{net_switch};
   rpc::Services for_controller{net_switch};
   if (p.config.role == NodeRole::kHost) {
     UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", p.disk.get_executor()));
-    UMBRA_TRY(p.hypervisor, virt::LibvirtHypervisor::start(executor, {.uri = p.config.libvirt_uri}));
+    UMBRA_TRY(p.hypervisor,
+              virt::LibvirtHypervisor::start(executor, {.uri = p.config.libvirt_uri, .rules = p.config.foreign}));
     p.host = std::make_unique<Host>(
         executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
         Host::Hooks{[&p] {
                       if (p.controller) p.controller->nudge();
                     },
                     [&p] { return shadow::prove_hold(p.executor, p.clock, p.config.emulator); }});
-    for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host)};
-    for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, executor, p.clock)};
+    for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host, *p.warrants, p.config.foreign)};
+    for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, *p.warrants, executor, p.clock)};
   }
   UMBRA_TRY(p.server, rpc::Server::listen(executor, endpoint, tls, for_peers));
   p.controller = std::make_unique<RegistryLink>(

@@ -105,6 +105,12 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.source.node = out.name;
   out.source.refresh_interval = positive(config, "shadow.refresh_interval", 5s);
   out.source.hot_interval = positive(config, "shadow.hot_interval", 100ms);
+  out.foreign.emulator = out.emulator.string();
+  out.foreign.qemu_arguments = config.texts("shadow.allowed_qemu_arguments");
+  if (auto paths = config.texts("shadow.allowed_paths"); !paths.empty()) out.foreign.paths = std::move(paths);
+  for (const auto& path : out.foreign.paths)
+    if (!std::filesystem::path(path).is_absolute())
+      config.complain("shadow.allowed_paths", fmt::format("'{}' is not absolute", path), "give whole paths of folders");
   out.sample_interval = positive(config, "telemetry.interval", 5s);
   UMBRA_CHECK(config.finish());
   return out;

@@ -6,6 +6,7 @@
 
 #include "agentd/shadow/context.hpp"
 #include "agentd/shadow/standby.hpp"
+#include "agentd/virt/foreign_domain.hpp"
 #include "base/config.hpp"
 #include "netswitch/switch.hpp"
 #include "rpc/tls.hpp"
@@ -33,6 +34,7 @@ struct AgentConfig {
   shadow::StandbyConfig standby;
   shadow::SourceConfig source;
   std::chrono::milliseconds sample_interval{5'000};
+  virt::ForeignRules foreign;  ///< what other hosts' domains may have here
 
   /// @error kInvalid with file, line, key and remedy
   static Result<AgentConfig> from(Config config);

@@ -379,4 +379,9 @@ Result<shadow::Standby*> Host::standby() {
   return &standby_;
 }
 
+const v1::Vm* Host::vm(const std::string& vm_uuid) const {
+  const auto found = vms_.find(vm_uuid);
+  return found == vms_.end() ? nullptr : &found->second;
+}
+
 }  // namespace umbra::agent

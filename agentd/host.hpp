@@ -46,6 +46,8 @@ class Host {
   /// All epochs that this host knows of VMs, from its journal and since.
   void fill(v1::RegisterRequest& request) const;
   const v1::HoldProof& proof() const { return proof_; }
+  /// A VM of this host's own, as it was last reported; nothing when it has none of that uuid.
+  const v1::Vm* vm(const std::string& vm_uuid) const;
 
  private:
   Task<void> recover();

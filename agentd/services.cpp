@@ -5,40 +5,63 @@
 #include "base/shield.hpp"
 
 namespace umbra::agent {
+namespace {
 
-Task<v1::StageReply> StandbyApi::stage(rpc::Caller, v1::StageRequest request) {
+Result<void> check_foreign_xml(const std::string& xml, const virt::ForeignClaim& claim,
+                               const virt::ForeignRules& rules) {
+  const auto checked = virt::check_foreign(xml, claim, rules);
+  if (checked) return {};
+  return fail(with_context(checked.error(), fmt::format("{} is not taken as a shadow", claim.name)));
+}
+
+}  // namespace
+
+Task<v1::StageReply> StandbyApi::stage(rpc::Caller caller, v1::StageRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request, standby->served(request.vm().uuid())));
+  const virt::ForeignClaim claim{request.vm().uuid(), request.vm().name(), request.vm().tap(),
+                                 Bytes{request.vm().memory_bytes()}};
+  UMBRA_CO_CHECK(check_foreign_xml(request.domain_xml(), claim, rules_));
+  auto defined = claim;
+  defined.live = false;
+  if (!request.inactive_xml().empty()) UMBRA_CO_CHECK(check_foreign_xml(request.inactive_xml(), defined, rules_));
   co_return co_await shielded(standby->stage(std::move(request)));
 }
 
-Task<v1::AcceptReply> StandbyApi::accept(rpc::Caller, v1::AcceptRequest request) {
+Task<v1::AcceptReply> StandbyApi::accept(rpc::Caller caller, v1::AcceptRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(co_await shielded(standby->accept(std::move(request))));
   co_return v1::AcceptReply{};
 }
 
-Task<v1::ReleasedReply> StandbyApi::released(rpc::Caller, v1::ReleasedRequest request) {
+Task<v1::ReleasedReply> StandbyApi::released(rpc::Caller caller, v1::ReleasedRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   co_return co_await shielded(standby->released(std::move(request)));
 }
 
-Task<v1::RefuseReply> StandbyApi::refuse(rpc::Caller, v1::RefuseRequest request) {
+Task<v1::RefuseReply> StandbyApi::refuse(rpc::Caller caller, v1::RefuseRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   co_return co_await shielded(standby->refuse(std::move(request)));
 }
 
-Task<v1::InspectReply> StandbyApi::inspect(rpc::Caller, v1::InspectRequest request) {
+Task<v1::InspectReply> StandbyApi::inspect(rpc::Caller caller, v1::InspectRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   co_return co_await standby->inspect(std::move(request));
 }
 
-Task<v1::DiscardReply> StandbyApi::discard(rpc::Caller, v1::DiscardRequest request) {
+Task<v1::DiscardReply> StandbyApi::discard(rpc::Caller caller, v1::DiscardRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(co_await shielded(standby->discard(std::move(request))));
   co_return v1::DiscardReply{};
 }
 
-Task<v1::Shadow> AgentApi::keep_shadow(rpc::Caller, v1::KeepShadowRequest request) {
+Task<v1::Shadow> AgentApi::keep_shadow(rpc::Caller caller, v1::KeepShadowRequest request) {
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   co_return co_await shielded(host_.keep_shadow(std::move(request)));
 }
 
@@ -72,7 +95,9 @@ asio::awaitable<void> follow(Host& host, v1::CutoverRequest request, std::shared
 
 }  // namespace
 
-Task<void> AgentApi::cutover(rpc::Caller, v1::CutoverRequest request, rpc::Sink<v1::CutoverProgress> sink) {
+Task<void> AgentApi::cutover(rpc::Caller caller, v1::CutoverRequest request, rpc::Sink<v1::CutoverProgress> sink) {
+  const auto* vm = host_.vm(request.vm_uuid());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request, vm != nullptr ? vm->addresses() : v1::Vm{}.addresses()));
   const auto feed = std::make_shared<Feed>(executor_, clock_);
   asio::co_spawn(executor_, follow(host_, std::move(request), feed), asio::detached);
   while (!feed->end || !feed->news.empty()) {
@@ -102,17 +127,20 @@ Task<v1::DiagnoseReply> AgentApi::diagnose(rpc::Caller, v1::DiagnoseRequest) {
   co_return reply;
 }
 
-Task<v1::PointReply> NetSwitchApi::point(rpc::Caller, v1::PointRequest request) {
+Task<v1::PointReply> NetSwitchApi::point(rpc::Caller caller, v1::PointRequest request) {
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(network_.point(request));
   co_return v1::PointReply{};
 }
 
-Task<v1::UnpointReply> NetSwitchApi::unpoint(rpc::Caller, v1::UnpointRequest request) {
+Task<v1::UnpointReply> NetSwitchApi::unpoint(rpc::Caller caller, v1::UnpointRequest request) {
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(network_.unpoint(request));
   co_return v1::UnpointReply{};
 }
 
-Task<v1::ReconcileReply> NetSwitchApi::reconcile(rpc::Caller, v1::ReconcileRequest request) {
+Task<v1::ReconcileReply> NetSwitchApi::reconcile(rpc::Caller caller, v1::ReconcileRequest request) {
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
   co_return network_.reconcile(request);
 }
 

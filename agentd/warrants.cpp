@@ -28,9 +28,9 @@ std::string name_of(v1::WarrantAct act) {
   return name;
 }
 
-template <class Names>
-bool names(const Names& all, const std::string& one) {
-  return std::ranges::find(all, one) != all.end();
+template <class Names, class One>
+bool names(const Names& all, const One& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
 }
 
 Result<void> check_epoch(const v1::WarrantStatement& warrant, std::uint64_t epoch) {

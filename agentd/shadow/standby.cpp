@@ -42,6 +42,11 @@ Standby::Shadow* Standby::find(const std::string& vm_uuid) {
   return found == shadows_.end() ? nullptr : found->second.get();
 }
 
+std::uint64_t Standby::served(const std::string& vm_uuid) const {
+  const auto found = served_.find(vm_uuid);
+  return found == served_.end() ? 0 : found->second;
+}
+
 void Standby::outdate(const std::string& vm_uuid, std::uint64_t epoch) {
   epochs_[vm_uuid] = std::max(epochs_[vm_uuid], epoch);
 }

@@ -67,6 +67,8 @@ class Standby {
   std::size_t count() const { return shadows_.size(); }
   /// The newest epoch this host has answered for, by VM.
   const std::map<std::string, std::uint64_t>& epochs() const { return epochs_; }
+  /// The newest epoch in which the VM ran on this host; 0 when it never did.
+  std::uint64_t served(const std::string& vm_uuid) const;
   /// From the agent: libvirt told that a domain stopped.
   asio::awaitable<void> domain_stopped(std::string vm_uuid);
   /// From the agent, now and then: does what could not be done when it was due, and notices shadows that ended while

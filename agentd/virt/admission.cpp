@@ -101,13 +101,14 @@ std::string bad_address(const UmbraMetadata& metadata) {
 
 }  // namespace
 
-std::string refusal(const pugi::xml_node& domain, const UmbraMetadata& metadata) {
+std::string refusal(const pugi::xml_node& domain, const UmbraMetadata& metadata, const ForeignRules& rules) {
   const auto devices = domain.child("devices");
   if (const auto security = domain.child("launchSecurity"))
     return fmt::format("its memory is encrypted ({}) and cannot be copied ahead; remove <launchSecurity>",
                        security.attribute("type").value());
-  for (auto reason : {host_device(devices), host_interface(devices), local_disk(devices, metadata.shared_disks),
-                      foreign_incoming(domain), restart_at_the_end(domain), bad_address(metadata)})
+  for (auto reason :
+       {host_device(devices), host_interface(devices), local_disk(devices, metadata.shared_disks),
+        foreign_incoming(domain), refused_extension(domain, rules), restart_at_the_end(domain), bad_address(metadata)})
     if (!reason.empty()) return reason;
   return {};
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "agentd/virt/foreign_domain.hpp"
+
 namespace umbra::virt {
 
 /// What `<umbra:vm>` in the metadata says.
@@ -16,7 +18,7 @@ struct UmbraMetadata {
 };
 
 /// Why this domain cannot have a shadow, in words that end with the remedy; empty when it can.
-std::string refusal(const pugi::xml_node& domain, const UmbraMetadata& metadata);
+std::string refusal(const pugi::xml_node& domain, const UmbraMetadata& metadata, const ForeignRules& rules);
 /// What may go wrong between hosts that are not alike.
 std::vector<std::string> warnings(const pugi::xml_node& domain);
 

@@ -1,30 +1,20 @@
 #include "agentd/virt/domain_xml.hpp"
 
+#include <algorithm>
+#include <map>
+#include <optional>
 #include <pugixml.hpp>
 #include <sstream>
 
 #include "agentd/virt/admission.hpp"
+#include "agentd/virt/domain_document.hpp"
+#include "agentd/virt/xml_limits.hpp"
 
 namespace umbra::virt {
 namespace {
 
 constexpr std::string_view kQemuNamespace = "http://libvirt.org/schemas/domain/qemu/1.0";
 constexpr std::string_view kOurLine = "[umbra] ";
-
-Result<pugi::xml_document> load(std::string_view xml) {
-  pugi::xml_document document;
-  const auto parsed = document.load_buffer(xml.data(), xml.size());
-  if (!parsed) {
-    const auto before = xml.substr(0, std::min(xml.size(), static_cast<std::size_t>(parsed.offset)));
-    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    const auto column = before.size() - (before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1) + 1;
-    return fail({Errc::kInvalid, fmt::format("domain XML, line {}, column {}: {}", line, column, parsed.description()),
-                 "correct the XML; virt-xml-validate tells more"});
-  }
-  if (!document.child("domain"))
-    return fail({Errc::kInvalid, "domain XML: the root is not <domain>", "give the XML of a domain (virsh dumpxml)"});
-  return document;
-}
 
 std::string dump(const pugi::xml_document& document) {
   std::ostringstream out;
@@ -114,6 +104,22 @@ void add_argument(pugi::xml_node commandline, const std::string& prefix, const c
 
 }  // namespace
 
+Result<pugi::xml_document> load_domain(std::string_view xml) {
+  pugi::xml_document document;
+  UMBRA_CHECK(check_xml(xml));
+  const auto parsed = document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8);
+  if (!parsed) {
+    const auto before = xml.substr(0, std::min(xml.size(), static_cast<std::size_t>(parsed.offset)));
+    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    const auto column = before.size() - (before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1) + 1;
+    return fail({Errc::kInvalid, fmt::format("domain XML, line {}, column {}: {}", line, column, parsed.description()),
+                 "correct the XML; virt-xml-validate tells more"});
+  }
+  if (!document.child("domain"))
+    return fail({Errc::kInvalid, "domain XML: the root is not <domain>", "give the XML of a domain (virsh dumpxml)"});
+  return document;
+}
+
 std::string annotated(std::string_view description, std::string_view line) {
   std::string text;
   while (!description.empty()) {
@@ -129,8 +135,8 @@ std::string annotated(std::string_view description, std::string_view line) {
   return text;
 }
 
-Result<Domain> parse_domain(std::string_view xml) {
-  UMBRA_TRY(const auto document, load(xml));
+Result<Domain> parse_domain(std::string_view xml, const ForeignRules& rules) {
+  UMBRA_TRY(const auto document, load_domain(xml));
   const auto root = document.child("domain");
   auto metadata = read_metadata(root);
   Domain domain;
@@ -144,7 +150,7 @@ Result<Domain> parse_domain(std::string_view xml) {
   domain.tap = interface.child("target").attribute("dev").value();
   domain.mac = interface.child("mac").attribute("address").value();
   domain.incoming = static_cast<bool>(our_incoming(commandline_of(root)));
-  domain.refusal = refusal(root, metadata);
+  domain.refusal = refusal(root, metadata, rules);
   domain.warnings = warnings(root);
   domain.addresses = std::move(metadata.addresses);
   domain.account = std::move(metadata.account);
@@ -153,7 +159,7 @@ Result<Domain> parse_domain(std::string_view xml) {
 }
 
 Result<std::string> shadow_xml(std::string_view xml) {
-  UMBRA_TRY(const auto document, load(xml));
+  UMBRA_TRY(const auto document, load_domain(xml));
   auto domain = document.child("domain");
   domain.remove_attribute("id");
   for (auto label = domain.child("seclabel"); label;) {  // a dynamic label was generated for one process
@@ -178,7 +184,7 @@ Result<std::string> shadow_xml(std::string_view xml) {
 }
 
 Result<std::string> clean_xml(std::string_view xml) {
-  UMBRA_TRY(const auto document, load(xml));
+  UMBRA_TRY(const auto document, load_domain(xml));
   auto domain = document.child("domain");
   set_description(domain, {});
   auto commandline = commandline_of(domain);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "agentd/virt/foreign_domain.hpp"
 #include "agentd/virt/hypervisor.hpp"
 
 namespace umbra::virt {
@@ -25,8 +26,9 @@ inline constexpr std::string_view kIsShadow =
     "it is itself a shadow, waiting for its primary's memory; shadow the primary";
 
 /// Reads a domain. `state` and `persistent` are not in XML and keep their defaults; `incoming` says only that the XML
-/// carries `-incoming defer`. @error kInvalid broken XML, with line and column, or no domain
-Result<Domain> parse_domain(std::string_view xml);
+/// carries `-incoming defer`. @param rules what other hosts would take of it, for its refusal
+/// @error kInvalid broken XML, with line and column, or no domain
+Result<Domain> parse_domain(std::string_view xml, const ForeignRules& rules = {});
 
 /// The XML that starts this domain's shadow on another host: with `-incoming defer`, without what belongs to the
 /// running instance (its id, generated security labels, lines of ours in the description). @error kInvalid

@@ -39,10 +39,10 @@ Result<Domain> summarise(virDomainPtr handle) {
 }
 
 /// All but `incoming`, for which its QEMU must be asked. Waits while the domain is busy with another job.
-Result<Domain> describe(virDomainPtr handle) {
+Result<Domain> describe(virDomainPtr handle, const ForeignRules& rules) {
   UMBRA_TRY(const auto summary, summarise(handle));
   UMBRA_TRY(const auto xml, xml_of(handle, 0));
-  UMBRA_TRY(auto domain, parse_domain(xml));
+  UMBRA_TRY(auto domain, parse_domain(xml, rules));
   domain.state = summary.state;
   domain.persistent = summary.persistent;
   return domain;
@@ -102,6 +102,7 @@ Result<std::shared_ptr<LibvirtHypervisor>> LibvirtHypervisor::start(asio::any_io
   UMBRA_CHECK(install_event_loop(executor));
   const auto state = std::make_shared<State>(executor);
   state->pool = std::make_shared<WorkerPool>("umbra-virt", options.threads);
+  state->rules = std::move(options.rules);
   const std::weak_ptr<State> weak = state;
   LibvirtConnection::Handlers handlers;
   handlers.connection = [weak](bool up) {
@@ -168,7 +169,9 @@ Task<Domain> LibvirtHypervisor::State::complete(std::shared_ptr<State> self, Dom
   const auto uuid = summary.uuid;
   const auto known = self->described.find(uuid);
   if (known == self->described.end() || self->lane_of(uuid)->idle()) {
-    const std::function<Result<Domain>(virDomainPtr)> call = describe;
+    const std::function<Result<Domain>(virDomainPtr)> call = [rules = self->rules](virDomainPtr domain) {
+      return describe(domain, rules);
+    };
     auto described = co_await on_domain(self, uuid, call, std::min(deadline, kDescription));
     if (described) {
       if (described->incoming) {
@@ -211,7 +214,9 @@ Task<std::vector<Domain>> LibvirtHypervisor::domains(Deadline deadline) {
 
 Task<Domain> LibvirtHypervisor::domain(std::string uuid, Deadline deadline) {
   const auto state = state_;
-  const std::function<Result<Domain>(virDomainPtr)> call = describe;
+  const std::function<Result<Domain>(virDomainPtr)> call = [rules = state->rules](virDomainPtr domain) {
+    return describe(domain, rules);
+  };
   UMBRA_CO_TRY(auto found, co_await State::on_domain(state, uuid, call, deadline));
   if (found.incoming) {
     const auto monitor = std::make_shared<LibvirtMonitor>(state, uuid);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "agentd/virt/foreign_domain.hpp"
 #include "agentd/virt/hypervisor.hpp"
 #include "agentd/virt/libvirt_connection.hpp"
 
@@ -20,6 +21,7 @@ class LibvirtHypervisor final : public Hypervisor {
   struct Options {
     std::string uri = "qemu:///system";
     unsigned threads = 8;
+    ForeignRules rules{};  ///< what other hosts would take of a domain
   };
 
   /// Starts connecting; `listen` before the executor runs again to miss nothing. The executor's context must outlive

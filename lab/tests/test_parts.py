@@ -100,7 +100,7 @@ class Configuration(unittest.TestCase):
         written = tomllib.loads(umbra._toml(umbra._configuration(lab, node) | node.overrides))
         self.assertEqual(written['agent'] | {'state_dir': ''},
                          {'name': 'host1', 'role': 'host', 'zone': 'a', 'state_dir': '', 'log_level': 'info'})
-        self.assertEqual(written['shadow'], {'refresh_interval': '2s'})
+        self.assertEqual(written['shadow']['refresh_interval'], '2s')
         self.assertEqual(written['controller']['endpoint'], '10.77.0.200:7700')
 
 

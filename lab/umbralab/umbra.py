@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from . import nodes, services
-from .common import ROOT, LabError, run, say, wait_until
+from .common import CACHE, ROOT, LabError, run, say, wait_until
 from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, ROUTE_PROTOCOL, Lab, Node
 
 PROGRAMS = ('umbra-agentd', 'umbra-controllerd', 'umbractl')
@@ -55,7 +55,9 @@ def _configuration(lab: Lab, node: Node) -> dict[str, str]:
         'controller.endpoint': _text(_controller_endpoint(lab)), 'controller.name': _text('controller'),
         'listen.endpoint': _text(f'{node.address}:{AGENT_PORT}'), 'libvirt.uri': _text('qemu:///system'),
         'network.underlay_address': _text(node.address), 'network.gateway_mac': _text(GATEWAY_MAC),
-        'network.gateway_address': _text(GATEWAY_ADDRESS), 'network.route_protocol': str(ROUTE_PROTOCOL)}
+        'network.gateway_address': _text(GATEWAY_ADDRESS), 'network.route_protocol': str(ROUTE_PROTOCOL),
+        # the guests' kernel and disks
+        'shadow.allowed_paths': json.dumps([str(CACHE), str(lab.dir / 'shared')])}
 
 
 def _toml(values: dict[str, str]) -> str:

@@ -104,8 +104,8 @@ TEST_F(Trouble, AnAgentThatIsGivenNonsenseDoesNotStartAndSaysWhatToDoWhileGuestA
   } nonsense[] = {
       {directory + "/certificates/host1/cert.pem", "garbage\n", {"cert.pem holds no PEM certificate", "umbractl pki"}},
       {settings,
-       text_of(settings) + "\n[shadow]\nrefresh_interval = \"5 parsecs\"\n",
-       {"umbra.toml:", "shadow.refresh_interval: '5 parsecs' is not a duration", "write it like 250ms"}}};
+       text_of(settings) + "\n[telemetry]\ninterval = \"5 parsecs\"\n",
+       {"umbra.toml:", "telemetry.interval: '5 parsecs' is not a duration", "write it like 250ms"}}};
   for (const auto& [file, content, told] : nonsense) {
     SCOPED_TRACE(file);
     {

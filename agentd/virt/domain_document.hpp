@@ -1,0 +1,14 @@
+/// A domain's XML, read. For the files of this folder.
+#pragma once
+
+#include <pugixml.hpp>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace umbra::virt {
+
+/// @error kInvalid broken XML, with line and column, or the root is not <domain>
+Result<pugi::xml_document> load_domain(std::string_view xml);
+
+}  // namespace umbra::virt
