@@ -17,8 +17,10 @@ constexpr auto kDirtyEvery = 1min;
 constexpr auto kDirtyPeriod = 1s;  // QEMU samples pages at its begin and end
 
 /// Nothing left to look after, here or in the next life of the agent.
-bool over(shadow::Phase phase, bool wanted) {
-  return phase == shadow::Phase::kDropped && !wanted;
+bool over(const shadow::Record& record) {
+  if (record.phase != shadow::Phase::kDropped || !record.wish.empty()) return false;
+  v1::ShadowOrigin origin;  // a cutover that did not move it may have left it without its autostart
+  return !record.cutover.empty() || !origin.ParseFromString(record.origin) || !origin.autostart_withdrawn();
 }
 
 }  // namespace
@@ -87,7 +89,14 @@ void Host::on_lifecycle(const virt::LifecycleEvent& event) {
   outdate_inventory();
   if (event.change == virt::LifecycleChange::kStopped && standby_.holds(event.uuid))
     asio::co_spawn(executor_, standby_.domain_stopped(event.uuid), asio::detached);
-  if (const auto kept = source(event.uuid)) kept->domain_changed();
+  const auto kept = source(event.uuid);
+  if (!kept) return;
+  const bool lives_on =
+      event.change == virt::LifecycleChange::kChanged || event.change == virt::LifecycleChange::kDefined;
+  if (lives_on)
+    kept->definition_changed();
+  else
+    kept->domain_changed();
 }
 
 void Host::on_connection(bool up) {
@@ -146,7 +155,7 @@ Task<void> Host::recover() {
       if (record.phase == shadow::Phase::kMoved) epochs_[uuid] = record.epoch;
       continue;
     }
-    if (over(record.phase, !record.wish.empty())) {
+    if (over(record)) {
       if (!record.cutover.empty())
         last_cutovers_[uuid] = shadow::account_of(record, config_.name, v1::OUTCOME_MOVED, "");
       retired_[uuid] = std::move(record);

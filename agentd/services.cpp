@@ -14,6 +14,19 @@ Result<void> check_foreign_xml(const std::string& xml, const virt::ForeignClaim&
   return fail(with_context(checked.error(), fmt::format("{} is not taken as a shadow", claim.name)));
 }
 
+/// What this host's libvirt is asked to keep of the VM.
+Result<void> check_foreign_definition(const v1::AcceptRequest& request, const virt::ForeignRules& rules) {
+  const auto& vm = request.vm();
+  const virt::ForeignClaim claim{vm.uuid(), vm.name(), vm.tap(), Bytes{vm.memory_bytes()}, false};
+  const auto& kept = request.kept();
+  if (!kept.inactive_xml().empty()) UMBRA_CHECK(check_foreign_xml(kept.inactive_xml(), claim, rules));
+  for (const auto* list : {&kept.snapshots(), &kept.checkpoints()})
+    for (const auto& xml : *list)
+      if (const auto checked = virt::check_foreign_snapshot(xml, claim, rules); !checked)
+        return fail(with_context(checked.error(), fmt::format("a snapshot of {} is not taken", vm.name())));
+  return {};
+}
+
 }  // namespace
 
 Task<v1::StageReply> StandbyApi::stage(rpc::Caller caller, v1::StageRequest request) {
@@ -22,15 +35,13 @@ Task<v1::StageReply> StandbyApi::stage(rpc::Caller caller, v1::StageRequest requ
   const virt::ForeignClaim claim{request.vm().uuid(), request.vm().name(), request.vm().tap(),
                                  Bytes{request.vm().memory_bytes()}};
   UMBRA_CO_CHECK(check_foreign_xml(request.domain_xml(), claim, rules_));
-  auto defined = claim;
-  defined.live = false;
-  if (!request.inactive_xml().empty()) UMBRA_CO_CHECK(check_foreign_xml(request.inactive_xml(), defined, rules_));
   co_return co_await shielded(standby->stage(std::move(request)));
 }
 
 Task<v1::AcceptReply> StandbyApi::accept(rpc::Caller caller, v1::AcceptRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
   UMBRA_CO_CHECK(warrants_.allow(caller, request));
+  UMBRA_CO_CHECK(check_foreign_definition(request, rules_));
   UMBRA_CO_CHECK(co_await shielded(standby->accept(std::move(request))));
   co_return v1::AcceptReply{};
 }

@@ -1,5 +1,6 @@
 #include "qmp/client.hpp"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 
 #include "qmp/codec.hpp"
@@ -21,6 +22,11 @@ Result<json::object> as_object(std::string_view command, json::value value) {
 Result<std::string> required_text(std::string_view command, const json::object& object, std::string_view name) {
   if (const auto* text = string_member(object, name)) return std::string(text->data(), text->size());
   return malformed(command, name);
+}
+
+std::string optional_text(const json::object& object, std::string_view name) {
+  const auto* text = string_member(object, name);
+  return text != nullptr ? std::string(text->data(), text->size()) : std::string{};
 }
 
 /// A counter that is zero when absent. @error kCorrupt it is there, but not a number
@@ -164,6 +170,45 @@ Task<void> Client::migrate_continue(Deadline deadline) {
   json::object arguments;
   arguments["state"] = "pre-switchover";
   co_return co_await run_void("migrate-continue", std::move(arguments), deadline);
+}
+
+Task<std::vector<BlockNode>> Client::block_nodes(Deadline deadline) {
+  static constexpr std::string_view kCommand = "query-named-block-nodes";
+  json::object arguments;
+  arguments["flat"] = true;  // without each image's chain, which the nodes tell
+  UMBRA_CO_TRY(const auto answer, co_await run(std::string(kCommand), std::move(arguments), deadline));
+  const auto* list = answer.if_array();
+  if (list == nullptr) co_return malformed(kCommand, "list");
+  std::vector<BlockNode> nodes;
+  for (const auto& entry : *list) {
+    const auto* object = entry.if_object();
+    if (object == nullptr) co_return malformed(kCommand, "list");
+    BlockNode node;
+    node.name = optional_text(*object, "node-name");
+    UMBRA_CO_TRY(node.driver, required_text(kCommand, *object, "drv"));
+    UMBRA_CO_TRY(node.file, required_text(kCommand, *object, "file"));
+    node.backing = optional_text(*object, "backing_file");
+    const auto* read_only = object->if_contains("ro");
+    node.read_only = read_only != nullptr && read_only->is_bool() && read_only->get_bool();
+    nodes.push_back(std::move(node));
+  }
+  std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  co_return nodes;
+}
+
+Task<std::vector<BlockJob>> Client::block_jobs(Deadline deadline) {
+  static constexpr std::string_view kCommand = "query-block-jobs";
+  json::object none;
+  UMBRA_CO_TRY(const auto answer, co_await run(std::string(kCommand), none, deadline));
+  const auto* list = answer.if_array();
+  if (list == nullptr) co_return malformed(kCommand, "list");
+  std::vector<BlockJob> jobs;
+  for (const auto& entry : *list) {
+    const auto* object = entry.if_object();
+    if (object == nullptr) co_return malformed(kCommand, "list");
+    jobs.push_back({optional_text(*object, "device"), optional_text(*object, "type")});
+  }
+  co_return jobs;
 }
 
 Task<void> Client::stop(Deadline deadline) {

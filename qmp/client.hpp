@@ -29,6 +29,9 @@ class Client {
   Task<void> migrate_cancel(Deadline deadline);
   /// Leaves `pre-switchover` (migrate-continue state=pre-switchover).
   Task<void> migrate_continue(Deadline deadline);
+  /// The block graph, sorted by node name (query-named-block-nodes, flat).
+  Task<std::vector<BlockNode>> block_nodes(Deadline deadline);
+  Task<std::vector<BlockJob>> block_jobs(Deadline deadline);  ///< query-block-jobs
   Task<void> stop(Deadline deadline);
   Task<void> cont(Deadline deadline);
   Task<void> quit(Deadline deadline);

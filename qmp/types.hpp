@@ -61,6 +61,22 @@ struct MigrationInfo {
   std::vector<std::string> blocked_reasons;  ///< why QEMU would refuse to migrate this guest; empty when it would not
 };
 
+/// `query-named-block-nodes`: one node of QEMU's block graph, in what tells whether another QEMU has the same disks.
+struct BlockNode {
+  std::string name;     ///< node-name
+  std::string driver;   ///< drv
+  std::string file;     ///< the image or protocol address, QEMU's "json:" text where that is none
+  std::string backing;  ///< backing_file; empty without one
+  bool read_only = false;
+  bool operator==(const BlockNode&) const = default;
+};
+
+/// `query-block-jobs`.
+struct BlockJob {
+  std::string device;  ///< the job's id
+  std::string type;    ///< "commit", "mirror", "backup", "stream", …
+};
+
 /// `migrate-set-parameters`; what is absent stays as it is.
 struct MigrationParameters {
   std::optional<BytesPerSecond> max_bandwidth;

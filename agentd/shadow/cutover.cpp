@@ -33,11 +33,12 @@ bool unknown(const Error& error) {
 
 }  // namespace
 
-Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request,
-                 Progress progress)
+Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, DefinitionGuard& guard, v1::Vm vm,
+                 v1::CutoverRequest request, Progress progress)
     : context_(context),
       hold_(hold),
       life_(life),
+      guard_(guard),
       vm_(std::move(vm)),
       request_(std::move(request)),
       progress_(std::move(progress)),
@@ -94,9 +95,14 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   auto step = co_await arm();
   if (step) {
     enter("converge");
-    auto [accepted, reached, converged] = co_await (accept() && reach_routers() && converge());
-    step = !accepted ? std::move(accepted) : !reached ? std::move(reached) : std::move(converged);
+    auto [accepted, reached, converged, withdrawn] =
+        co_await (accept() && reach_routers() && converge() && withdraw_autostart());
+    step = !accepted    ? std::move(accepted)
+           : !reached   ? std::move(reached)
+           : !converged ? std::move(converged)
+                        : std::move(withdrawn);
   }
+  if (step) step = co_await compare_again();
   if (step) {
     enter("promise");
     step = co_await life_.apply(Event::kPromise);
@@ -138,10 +144,36 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
 /// Durable here, and QEMU's rate limiter woken. Only then is the standby asked: should this agent die in between, its
 /// next life knows the epoch to give up.
 Task<void> Cutover::arm() {
+  UMBRA_CO_CHECK(co_await look());
   life_.set_cutover(request_.SerializeAsString());
+  guard_.set_autostart_withdrawn(definition_.autostart);
+  life_.set_origin(guard_.stored());
   auto [journaled, unparked] = co_await (life_.apply(Event::kArm, request_.epoch()) && hold_.unpark(kCall));
   UMBRA_CO_CHECK(std::move(journaled));
   UMBRA_CO_CHECK(std::move(unparked));
+  co_return Result<void>{};
+}
+
+/// What the shadow has not, a cutover would undo: then nothing is armed.
+Task<void> Cutover::look() {
+  const auto qmp = hold_.qmp();
+  UMBRA_CO_TRY(definition_, co_await guard_.check(qmp, kCall));
+  co_return Result<void>{};
+}
+
+/// A host that loses power after the hand-over must not start a second copy at boot. Given back by whoever looks after
+/// the shadow, should the VM not move.
+Task<void> Cutover::withdraw_autostart() {
+  if (!definition_.autostart) co_return Result<void>{};
+  co_return co_await context_.hypervisor.set_autostart(vm_.uuid(), false, kCall);
+}
+
+/// The last step before the promise.
+Task<void> Cutover::compare_again() {
+  const auto qmp = hold_.qmp();
+  UMBRA_CO_TRY(const auto now, co_await guard_.check(qmp, kCall));
+  UMBRA_CO_TRY(const auto change, virt::change_between(definition_, now));
+  if (change) co_return fail({Errc::kConflict, *change, "it was changed in this very moment; try again"});
   co_return Result<void>{};
 }
 
@@ -151,6 +183,8 @@ Task<void> Cutover::accept() {
   accept.set_epoch(request_.epoch());
   accept.set_source(context_.config.node);
   *accept.mutable_warrant() = request_.warrant();
+  *accept.mutable_vm() = vm_;
+  *accept.mutable_kept() = to_wire(definition_);
   accepted_ = true;
   auto accepted = co_await standby_->accept(std::move(accept), kCall);
   if (!accepted && !unknown(accepted.error())) accepted_ = false;
@@ -234,7 +268,12 @@ asio::awaitable<void> Cutover::point_all() {
 Task<void> Cutover::stop() {
   UMBRA_CO_CHECK(co_await hold_.qmp().stop(kCall));
   const auto released = [&] { return !hold_.watch().migrating(); };
-  UMBRA_CO_CHECK(co_await hold_.changed().until(released, kLastPages, "QEMU's pre-switchover"));
+  const auto qmp = hold_.qmp();
+  // Asked in the shade of the last pages: from here on the guest writes nothing that a snapshot could take away.
+  auto [same_disks, last_pages] =
+      co_await (guard_.check_disks(qmp, kCall) && hold_.changed().until(released, kLastPages, "QEMU's pre-switchover"));
+  UMBRA_CO_CHECK(std::move(last_pages));
+  UMBRA_CO_CHECK(std::move(same_disks));
   if (hold_.watch().status() != MigrationStatus::kPreSwitchover)
     co_return fail(Errc::kConflict, "the migration failed while the last pages were sent");
   co_return Result<void>{};

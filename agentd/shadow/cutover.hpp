@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agentd/shadow/context.hpp"
+#include "agentd/shadow/definition_guard.hpp"
 #include "agentd/shadow/hold.hpp"
 #include "agentd/shadow/life.hpp"
 #include "netswitch/flip.hpp"
@@ -19,9 +20,9 @@ v1::RefuseRequest refusing(const v1::CutoverRequest& cutover, const std::string&
 /// Takes a held shadow through armed and promised to moved, or back.
 ///
 ///     source                                   standby                         edges, other hosts
-///       | unpark, journal: armed                 |
+///       | compare with what the shadow was made of; unpark, journal: armed
 ///       | accept(epoch) -----------------------> | durable: armed
-///       | (two passes: what is left is milliseconds)
+///       | (two passes: what is left is milliseconds; libvirt shall not start it here at boot; compare again)
 ///       | journal: promised                      |
 ///       | point(VM → tap) ---------------------> |
 ///       | point(VM → standby) -----------------------------------------------> |
@@ -39,7 +40,8 @@ class Cutover {
   using Progress = std::function<void(const v1::CutoverProgress&)>;
 
   /// @param vm the primary, with its addresses
-  Cutover(SourceContext& context, Hold& hold, Life& life, v1::Vm vm, v1::CutoverRequest request, Progress progress);
+  Cutover(SourceContext& context, Hold& hold, Life& life, DefinitionGuard& guard, v1::Vm vm, v1::CutoverRequest request,
+          Progress progress);
 
   /// The whole of it, for a shadow that is warm or hot. Ends with the life in warm (disarmed), dropped, moved; in
   /// armed, where QEMU could not be told to let go; or, where the outcome is OUTCOME_UNDECIDED, still in promised.
@@ -54,7 +56,10 @@ class Cutover {
   using Time = std::chrono::steady_clock::time_point;
 
   Task<void> arm();
+  Task<void> look();
   Task<void> accept();
+  Task<void> withdraw_autostart();
+  Task<void> compare_again();
   Task<void> converge();
   Task<void> stop();
   Task<void> hand_over();
@@ -77,6 +82,8 @@ class Cutover {
   SourceContext& context_;
   Hold& hold_;
   Life& life_;
+  DefinitionGuard& guard_;
+  virt::Definition definition_;  ///< what the standby was handed
   v1::Vm vm_;
   v1::CutoverRequest request_;
   Progress progress_;

@@ -25,6 +25,7 @@ struct Record {
   /// Serialised umbra.v1.CutoverRequest, from `armed` on (source). Emptied when it is given up or refused: what is
   /// there in `dropped` has moved the VM.
   std::string cutover;
+  std::string origin{};  ///< serialised umbra.v1.ShadowOrigin (source): what the shadow was made of
 };
 
 /// Durable: when write() has answered, the record survives power loss (SQLite, WAL, synchronous=FULL).

@@ -17,6 +17,7 @@ class Life {
 
   /// What the next apply() writes beside the phase.
   void set_wish(std::string wish) { record_.wish = std::move(wish); }
+  void set_origin(std::string origin) { record_.origin = std::move(origin); }
   void set_cutover(std::string cutover) { record_.cutover = std::move(cutover); }
 
   /// Takes the edge. @error kConflict the table has none; else the journal's, and nothing has changed
@@ -34,6 +35,12 @@ class Life {
     UMBRA_CO_CHECK(co_await journal_->write(written));
     record_ = std::move(written);
     co_return Result<void>{};
+  }
+
+  /// Writes what was set, in the phase that it is in. @error the journal's
+  Task<void> save() {
+    auto written = record_;
+    co_return co_await journal_->write(std::move(written));
   }
 
   /// Takes the edge without the journal's consent: the world has moved on already, and QEMU's own state will tell so

@@ -20,6 +20,7 @@ constexpr auto kHotPoll = 3ms;           // late notice costs ten times a second
 constexpr Bytes kLittle = mebibytes(4);  // a refresh that leaves no more than this has done its work
 constexpr auto kPowerDown = 2min;        // a guest's way from the power button to its end; some ignore the button
 constexpr auto kSettled = 5s;            // libvirt's reboot is over soon after the first change it tells of
+constexpr auto kCompare = 1s;            // the least time between two looks at its definition, events aside
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
 constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
@@ -37,6 +38,7 @@ Source::Source(SourceContext& context, Record record)
     : context_(context),
       uuid_(record.vm_uuid),
       life_(context.journal, std::move(record)),
+      guard_(context.hypervisor, uuid_),
       changed_(context.executor, context.clock) {
   vm_.set_uuid(uuid_);  // the rest once libvirt has told; a question about nobody would be answered, and wrongly
   status_.set_vm_uuid(uuid_);
@@ -67,6 +69,12 @@ void Source::domain_changed() {
   look_ = true;
   rest_until_ = std::min(rest_until_, context_.clock.steady() + kSettled);
   backoff_ = 0ms;
+  changed_.notify();
+}
+
+void Source::definition_changed() {
+  look_ = true;
+  backoff_ = 0ms;  // what kept its shadow from being made may be over
   changed_.notify();
 }
 
@@ -147,6 +155,7 @@ Task<void> Source::step() {
     co_await pause(kMostBackoff);
     co_return Result<void>{};
   }
+  if (guard_.autostart_withdrawn()) co_await give_back_autostart();
   if (given_up_) {
     const std::string why = *given_up_;  // GCC 12 destroys it twice inside co_await
     co_return co_await drop(why);
@@ -212,14 +221,13 @@ Task<void> Source::stage() {
   *request.mutable_vm() = vm_;
   request.set_source(context_.config.node);
   request.set_asked_at_unix_us(context_.clock.wall().count());
-  UMBRA_CO_TRY(*request.mutable_domain_xml(), co_await context_.hypervisor.migratable_xml(uuid_, kCall));
-  if (domain.persistent) {
-    UMBRA_CO_TRY(*request.mutable_inactive_xml(), co_await context_.hypervisor.inactive_xml(uuid_, kCall));
-  }
+  UMBRA_CO_TRY(auto definition, co_await guard_.begin(kCall));
+  request.set_domain_xml(std::move(definition.live_xml));
   built_ = std::move(wish);
   *request.mutable_warrant() = built_.warrant();
   standby_ = context_.peers.peer(built_.standby());
   life_.set_wish(built_.SerializeAsString());
+  life_.set_origin(guard_.stored());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kStage));
   status_ = {};
   status_.set_vm_uuid(uuid_);
@@ -275,6 +283,36 @@ std::chrono::milliseconds Source::interval() const {
   return asked > 0 ? std::chrono::milliseconds(asked) : context_.config.refresh_interval;
 }
 
+/// Is the shadow still what its primary is? @error kConflict it must be made anew
+Task<void> Source::compare() {
+  const auto qmp = hold_->qmp();
+  const auto view = co_await guard_.look(qmp, kCall);
+  compare_due_ = context_.clock.steady() + kCompare;
+  if (!view && view.error().code != Errc::kInvalid) {  // it is asked again, and before any cutover
+    spdlog::warn("{}: {}", vm_.name(), view.error());
+    co_return Result<void>{};
+  }
+  if (!view) co_return fail(view.error());
+  busy_ = view->state == DefinitionGuard::State::kBusy ? view->why + "; it is not moved before that ends" : "";
+  if (view->state != DefinitionGuard::State::kDiffers) co_return Result<void>{};
+  context_.note(v1::SEVERITY_WARNING, vm_.name(),
+                fmt::format("it was changed while a shadow was held: {}; the shadow is made anew", view->why));
+  co_return fail(Errc::kConflict, "it was changed since: {}", view->why);
+}
+
+/// A cutover that did not move it had told libvirt not to start it at boot here.
+asio::awaitable<void> Source::give_back_autostart() {
+  if (guard_.autostart()) {
+    const auto set = co_await context_.hypervisor.set_autostart(uuid_, true, kCall);
+    if (!set && (set.error().code == Errc::kUnavailable || set.error().code == Errc::kTimeout)) co_return;  // again
+    if (!set) spdlog::warn("{}: {}", vm_.name(), set.error());  // it is not defined any more
+  }
+  guard_.set_autostart_withdrawn(false);
+  life_.set_origin(guard_.stored());
+  const auto saved = co_await life_.save();
+  if (!saved) spdlog::warn("{}: {}", vm_.name(), saved.error());  // at worst it is given back once more
+}
+
 /// Warm or hot: looks whether the hold still stands, then does the next thing that is due.
 Task<void> Source::keep() {
   const auto& watch = hold_->watch();
@@ -285,8 +323,12 @@ Task<void> Source::keep() {
     co_return fail(Errc::kConflict, "the guest was paused");
   }
   if (!watch.migrating()) co_return fail(Errc::kUnavailable, "the hold was lost");
-  if (std::exchange(look_, false)) UMBRA_CO_CHECK(co_await primary());
+  if (std::exchange(look_, false)) {
+    UMBRA_CO_CHECK(co_await primary());
+    compare_due_ = {};
+  }
   if (pending_) co_return co_await perform(pending_);
+  if (context_.clock.steady() >= compare_due_) UMBRA_CO_CHECK(co_await compare());
   if (!wish_) co_return Result<void>{};
   if (std::exchange(renewed_, false)) {
     built_ = *wish_;
@@ -354,7 +396,7 @@ void Source::take(const qmp::MigrationInfo& info) {
 
 Task<void> Source::perform(std::shared_ptr<Pending> pending) {
   if (vm_.name().empty()) UMBRA_CO_CHECK(co_await primary());  // its addresses are needed
-  Cutover cutover(context_, *hold_, life_, vm_, pending->request, pending->progress);
+  Cutover cutover(context_, *hold_, life_, guard_, vm_, pending->request, pending->progress);
   const auto result = co_await cutover.run();
   last_cutover_ = result;
   context_.ended(result);
@@ -366,6 +408,7 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
                             v1::Outcome_Name(result.outcome()), result.blackout_ms(),
                             result.detail().empty() ? "" : ": ", result.detail()));
   answer(result);
+  compare_due_ = {};  // what aborted it may be a change
   if (life_.phase() == Phase::kDropped) {
     hold_.reset();
     co_await pause(kLeastBackoff);
@@ -440,6 +483,7 @@ v1::Shadow Source::status() const {
   v1::WarrantStatement warrant;
   if (warrant.ParseFromString((wish_ ? *wish_ : built_).warrant().statement()))
     status.set_warrant_until_unix_ms(warrant.not_after_unix_ms());
+  if (held() && !busy_.empty()) status.set_detail(busy_);
   return status;
 }
 

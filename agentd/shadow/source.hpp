@@ -7,6 +7,7 @@
 
 #include "agentd/shadow/context.hpp"
 #include "agentd/shadow/cutover.hpp"
+#include "agentd/shadow/definition_guard.hpp"
 
 namespace umbra::shadow {
 
@@ -37,8 +38,10 @@ class Source {
   Task<v1::CutoverResult> cutover(v1::CutoverRequest request, Cutover::Progress progress);
   const std::optional<v1::CutoverResult>& last_cutover() const { return last_cutover_; }
 
-  /// From the agent: something about this domain changed in libvirt, or libvirt came or went.
+  /// From the agent: this domain was started, stopped, paused …; its definition or devices were changed; libvirt came
+  /// or went.
   void domain_changed();
+  void definition_changed();
   void hypervisor_changed(bool up);
 
   v1::Shadow status() const;
@@ -55,6 +58,8 @@ class Source {
   Task<void> stage();
   Task<void> precopy();
   Task<void> keep();
+  Task<void> compare();
+  asio::awaitable<void> give_back_autostart();
   Task<void> refresh();
   Task<void> perform(std::shared_ptr<Pending> pending);
   Task<void> reattach();
@@ -82,6 +87,7 @@ class Source {
   SourceContext& context_;
   std::string uuid_;
   Life life_;
+  DefinitionGuard guard_;
   Signal changed_;
   std::unique_ptr<Hold> hold_;
   std::shared_ptr<Peer> standby_;
@@ -90,11 +96,13 @@ class Source {
   v1::Vm vm_;
   std::string migration_uri_;  ///< where the staged shadow listens
   std::string unwanted_because_;
+  std::string busy_;                     ///< the block job that bars a cutover now; empty without one
   std::optional<std::string> given_up_;  ///< why what exists must go; until it has gone nothing is built on it
   std::shared_ptr<Pending> pending_;
   std::optional<v1::CutoverResult> last_cutover_;
   v1::Shadow status_;
   Signal::TimePoint refresh_due_{};
+  Signal::TimePoint compare_due_{};
   Signal::TimePoint rest_until_{};  ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};
   bool hypervisor_up_ = true;

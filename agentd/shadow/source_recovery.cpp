@@ -38,6 +38,7 @@ void Source::account(v1::Outcome outcome, std::string detail) {
 /// Acts on the phase that an earlier life of the agent wrote last. QEMU and the standby know the truth.
 asio::awaitable<void> Source::recover() {
   const auto& record = life_.record();
+  guard_.take_up(record.origin);
   if (!record.wish.empty() && built_.ParseFromString(record.wish)) {
     if (!wish_) wish_ = built_;
     standby_ = context_.peers.peer(built_.standby());
@@ -110,7 +111,7 @@ asio::awaitable<void> Source::settle() {
     co_return;
   }
   take_monitor();  // libvirt may have come back since
-  Cutover cutover(context_, *hold_, life_, vm_, request, [](const auto&) {});
+  Cutover cutover(context_, *hold_, life_, guard_, vm_, request, [](const auto&) {});
   const auto outcome = co_await cutover.settle("the cutover broke off");
   if (outcome == v1::OUTCOME_UNDECIDED) {
     const auto& why = cutover.result().detail();

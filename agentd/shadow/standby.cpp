@@ -148,6 +148,20 @@ Task<std::string> Standby::listen(Shadow& shadow) {
                   "widen [migration] port_first … port_last"});
 }
 
+/// What was changed of the VM since it was staged, and a shadow can have without being made anew. In force, and in the
+/// journal, with the phase that follows.
+Result<void> Standby::take_definition(Shadow& shadow, const v1::AcceptRequest& request) {
+  if (!request.has_vm() || request.vm().uuid() != shadow.uuid() || request.vm().tap() != shadow.request.vm().tap())
+    return fail(Errc::kInvalid, "the cutover of {} is asked for another VM or tap than was staged", shadow.name());
+  auto staged = shadow.request;
+  *staged.mutable_vm() = request.vm();
+  *staged.mutable_kept() = request.kept();
+  UMBRA_CHECK(network_.attach(staged.vm()));  // neighbours of addresses that have come
+  shadow.request = std::move(staged);
+  shadow.life.set_wish(shadow.request.SerializeAsString());
+  return {};
+}
+
 Task<void> Standby::accept(v1::AcceptRequest request) {
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow) co_return fail(Errc::kNotFound, "{} holds no shadow of VM {}", config_.node, request.vm_uuid());
@@ -157,6 +171,7 @@ Task<void> Standby::accept(v1::AcceptRequest request) {
     co_return fail(Errc::kConflict, "{}: epoch {} is not newer than {}", shadow->name(), request.epoch(),
                    epochs_[request.vm_uuid()]);
   if (shadow->gone) co_return fail(Errc::kConflict, "the shadow of {} on {} has died", shadow->name(), config_.node);
+  UMBRA_CO_CHECK(take_definition(*shadow, request));
   UMBRA_CO_CHECK(co_await shadow->life.apply(Event::kArm, request.epoch()));
   epochs_[request.vm_uuid()] = request.epoch();
   co_return Result<void>{};

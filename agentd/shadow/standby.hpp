@@ -80,6 +80,7 @@ class Standby {
 
   Task<v1::StageReply> stage_locked(Shadow& shadow);
   Task<std::string> listen(Shadow& shadow);
+  Result<void> take_definition(Shadow& shadow, const v1::AcceptRequest& request);
   Task<void> admit(v1::Vm vm);
   Task<void> drop(Shadow& shadow, Event event, std::string why);
   Task<void> clear(Shadow& shadow);
@@ -90,6 +91,7 @@ class Standby {
   Task<void> last_pages(Shadow& shadow);
   Task<bool> has_run(Shadow& shadow);
   Task<void> settle_in(Shadow& shadow);
+  Task<void> keep_definition(Shadow& shadow);
   Task<void> finish(Shadow& shadow);
   Task<std::int64_t> resume(Shadow& shadow, std::chrono::microseconds arrived);
   Shadow* find(const std::string& vm_uuid);

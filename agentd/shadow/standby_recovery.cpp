@@ -1,6 +1,7 @@
 // What the standby does with shadows that ended by themselves, were dropped, or are of an earlier life of the agent.
 #include <spdlog/spdlog.h>
 
+#include "agentd/shadow/definition_guard.hpp"
 #include "agentd/shadow/standby_shadow.hpp"
 #include "agentd/virt/domain_xml.hpp"
 
@@ -10,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 5s;   // one libvirt or QMP call
+constexpr Deadline kKeep = 20s;  // redefining hundreds of snapshots
 constexpr Deadline kLock = 40s;  // another step may be starting a QEMU
 
 }  // namespace
@@ -48,22 +50,32 @@ Task<void> Standby::clear(Shadow& shadow) {
   co_return Result<void>{};
 }
 
+/// Definition, snapshots, checkpoints, autostart, and what people wrote about the VM: as on the host that it came from.
+Task<void> Standby::keep_definition(Shadow& shadow) {
+  auto definition = from_wire(shadow.request.kept());
+  if (!definition.inactive_xml.empty()) {
+    UMBRA_CO_TRY(definition.inactive_xml, virt::clean_xml(definition.inactive_xml));
+  }
+  const auto domain = co_await hypervisor_.domain(shadow.uuid(), kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  if (domain && domain->state != virt::DomainState::kShutOff)
+    co_return co_await hypervisor_.keep_as(shadow.uuid(), std::move(definition), kKeep);
+  // It has ended since: its definition is what is left of it.
+  if (definition.inactive_xml.empty()) co_return Result<void>{};
+  co_return co_await hypervisor_.define(definition.inactive_xml, kCall);
+}
+
 /// Makes a VM that moved here persistent, and only then lets the journal forget how it was defined.
 Task<void> Standby::finish(Shadow& shadow) {
   const auto vm = shadow.request.vm();
   const bool here = epochs_[vm.uuid()] == shadow.life.epoch();  // else it has moved on since
-  if (here && vm.persistent() && !shadow.request.inactive_xml().empty()) {
-    auto defined = Result<void>{};
-    const auto clean = virt::clean_xml(shadow.request.inactive_xml());
-    if (clean)
-      defined = co_await hypervisor_.define(*clean, kCall);
-    else
-      defined = fail(clean.error());
-    if (!defined && (defined.error().code == Errc::kUnavailable || defined.error().code == Errc::kTimeout))
-      co_return defined;
-    if (!defined)
+  if (here) {
+    const auto kept = co_await keep_definition(shadow);
+    if (!kept && (kept.error().code == Errc::kUnavailable || kept.error().code == Errc::kTimeout)) co_return kept;
+    if (!kept)
       hooks_.note(v1::SEVERITY_WARNING, vm.name(),
-                  fmt::format("runs on {} but is not defined there: {}", config_.node, defined.error()));
+                  fmt::format("runs on {}, but libvirt does not keep there all that it kept of it on {}: {}",
+                              config_.node, shadow.request.source(), kept.error()));
   }
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kServe));
   settling_.erase(vm.uuid());

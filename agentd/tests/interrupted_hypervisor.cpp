@@ -55,8 +55,14 @@ Task<std::vector<virt::DomainStats>> InterruptedHypervisor::stats(Deadline deadl
 Task<void> InterruptedHypervisor::measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) {
   return through("measure_dirty_rate", &Hypervisor::measure_dirty_rate, std::move(uuid), period, deadline);
 }
-Task<std::string> InterruptedHypervisor::migratable_xml(std::string uuid, Deadline deadline) {
-  return through("migratable_xml", &Hypervisor::migratable_xml, std::move(uuid), deadline);
+Task<virt::Definition> InterruptedHypervisor::definition(std::string uuid, Deadline deadline) {
+  return through("definition", &Hypervisor::definition, std::move(uuid), deadline);
+}
+Task<void> InterruptedHypervisor::keep_as(std::string uuid, virt::Definition definition, Deadline deadline) {
+  return through("keep_as", &Hypervisor::keep_as, std::move(uuid), std::move(definition), deadline);
+}
+Task<void> InterruptedHypervisor::set_autostart(std::string uuid, bool on, Deadline deadline) {
+  return through("set_autostart", &Hypervisor::set_autostart, std::move(uuid), on, deadline);
 }
 Task<std::string> InterruptedHypervisor::inactive_xml(std::string uuid, Deadline deadline) {
   return through("inactive_xml", &Hypervisor::inactive_xml, std::move(uuid), deadline);

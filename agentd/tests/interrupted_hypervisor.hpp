@@ -20,7 +20,9 @@ class InterruptedHypervisor final : public virt::Hypervisor {
   Task<virt::Domain> domain(std::string uuid, Deadline deadline) override;
   Task<std::vector<virt::DomainStats>> stats(Deadline deadline) override;
   Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
-  Task<std::string> migratable_xml(std::string uuid, Deadline deadline) override;
+  Task<virt::Definition> definition(std::string uuid, Deadline deadline) override;
+  Task<void> keep_as(std::string uuid, virt::Definition definition, Deadline deadline) override;
+  Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) override;
   Task<std::string> inactive_xml(std::string uuid, Deadline deadline) override;
   Task<std::string> create_paused(std::string xml, Deadline deadline) override;
   Task<void> define(std::string xml, Deadline deadline) override;

@@ -1,6 +1,7 @@
 // The standby's answers to messages that come twice, late, or in another order: R1 and R2 of the design rest on them.
 #include <gmock/gmock.h>
 
+#include "agentd/shadow/describe.hpp"
 #include "agentd/tests/two_hosts.hpp"
 
 namespace umbra::agent::test {
@@ -24,7 +25,9 @@ struct MessageTest : testing::Test {
     return request;
   }
   Result<void> accept(std::uint64_t of_epoch) {
-    return world.ask(&world.standby, world.standby_of(world.standby).accept(about<v1::AcceptRequest>(of_epoch)), 15s);
+    auto request = about<v1::AcceptRequest>(of_epoch);
+    if (const auto primary = world.domain(world.source)) *request.mutable_vm() = shadow::describe(*primary);
+    return world.ask(&world.standby, world.standby_of(world.standby).accept(std::move(request)), 15s);
   }
   Result<v1::ReleasedReply> released(std::uint64_t of_epoch) {
     return world.ask(&world.standby, world.standby_of(world.standby).released(about<v1::ReleasedRequest>(of_epoch)),

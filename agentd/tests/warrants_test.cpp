@@ -92,6 +92,7 @@ struct Guarded : testing::Test {
   v1::AcceptRequest accepting(std::uint64_t epoch, const v1::Warrant& warrant) {
     auto request = in_epoch<v1::AcceptRequest>(epoch, warrant);
     request.set_source("host1");
+    *request.mutable_vm() = *world.source.process->host()->vm(TwoHosts::kVm);
     return request;
   }
   v1::PointRequest pointing(std::uint64_t epoch, const v1::Warrant& warrant) {

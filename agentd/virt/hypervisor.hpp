@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agentd/virt/definition.hpp"
 #include "base/task.hpp"
 #include "base/units.hpp"
 #include "qmp/transport.hpp"
@@ -61,7 +62,8 @@ enum class LifecycleChange : std::uint8_t {
   kStopped,
   kShutdown,
   kCrashed,
-  kReset,  ///< it boots again, in the same QEMU
+  kReset,    ///< it boots again, in the same QEMU
+  kChanged,  ///< of the running domain: a device, disk, limit, block job, tray, or its metadata
   kOther
 };
 
@@ -95,14 +97,21 @@ class Hypervisor {
   /// @error kConflict while the domain migrates
   virtual Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) = 0;
 
-  /// Live XML fit for another host (VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE).
-  virtual Task<std::string> migratable_xml(std::string uuid, Deadline deadline) = 0;
+  /// All that libvirt keeps of a domain. @error kNotFound
+  virtual Task<Definition> definition(std::string uuid, Deadline deadline) = 0;
+  /// Makes libvirt keep of this running domain what another host's libvirt kept of it; idempotent. The live XML gives
+  /// title, description and metadata alone. @error kConflict, kInvalid libvirt refuses a part; the others are kept
+  virtual Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) = 0;
+  /// Durable when it answers: survives a power loss. @error kConflict it is transient
+  virtual Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) = 0;
   /// The stored definition of a persistent domain (VIR_DOMAIN_XML_INACTIVE | SECURE). @error kNotFound not persistent
   virtual Task<std::string> inactive_xml(std::string uuid, Deadline deadline) = 0;
   /// Starts a transient domain paused (VIR_DOMAIN_START_PAUSED); gives its uuid.
   /// @error kConflict a domain of that uuid or name exists; kInvalid libvirt refuses the XML; kUnsupported
   virtual Task<std::string> create_paused(std::string xml, Deadline deadline) = 0;
   virtual Task<void> define(std::string xml, Deadline deadline) = 0;
+  /// With the metadata of its snapshots and checkpoints, which would keep it from being defined here again. Firmware
+  /// variables and TPM state stay.
   virtual Task<void> undefine(std::string uuid, Deadline deadline) = 0;
   virtual Task<void> destroy(std::string uuid, Deadline deadline) = 0;
   virtual Task<void> suspend(std::string uuid, Deadline deadline) = 0;

@@ -4,6 +4,7 @@
 #include <libvirt/virterror.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
@@ -118,10 +119,59 @@ Result<void> LibvirtConnection::subscribe(const ConnectionPtr& connection, const
       virConnectDomainEventRegisterAny(c, nullptr, VIR_DOMAIN_EVENT_ID_REBOOT, VIR_DOMAIN_EVENT_CALLBACK(on_reboot),
                                        Address::make(weak, number), Address::free) < 0)
     return fail(last_error("registering for libvirt's events"));
+  UMBRA_CHECK(subscribe_to_changes(connection, weak, number));
   // For all domains and events at once: no registration stands between a shadow's start and its first event.
   if (virConnectDomainQemuMonitorEventRegister(c, nullptr, kEvents, on_qemu, Address::make(weak, number), Address::free,
                                                VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX) < 0)
     return fail(last_error("registering for QEMU's events"));
+  return {};
+}
+
+/// What people and backups do to a domain that runs. Each event has its own arguments, of which only the domain counts
+/// here: whoever cares compares the whole.
+Result<void> LibvirtConnection::subscribe_to_changes(const ConnectionPtr& connection, const Weak& weak,
+                                                     std::uint64_t number) {
+  const virConnectDomainEventMetadataChangeCallback metadata = [](virConnectPtr, virDomainPtr domain, int, const char*,
+                                                                  void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "metadata");
+  };
+  const virConnectDomainEventTunableCallback tunable = [](virConnectPtr, virDomainPtr domain, virTypedParameterPtr, int,
+                                                          void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "tunable");
+  };
+  const virConnectDomainEventBlockJobCallback job = [](virConnectPtr, virDomainPtr domain, const char*, int, int,
+                                                       void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "block-job");
+  };
+  const virConnectDomainEventDiskChangeCallback disk = [](virConnectPtr, virDomainPtr domain, const char*, const char*,
+                                                          const char*, int, void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "disk");
+  };
+  const virConnectDomainEventTrayChangeCallback tray = [](virConnectPtr, virDomainPtr domain, const char*, int,
+                                                          void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "tray");
+  };
+  const virConnectDomainEventDeviceAddedCallback added = [](virConnectPtr, virDomainPtr domain, const char*,
+                                                            void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "device-added");
+  };
+  const virConnectDomainEventDeviceRemovedCallback removed = [](virConnectPtr, virDomainPtr domain, const char*,
+                                                                void* opaque) {
+    tell(opaque, domain, LifecycleChange::kChanged, "device-removed");
+  };
+  const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 7> events{{
+      {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(metadata)},
+      {VIR_DOMAIN_EVENT_ID_TUNABLE, VIR_DOMAIN_EVENT_CALLBACK(tunable)},
+      {VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, VIR_DOMAIN_EVENT_CALLBACK(job)},
+      {VIR_DOMAIN_EVENT_ID_DISK_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(disk)},
+      {VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(tray)},
+      {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, VIR_DOMAIN_EVENT_CALLBACK(added)},
+      {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(removed)},
+  }};
+  for (const auto& [id, callback] : events)
+    if (virConnectDomainEventRegisterAny(connection.get(), nullptr, id, callback, Address::make(weak, number),
+                                         Address::free) < 0)
+      return fail(last_error("registering for libvirt's events of changes"));
   return {};
 }
 

@@ -42,6 +42,7 @@ class LibvirtConnection : public std::enable_shared_from_this<LibvirtConnection>
   static void on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail, void* opaque);
   static void tell(void* opaque, virDomainPtr domain, LifecycleChange change, std::string_view detail);
   static void on_reboot(virConnectPtr connection, virDomainPtr domain, void* opaque);
+  static Result<void> subscribe_to_changes(const ConnectionPtr& connection, const Weak& weak, std::uint64_t number);
   static void on_qemu(virConnectPtr connection, virDomainPtr domain, const char* event, long long seconds,
                       unsigned micros, const char* details, void* opaque);
   void closed(std::uint64_t number, int reason);

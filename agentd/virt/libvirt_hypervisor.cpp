@@ -4,6 +4,7 @@
 
 #include "agentd/virt/domain_xml.hpp"
 #include "agentd/virt/event_loop.hpp"
+#include "agentd/virt/libvirt_definition.hpp"
 #include "agentd/virt/libvirt_monitor.hpp"
 #include "agentd/virt/libvirt_state.hpp"
 #include "agentd/virt/libvirt_stats.hpp"
@@ -38,6 +39,18 @@ Result<Domain> summarise(virDomainPtr handle) {
   return domain;
 }
 
+/// Why what libvirt keeps of it beside its XML cannot follow it.
+Result<std::string> kept_refusal(virDomainPtr handle) {
+  if (virDomainHasManagedSaveImage(handle, 0) == 1)
+    return fmt::format(
+        "libvirt keeps a saved state of it on this host (managed save); remove it: virsh managedsave-remove {}",
+        virDomainGetName(handle));
+  const int snapshots = virDomainSnapshotNum(handle, 0), checkpoints = virDomainListAllCheckpoints(handle, nullptr, 0);
+  if (snapshots <= 0 && checkpoints <= 0) return "";
+  UMBRA_TRY(const auto definition, read_definition(handle));
+  return belongings_refusal(definition);
+}
+
 /// All but `incoming`, for which its QEMU must be asked. Waits while the domain is busy with another job.
 Result<Domain> describe(virDomainPtr handle, const ForeignRules& rules) {
   UMBRA_TRY(const auto summary, summarise(handle));
@@ -45,6 +58,9 @@ Result<Domain> describe(virDomainPtr handle, const ForeignRules& rules) {
   UMBRA_TRY(auto domain, parse_domain(xml, rules));
   domain.state = summary.state;
   domain.persistent = summary.persistent;
+  if (domain.refusal.empty()) {
+    UMBRA_TRY(domain.refusal, kept_refusal(handle));
+  }
   return domain;
 }
 
@@ -103,6 +119,7 @@ Result<std::shared_ptr<LibvirtHypervisor>> LibvirtHypervisor::start(asio::any_io
   const auto state = std::make_shared<State>(executor);
   state->pool = std::make_shared<WorkerPool>("umbra-virt", options.threads);
   state->rules = std::move(options.rules);
+  state->autostart_links = options.autostart_links;
   const std::weak_ptr<State> weak = state;
   LibvirtConnection::Handlers handlers;
   handlers.connection = [weak](bool up) {
@@ -237,9 +254,22 @@ Task<void> LibvirtHypervisor::measure_dirty_rate(std::string uuid, std::chrono::
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }
 
-Task<std::string> LibvirtHypervisor::migratable_xml(std::string uuid, Deadline deadline) {
-  const std::function<Result<std::string>(virDomainPtr)> call = [](virDomainPtr domain) {
-    return xml_of(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE);
+Task<Definition> LibvirtHypervisor::definition(std::string uuid, Deadline deadline) {
+  const std::function<Result<Definition>(virDomainPtr)> call = read_definition;
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<void> LibvirtHypervisor::keep_as(std::string uuid, Definition definition, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [kept = std::move(definition),
+                                                          links = state_->autostart_links](virDomainPtr domain) {
+    return make_kept(domain, kept, links);
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<void> LibvirtHypervisor::set_autostart(std::string uuid, bool on, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [on, links = state_->autostart_links](virDomainPtr domain) {
+    return virt::set_autostart(domain, on, links);
   };
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }
@@ -278,7 +308,9 @@ Task<void> LibvirtHypervisor::define(std::string xml, Deadline deadline) {
 Task<void> LibvirtHypervisor::undefine(std::string uuid, Deadline deadline) {
   const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
     // Firmware variables stay: a definition can be written anew, they cannot.
-    return check(virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM),
+    return check(virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM |
+                                                    VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                                                    VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA),
                  "undefining the domain");
   };
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);

@@ -21,7 +21,8 @@ class LibvirtHypervisor final : public Hypervisor {
   struct Options {
     std::string uri = "qemu:///system";
     unsigned threads = 8;
-    ForeignRules rules{};  ///< what other hosts would take of a domain
+    ForeignRules rules{};                                         ///< what other hosts would take of a domain
+    std::string autostart_links = "/etc/libvirt/qemu/autostart";  ///< libvirt's links to what it starts at boot
   };
 
   /// Starts connecting; `listen` before the executor runs again to miss nothing. The executor's context must outlive
@@ -35,7 +36,9 @@ class LibvirtHypervisor final : public Hypervisor {
   Task<Domain> domain(std::string uuid, Deadline deadline) override;
   Task<std::vector<DomainStats>> stats(Deadline deadline) override;
   Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
-  Task<std::string> migratable_xml(std::string uuid, Deadline deadline) override;
+  Task<Definition> definition(std::string uuid, Deadline deadline) override;
+  Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) override;
+  Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) override;
   Task<std::string> inactive_xml(std::string uuid, Deadline deadline) override;
   Task<std::string> create_paused(std::string xml, Deadline deadline) override;
   Task<void> define(std::string xml, Deadline deadline) override;

@@ -19,6 +19,7 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
   asio::any_io_executor executor;
   std::shared_ptr<WorkerPool> pool;
   ForeignRules rules;
+  std::string autostart_links;
   std::shared_ptr<LibvirtConnection> connection;
   Listener listener;
   std::map<std::string, DomainPtr> handles;  ///< saves a look-up, that is a round trip, for each call

@@ -97,6 +97,8 @@ Result<json::value> FakeQemu::run(const std::string& command, const json::object
     stop_guest(RunState::kPaused);
     return done;
   }
+  if (command == "query-named-block-nodes") return query_named_block_nodes();
+  if (command == "query-block-jobs") return query_block_jobs();
   if (command == "device_add" || command == "device_del") {
     if (migrating()) return refuse(command + " not allowed while migrating");
     return done;
@@ -163,6 +165,22 @@ json::value FakeQemu::query_migrate() const {
                      {"dirty-pages-rate", options_.dirty_rate.count / 4096},
                      {"mbps", static_cast<double>(measured_rate_) * 8 / 1e6}};
   return answer;
+}
+
+json::value FakeQemu::query_named_block_nodes() const {
+  json::array list;
+  for (const auto& node : block_nodes_) {
+    json::object entry{{"node-name", node.name}, {"drv", node.driver}, {"file", node.file}, {"ro", node.read_only}};
+    if (!node.backing.empty()) entry["backing_file"] = node.backing;
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+json::value FakeQemu::query_block_jobs() const {
+  json::array list;
+  for (const auto& job : block_jobs_) list.push_back({{"device", job.device}, {"type", job.type}});
+  return list;
 }
 
 void FakeQemu::io_error() {

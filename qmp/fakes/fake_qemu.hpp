@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "qmp/fakes/fake_wire.hpp"
 #include "qmp/transport.hpp"
@@ -51,6 +52,10 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   void guest_reset();
   void power_button();  ///< as `virsh shutdown` and `virsh reboot` press it
 
+  // Its disks: what people and backups change under it.
+  void set_block_nodes(std::vector<BlockNode> nodes) { block_nodes_ = std::move(nodes); }
+  void set_block_jobs(std::vector<BlockJob> jobs) { block_jobs_ = std::move(jobs); }
+
   // The process.
   void die();  ///< as by SIGKILL
   bool alive() const { return alive_; }
@@ -87,6 +92,8 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   Result<boost::json::value> migrate_continue();
   Result<boost::json::value> cont();
   boost::json::value query_migrate() const;
+  boost::json::value query_named_block_nodes() const;
+  boost::json::value query_block_jobs() const;
 
   void tick();
   void connect();
@@ -130,6 +137,8 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   std::int64_t window_end_ms_ = 0, asleep_until_ms_ = 0, device_left_ms_ = 0;
   std::uint64_t window_sent_ = 0, measured_rate_ = 0;
 
+  std::vector<BlockNode> block_nodes_;
+  std::vector<BlockJob> block_jobs_;
   std::multimap<std::string, Error> failures_;
   std::multiset<std::string> dropped_;
   std::vector<std::string> commands_;

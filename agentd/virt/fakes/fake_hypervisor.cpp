@@ -24,6 +24,21 @@ std::string with_description(const std::string& xml, const std::string& descript
   return out.str();
 }
 
+/// `xml` with title, description and metadata of `other`.
+Result<std::string> with_annotations_of(const std::string& xml, const std::string& other) {
+  pugi::xml_document document, source;
+  if (!document.load_string(xml.c_str()) || !source.load_string(other.c_str()))
+    return umbra::fail(Errc::kInvalid, "broken XML");
+  auto domain = document.child("domain");
+  for (const auto* name : {"title", "metadata"}) {
+    domain.remove_child(name);
+    if (const auto element = source.child("domain").child(name)) domain.append_copy(element);
+  }
+  std::ostringstream out;
+  document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration);
+  return with_description(out.str(), annotated(description_in(other), {}));
+}
+
 DomainState state_of(const qmp::FakeQemu& qemu) {
   switch (qemu.run_state()) {
     case qmp::RunState::kRunning:
@@ -41,6 +56,9 @@ struct FakeHypervisor::Guest {
   std::string uuid, name;
   std::string live_xml;      ///< empty when it is shut off
   std::string inactive_xml;  ///< empty when it is transient
+  bool autostart = false;
+  std::vector<std::string> snapshots, checkpoints;
+  std::string current_snapshot;
   std::shared_ptr<qmp::FakeQemu> qemu;
   std::string end = "failed";  ///< why its QEMU goes, if it goes now
   std::optional<BytesPerSecond> dirty_rate;
@@ -179,10 +197,37 @@ Task<void> FakeHypervisor::measure_dirty_rate(std::string uuid, std::chrono::sec
   co_return Result<void>{};
 }
 
-Task<std::string> FakeHypervisor::migratable_xml(std::string uuid, Deadline) {
-  UMBRA_CO_CHECK(co_await enter("migratable_xml"));
+Task<Definition> FakeHypervisor::definition(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("definition"));
+  UMBRA_CO_TRY(auto* guest, find(uuid));
+  co_return Definition{guest->live_xml,  guest->inactive_xml,     guest->autostart,
+                       guest->snapshots, guest->current_snapshot, guest->checkpoints};
+}
+
+Task<void> FakeHypervisor::keep_as(std::string uuid, Definition definition, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("keep_as"));
   UMBRA_CO_TRY(auto* guest, find_active(uuid));
-  co_return guest->live_xml;
+  if (!definition.inactive_xml.empty()) {
+    UMBRA_CO_CHECK(parse_domain(definition.inactive_xml));
+    guest->inactive_xml = definition.inactive_xml;
+    tell(*guest, LifecycleChange::kDefined, "added");
+  }
+  UMBRA_CO_TRY(guest->live_xml, with_annotations_of(guest->live_xml, definition.live_xml));
+  guest->snapshots = definition.snapshots;
+  guest->current_snapshot = definition.current_snapshot;
+  guest->checkpoints = definition.checkpoints;
+  if (definition.autostart) guest->autostart = !guest->inactive_xml.empty();
+  co_return Result<void>{};
+}
+
+Task<void> FakeHypervisor::set_autostart(std::string uuid, bool on, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("set_autostart"));
+  UMBRA_CO_TRY(auto* guest, find(uuid));
+  if (guest->inactive_xml.empty())
+    co_return umbra::fail(Errc::kConflict,
+                          "Requested operation is not valid: cannot set autostart for transient domain");
+  guest->autostart = on;
+  co_return Result<void>{};
 }
 
 Task<std::string> FakeHypervisor::inactive_xml(std::string uuid, Deadline) {
@@ -250,6 +295,10 @@ Task<void> FakeHypervisor::undefine(std::string uuid, Deadline) {
   if (guest->inactive_xml.empty())
     co_return umbra::fail(Errc::kConflict, "Requested operation is not valid: cannot undefine transient domain");
   guest->inactive_xml.clear();
+  guest->autostart = false;
+  guest->snapshots.clear();
+  guest->checkpoints.clear();
+  guest->current_snapshot.clear();
   tell(*guest, LifecycleChange::kUndefined, "removed");
   if (!guest->qemu) guests_.erase(uuid);
   co_return Result<void>{};
@@ -298,6 +347,31 @@ std::shared_ptr<qmp::Transport> FakeHypervisor::monitor(std::string uuid) {
 std::shared_ptr<qmp::FakeQemu> FakeHypervisor::qemu(const std::string& uuid) const {
   const auto found = guests_.find(uuid);
   return found == guests_.end() ? nullptr : found->second->qemu;
+}
+
+void FakeHypervisor::change_live(const std::string& uuid, std::string xml) {
+  auto& guest = *guests_.at(uuid);
+  guest.live_xml = std::move(xml);
+  tell(guest, LifecycleChange::kChanged, "metadata");
+}
+
+void FakeHypervisor::change_stored(const std::string& uuid, std::string xml) {
+  auto& guest = *guests_.at(uuid);
+  guest.inactive_xml = std::move(xml);
+  tell(guest, LifecycleChange::kDefined, "updated");
+}
+
+void FakeHypervisor::keep_beside(const std::string& uuid, std::vector<std::string> snapshots,
+                                 std::vector<std::string> checkpoints, bool autostart) {
+  auto& guest = *guests_.at(uuid);
+  guest.snapshots = std::move(snapshots);
+  guest.checkpoints = std::move(checkpoints);
+  guest.autostart = autostart;
+}
+
+bool FakeHypervisor::starts_at_boot(const std::string& uuid) const {
+  const auto found = guests_.find(uuid);
+  return found != guests_.end() && found->second->autostart;
 }
 
 std::string FakeHypervisor::description(const std::string& uuid) const {

@@ -30,7 +30,9 @@ class FakeHypervisor final : public Hypervisor {
   Task<Domain> domain(std::string uuid, Deadline deadline) override;
   Task<std::vector<DomainStats>> stats(Deadline deadline) override;
   Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
-  Task<std::string> migratable_xml(std::string uuid, Deadline deadline) override;
+  Task<Definition> definition(std::string uuid, Deadline deadline) override;
+  Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) override;
+  Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) override;
   Task<std::string> inactive_xml(std::string uuid, Deadline deadline) override;
   Task<std::string> create_paused(std::string xml, Deadline deadline) override;
   Task<void> define(std::string xml, Deadline deadline) override;
@@ -50,6 +52,14 @@ class FakeHypervisor final : public Hypervisor {
   void fail(std::string call, Error error) { failures_.emplace(std::move(call), std::move(error)); }
   /// The QEMU behind a running domain, or null.
   std::shared_ptr<qmp::FakeQemu> qemu(const std::string& uuid) const;
+  /// virsh and backups: what they make of the live XML (virsh change-media, metadata, …) and of the stored one
+  /// (--config). Tells of the change. The domain must run, and be persistent for the latter.
+  void change_live(const std::string& uuid, std::string xml);
+  void change_stored(const std::string& uuid, std::string xml);
+  /// `virsh snapshot-create`, `checkpoint-create`, `autostart`: what libvirt keeps beside the XML.
+  void keep_beside(const std::string& uuid, std::vector<std::string> snapshots, std::vector<std::string> checkpoints,
+                   bool autostart);
+  bool starts_at_boot(const std::string& uuid) const;
   /// The live description, as `virsh desc` shows it.
   std::string description(const std::string& uuid) const;
 

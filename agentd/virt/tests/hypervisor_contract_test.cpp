@@ -134,17 +134,61 @@ TEST_P(HypervisorContract, AnnotationsComeAndGoAndLeaveTheOperatorsTextAlone) {
     auto& hypervisor = world.hypervisor();
     UMBRA_CO_CHECK(co_await world.run(kFirst, "<description>web server</description>"));
     UMBRA_CO_CHECK(co_await hypervisor.annotate(kFirst.uuid, "held on host2", kSoon));
-    UMBRA_CO_TRY(const auto held, co_await hypervisor.migratable_xml(kFirst.uuid, kSoon));
-    EXPECT_NE(held.find("web server\n[umbra] held on host2"), std::string::npos);
+    UMBRA_CO_TRY(const auto held, co_await hypervisor.definition(kFirst.uuid, kSoon));
+    EXPECT_NE(held.live_xml.find("web server\n[umbra] held on host2"), std::string::npos);
     UMBRA_CO_CHECK(co_await hypervisor.annotate(kFirst.uuid, "", kSoon));
-    UMBRA_CO_TRY(const auto free, co_await hypervisor.migratable_xml(kFirst.uuid, kSoon));
-    EXPECT_EQ(free.find("[umbra]"), std::string::npos);
-    EXPECT_NE(free.find("<description>web server</description>"), std::string::npos);
+    UMBRA_CO_TRY(const auto free, co_await hypervisor.definition(kFirst.uuid, kSoon));
+    EXPECT_EQ(free.live_xml.find("[umbra]"), std::string::npos);
+    EXPECT_NE(free.live_xml.find("<description>web server</description>"), std::string::npos);
 
     UMBRA_CO_CHECK(co_await world.run(kSecond));  // has no description at all
     UMBRA_CO_CHECK(co_await hypervisor.annotate(kSecond.uuid, "", kSoon));
     UMBRA_CO_CHECK(co_await hypervisor.annotate(kSecond.uuid, "held", kSoon));
     UMBRA_CO_CHECK(co_await hypervisor.annotate(kSecond.uuid, "", kSoon));
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, WhatLibvirtKeepsOfADomainCanBeMadeSoElsewhere) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    const std::string snapshot =
+        "<domainsnapshot><name>before</name><state>shutoff</state><creationTime>1</creationTime>"
+        "<domain type='qemu'><name>first</name><uuid>" +
+        kFirst.uuid +
+        "</uuid><memory unit='MiB'>32</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>"
+        "</domain></domainsnapshot>";
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    EXPECT_EQ((co_await hypervisor.set_autostart(kFirst.uuid, true, kSoon)).error().code, Errc::kConflict)
+        << "it is transient";
+    Definition wanted;
+    wanted.live_xml = world.xml(kFirst,
+                                "<title>a title</title><description>words</description><metadata><u:vm xmlns:u='urn:u'>"
+                                "<u:address>10.0.0.1</u:address></u:vm></metadata>");
+    wanted.inactive_xml = world.xml(kFirst, "<title>stored</title>");
+    wanted.autostart = true;
+    wanted.snapshots.push_back(snapshot);
+    wanted.current_snapshot = "before";
+    for (int twice = 0; twice < 2; ++twice) UMBRA_CO_CHECK(co_await hypervisor.keep_as(kFirst.uuid, wanted, kSoon));
+
+    UMBRA_CO_TRY(const auto kept, co_await hypervisor.definition(kFirst.uuid, kSoon));
+    UMBRA_CO_TRY(const auto annotations, annotations_of(kept.live_xml));
+    EXPECT_EQ(annotations.title, "a title");
+    EXPECT_EQ(annotations.description, "words");
+    CO_ASSERT(annotations.metadata.size() == 1);
+    EXPECT_EQ(annotations.metadata[0].uri, "urn:u");
+    EXPECT_NE(annotations.metadata[0].xml.find("10.0.0.1"), std::string::npos);
+    EXPECT_NE(kept.inactive_xml.find("<title>stored</title>"), std::string::npos);
+    EXPECT_TRUE(kept.autostart);
+    CO_ASSERT(kept.snapshots.size() == 1);
+    EXPECT_NE(kept.snapshots[0].find("<name>before</name>"), std::string::npos);
+    EXPECT_EQ(kept.current_snapshot, "before");
+
+    UMBRA_CO_CHECK(co_await hypervisor.set_autostart(kFirst.uuid, false, kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.undefine(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, kSoon));
+    EXPECT_EQ((co_await hypervisor.domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound)
+        << "its snapshots leave nothing behind";
     co_return Result<void>{};
   });
 }

@@ -11,8 +11,9 @@ namespace umbra::virt {
 namespace {
 
 std::string_view word(LifecycleChange change) {
-  static constexpr std::array<std::string_view, 10> kWords{"defined", "undefined", "started", "suspended", "resumed",
-                                                           "stopped", "shutdown",  "crashed", "reset",     "other"};
+  static constexpr std::array<std::string_view, 11> kWords{"defined", "undefined", "started",  "suspended",
+                                                           "resumed", "stopped",   "shutdown", "crashed",
+                                                           "reset",   "changed",   "other"};
   return kWords.at(static_cast<std::size_t>(change));
 }
 

@@ -1,0 +1,23 @@
+/// What libvirt keeps of a domain: read on one host, made so on another. Blocking; for the worker pool.
+#pragma once
+
+#include <filesystem>
+
+#include "agentd/virt/definition.hpp"
+#include "agentd/virt/libvirt_handles.hpp"
+
+namespace umbra::virt {
+
+/// @error kNotFound; kConflict libvirt refuses
+Result<Definition> read_definition(virDomainPtr domain);
+
+/// Makes libvirt keep of this running domain what another host's libvirt kept: definition, title, description,
+/// metadata, snapshots, checkpoints, autostart. What is so already stays. Goes on after a failure, and tells the first.
+/// @param definition its inactive XML without what belongs to a shadow
+Result<void> make_kept(virDomainPtr domain, const Definition& definition, const std::filesystem::path& autostart_links);
+
+/// Durable: survives a power loss.
+/// @param autostart_links where libvirt keeps a link for each domain that it starts at boot; not there: nothing to sync
+Result<void> set_autostart(virDomainPtr domain, bool on, const std::filesystem::path& autostart_links);
+
+}  // namespace umbra::virt
