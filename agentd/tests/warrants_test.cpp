@@ -270,11 +270,20 @@ TEST_F(Guarded, a_warrant_does_not_let_arguments_of_qemu_through) {
       xml.find("</domain>"),
       "<qemu:commandline><qemu:arg value='-chardev'/><qemu:arg value='file,id=x,path=/tmp/x'/></qemu:commandline>");
   EXPECT_TRUE(is_denied(served(standby.stage(host1, request)), "-chardev"));
-  request = staging(of(shadow()));
-  request.set_inactive_xml(request.domain_xml());
-  request.mutable_inactive_xml()->insert(request.domain_xml().find("<devices>") + 9, "<emulator>/tmp/x</emulator>");
-  EXPECT_TRUE(is_denied(served(standby.stage(host1, request)), "/tmp/x"));
   expect_unharmed();
+}
+
+TEST_F(Guarded, what_libvirt_is_to_keep_of_a_domain_is_held_to_the_same_rules) {
+  ASSERT_TRUE(served(standby.stage(host1, staging(of(shadow())))));
+  auto definition = accepting(7, of(cutover()));
+  auto& xml = *definition.mutable_kept()->mutable_inactive_xml();
+  xml = TwoHosts::domain_xml(mebibytes(64));
+  xml.insert(xml.find("<devices>") + 9, "<emulator>/tmp/x</emulator>");
+  EXPECT_TRUE(is_denied(served(standby.accept(host1, definition)), "/tmp/x"));
+  auto snapshot = accepting(7, of(cutover()));
+  snapshot.mutable_kept()->add_snapshots("<domainsnapshot><name>s</name>" + xml + "</domainsnapshot>");
+  EXPECT_TRUE(is_denied(served(standby.accept(host1, snapshot)), "/tmp/x"));
+  EXPECT_TRUE(served(standby.accept(host1, accepting(7, of(cutover())))));
 }
 
 TEST_F(Guarded, the_source_looks_too_before_it_begins) {
