@@ -9,6 +9,7 @@ Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::Regis
                     fmt::format("a node with the certificate of {} {} registers as {} {}", rpc::role_name(caller.role),
                                 caller.name, rpc::role_name(node.role()), node.name()),
                     "set agent.name and agent.role to what its certificate says, or issue another with umbractl pki"});
+  check_.sift(caller.name, caller.role, request);
   UMBRA_CO_CHECK(core_.inventory.registered(request, caller.session));
   core_.pilot.nudge();
   v1::RegisterReply reply;
@@ -17,6 +18,7 @@ Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::Regis
 }
 
 Task<v1::ReportReply> RegistryService::report(rpc::Caller caller, v1::ReportRequest request) {
+  check_.sift(caller.name, caller.role, request);
   // First how cutovers ended: it explains where the report's VMs are.
   for (const auto& cutover : request.cutovers()) core_.mover.reported(caller.name, cutover);
   UMBRA_CO_CHECK(core_.inventory.reported(caller.name, caller.session.lock(), request));

@@ -2,18 +2,20 @@
 #pragma once
 
 #include "controller/core.hpp"
+#include "controller/inventory/report_check.hpp"
 #include "umbra/v1/controller.rpc.hpp"
 
 namespace umbra::controller {
 
 class RegistryService final : public v1::RegistryService {
  public:
-  explicit RegistryService(Core core) : core_(core) {}
+  explicit RegistryService(Core core) : core_(core), check_(core.inventory, core.events, core.clock) {}
   Task<v1::RegisterReply> register_(rpc::Caller caller, v1::RegisterRequest request) override;
   Task<v1::ReportReply> report(rpc::Caller caller, v1::ReportRequest request) override;
 
  private:
   Core core_;
+  ReportCheck check_;
 };
 
 }  // namespace umbra::controller

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kMostSamples = 5000;
 constexpr UnixMillis kClockSkew = 60'000;  // that a sample may seem to come from the future
+constexpr double kMostValue = 1e18;        // of any metric: what is more is no measurement
 
 Result<TelemetryPoint> read_sample(const Inventory& inventory, const v1::TelemetrySample& sample, UnixMillis now) {
   UMBRA_TRY(const auto* record, find_vm(inventory, sample.vm()));
@@ -19,8 +20,9 @@ Result<TelemetryPoint> read_sample(const Inventory& inventory, const v1::Telemet
   if (sample.at_unix_ms() <= 0 || sample.at_unix_ms() > now + kClockSkew)
     return fail({Errc::kInvalid, fmt::format("its time, {} ms since 1970, is not in the past", sample.at_unix_ms()),
                  "correct the timestamp"});
-  if (!std::isfinite(sample.value()) || sample.value() < 0)
-    return fail({Errc::kInvalid, fmt::format("its value {} is not a number of at least 0", sample.value()),
+  if (!std::isfinite(sample.value()) || sample.value() < 0 || sample.value() > kMostValue)
+    return fail({Errc::kInvalid,
+                 fmt::format("its value {} is not a number from 0 to {:.0e}", sample.value(), kMostValue),
                  "correct or leave it out"});
   return TelemetryPoint{record->vm.uuid(), *metric, sample.at_unix_ms(), sample.value()};
 }

@@ -9,6 +9,12 @@ constexpr auto kPause = 5ms;
 
 }  // namespace
 
+std::string uuid_of(std::string_view vm_name) {
+  std::string digits;
+  for (const unsigned char c : vm_name) digits += fmt::format("{:02x}", c);
+  return fmt::format("00000000-0000-4000-8000-{:0>12}", digits.substr(0, 12));
+}
+
 class FakeAgent::AgentApi final : public v1::AgentService {
  public:
   explicit AgentApi(FakeAgent& agent) : agent_(agent) {}
@@ -147,8 +153,8 @@ asio::awaitable<void> FakeAgent::stop() {
 }
 
 void FakeAgent::add_vm(const std::string& vm_name, const std::string& address) {
-  auto& vm = vms_["uuid-" + vm_name];
-  vm.set_uuid("uuid-" + vm_name);
+  auto& vm = vms_[uuid_of(vm_name)];
+  vm.set_uuid(uuid_of(vm_name));
   vm.set_name(vm_name);
   vm.set_state(v1::VM_STATE_RUNNING);
   vm.set_memory_bytes(256ULL << 20);

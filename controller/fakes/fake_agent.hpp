@@ -14,6 +14,9 @@ namespace umbra::controller {
 
 class FakeAgent;
 
+/// The uuid of an imagined VM, by its name.
+std::string uuid_of(std::string_view vm_name);
+
 /// The hosts of one imagined fleet, so that a cutover finds its standby.
 using FakeHosts = std::map<std::string, FakeAgent*>;
 

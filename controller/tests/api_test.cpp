@@ -25,7 +25,7 @@ class Api : public TwoZones {
       until([&] { return core().inventory.node(name)->capacity.memory_free_bytes() == free; });
   }
   void set_vm1(v1::VmState state) {
-    host1->vm("uuid-vm1")->set_state(state);
+    host1->vm(uuid_of("vm1"))->set_state(state);
     until([&] { return vm("vm1")->vm.state() == state; });
   }
   v1::TelemetrySample sample(const std::string& vm_name, const std::string& metric, UnixMillis at, double value) {
@@ -76,14 +76,15 @@ TEST_F(Api, LetsViewersLookAndNotTouch) {
 
 TEST_F(Api, SaysWhichOfSeveralVmsOfOneName) {
   host2->add_vm("vm9", "10.1.0.9");
-  host2->vm("uuid-vm9")->set_name("vm1");
-  until([&] { return core().inventory.vm("uuid-vm9") != nullptr; });
+  host2->vm(uuid_of("vm9"))->set_name("vm1");
+  until([&] { return core().inventory.vm(uuid_of("vm9")) != nullptr; });
   v1::ListVmsRequest request;
   request.set_vm("vm1");
   const auto found = ask(client().list_vms(request, 5s));
   ASSERT_FALSE(found);
-  EXPECT_THAT(found.error().text(), HasSubstr("2 VMs are named 'vm1': uuid-vm1 on host1, uuid-vm9 on host2"));
-  request.set_vm("uuid-vm9");
+  EXPECT_THAT(found.error().text(), HasSubstr(fmt::format("2 VMs are named 'vm1': {} on host1, {} on host2",
+                                                          uuid_of("vm1"), uuid_of("vm9"))));
+  request.set_vm(uuid_of("vm9"));
   EXPECT_TRUE(ask(client().list_vms(request, 5s)));
 }
 
@@ -160,7 +161,7 @@ TEST_F(Api, RefusesBadTelemetryWholeAndNamesTheSample) {
   v1::ImportTelemetryRequest large;
   for (int i = 0; i < 5001; ++i) *large.add_samples() = sample("vm1", "cpu", now - i, 1);
   EXPECT_THAT(ask(client().import_telemetry(std::move(large), 30s)).error().text(), HasSubstr("at most 5000"));
-  EXPECT_TRUE(core().store.telemetry.history("uuid-vm1", "cpu", 0, now + 1, 1s).value().empty());
+  EXPECT_TRUE(core().store.telemetry.history(uuid_of("vm1"), "cpu", 0, now + 1, 1s).value().empty());
 }
 
 TEST_F(Api, TellsEventsAsTheyCome) {
@@ -182,8 +183,8 @@ TEST_F(Api, TellsEventsAsTheyCome) {
   asio::co_spawn(io, watch(), asio::detached);
   until([&] { return texts.size() == 1; });
   EXPECT_THAT(texts[0], HasSubstr("found on host1"));
-  host1->vm("uuid-vm2")->set_state(v1::VM_STATE_SHUT_OFF);  // another VM's
-  host1->vm("uuid-vm1")->set_state(v1::VM_STATE_PAUSED);
+  host1->vm(uuid_of("vm2"))->set_state(v1::VM_STATE_SHUT_OFF);  // another VM's
+  host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_PAUSED);
   until([&] { return ended; });
   EXPECT_EQ(texts.at(1), "is paused");
 }
@@ -238,10 +239,10 @@ TEST_F(Api, KeepsNoShadowOfAVmThatDoesNotRunAndSaysHowToStartIt) {
         EXPECT_EQ(error->code, Errc::kConflict);
         EXPECT_EQ(error->message, fmt::format("vm1 does not run: it is {}", cause));
         EXPECT_EQ(error->remedy, fmt::format("{0} it first, on host1: virsh {0} vm1", verb));
-        EXPECT_EQ(core().pilot.pin("uuid-vm1"), nullptr);
+        EXPECT_EQ(core().pilot.pin(uuid_of("vm1")), nullptr);
       }
   }
-  host1->vm("uuid-vm1")->set_state(v1::VM_STATE_RUNNING);  // which its host has yet to tell
+  host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_RUNNING);  // which its host has yet to tell
   EXPECT_FALSE(keep_vm1());
 }
 
@@ -271,7 +272,7 @@ TEST_F(Api, DropsAShadowForGood) {
   all(client().keep_shadow(std::move(pin), 10s));
   ASSERT_TRUE(ask(client().drop_shadow(drop, 5s)));
   until([&] { return !vm("vm1")->shadow; });
-  EXPECT_EQ(core().pilot.pin("uuid-vm1"), nullptr);
+  EXPECT_EQ(core().pilot.pin(uuid_of("vm1")), nullptr);
 }
 
 TEST_F(Api, DiagnosesAllHostsAndItself) {

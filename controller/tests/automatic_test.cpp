@@ -79,7 +79,7 @@ TEST_F(Automatic, MovesWhenAForecastFromRealHistorySaysTheHostWillRunShort) {
       sample->set_value(cores);
     }
   }
-  for (const auto* uuid : {"uuid-vm1", "uuid-vm2"}) host1->vm(uuid)->set_vcpus(2);
+  for (const auto& uuid : {uuid_of("vm1"), uuid_of("vm2")}) host1->vm(uuid)->set_vcpus(2);
   until([&] { return vm("vm2")->vm.vcpus() == 2; });
   const auto stored = ask(client().import_telemetry(std::move(request), 30s));
   ASSERT_TRUE(stored) << stored.error().text();
@@ -134,7 +134,7 @@ TEST_F(Automatic, TriesAnotherHostWhenOneFails) {
 }
 
 TEST_F(Automatic, KeepsAProfileOfEveryVmInEveryZone) {
-  until([&] { return core().store.fleet.profiles("uuid-vm1").value().size() == 2; });
+  until([&] { return core().store.fleet.profiles(uuid_of("vm1")).value().size() == 2; });
   const auto told = why("vm1");
   ASSERT_EQ(told.profiles_size(), 2);
   EXPECT_EQ(told.profiles(0).zone(), "a");

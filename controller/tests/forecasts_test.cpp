@@ -45,16 +45,16 @@ class Forecasts : public TwoZones {
     request.set_history_ms(3'600'000);
     return ask(client().forecast(std::move(request), 30s));
   }
-  void learned(std::initializer_list<const char*> uuids) {
+  void learned(std::initializer_list<std::string> uuids) {
     until([&] {
-      return std::ranges::all_of(uuids, [&](const char* uuid) { return core().demand.of(uuid) != nullptr; });
+      return std::ranges::all_of(uuids, [&](const std::string& uuid) { return core().demand.of(uuid) != nullptr; });
     });
   }
 };
 
 TEST_F(Forecasts, OfAVmContinueItsDay) {
   import("vm1", 0.8);
-  learned({"uuid-vm1"});
+  learned({uuid_of("vm1")});
   const auto reply = forecast("vm1");
   ASSERT_TRUE(reply) << reply.error().text();
   EXPECT_EQ(reply->scope(), v1::SCOPE_VM);
@@ -75,10 +75,10 @@ TEST_F(Forecasts, OfAVmContinueItsDay) {
 }
 
 TEST_F(Forecasts, OfHostAccountAndZoneAreThoseOfTheirVms) {
-  host1->vm("uuid-vm1")->set_account("acme");
+  host1->vm(uuid_of("vm1"))->set_account("acme");
   import("vm1", 0.8);
   import("vm2", 0.4);
-  learned({"uuid-vm1", "uuid-vm2"});
+  learned({uuid_of("vm1"), uuid_of("vm2")});
   until([&] { return vm("vm1")->vm.account() == "acme"; });
   Result<v1::ForecastReply> one, other, host, zone, account;
   do {  // until no step ends in between
@@ -117,7 +117,7 @@ TEST_F(Forecasts, SayWhatIsNotKnown) {
   ASSERT_FALSE(no_host);
   EXPECT_THAT(no_host.error().text(), HasSubstr("no host 'vm1'"));
 
-  host1->vm("uuid-vm1")->set_account("host1");
+  host1->vm(uuid_of("vm1"))->set_account("host1");
   until([&] { return vm("vm1")->vm.account() == "host1"; });
   const auto which = forecast("host1");
   ASSERT_FALSE(which);
@@ -155,11 +155,11 @@ TEST_F(Forecasts, RefuseWhatCannotBeAsked) {
 
 TEST_F(Forecasts, LearnEachSampleOnce) {
   import("vm1", 0.8);
-  learned({"uuid-vm1"});
+  learned({uuid_of("vm1")});
   EXPECT_EQ(learned_by_end(*forecast("vm1")), 4u * 288);
   EXPECT_EQ(learned_by_end(*forecast("vm1")), 4u * 288) << "looking teaches nothing";
   import("vm1", 0.8);  // the same again: learned anew from the start, not twice
-  until([&] { return core().demand.of("uuid-vm1") != nullptr; });
+  until([&] { return core().demand.of(uuid_of("vm1")) != nullptr; });
   EXPECT_EQ(learned_by_end(*forecast("vm1")), 4u * 288);
 }
 

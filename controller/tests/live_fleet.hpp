@@ -116,7 +116,7 @@ class LiveFleet : public testing::Test {
   }
 
   Core& core() { return controller->core(); }
-  const VmRecord* vm(const std::string& name) { return core().inventory.vm("uuid-" + name); }
+  const VmRecord* vm(const std::string& name) { return core().inventory.vm(uuid_of(name)); }
   std::string host_of(const std::string& name) { return vm(name) == nullptr ? "" : vm(name)->host; }
   bool is_up(const std::string& name) {
     const auto* node = core().inventory.node(name);

@@ -42,7 +42,7 @@ TEST_F(Moves, WarmAShadowThenCutOverToIt) {
   EXPECT_EQ(result.to(), "host3");
   EXPECT_EQ(host_of("vm1"), "host3");
   EXPECT_EQ(vm("vm1")->owner_epoch, result.epoch());
-  EXPECT_TRUE(host3->runs("uuid-vm1"));
+  EXPECT_TRUE(host3->runs(uuid_of("vm1")));
   std::vector<std::string> phases;
   phases.reserve(seen.size());
   for (const auto& progress : seen) phases.push_back(progress.phase());
@@ -65,7 +65,7 @@ TEST_F(Moves, PushTheNewRouteWithItsEpochToEveryNode) {
     until([&] {
       if (!agent->routes) return false;
       return std::ranges::any_of(agent->routes->routes(), [&](const v1::WantedRoute& route) {
-        return route.vm_uuid() == "uuid-vm1" && route.host() == "host3" && route.epoch() == epoch &&
+        return route.vm_uuid() == uuid_of("vm1") && route.host() == "host3" && route.epoch() == epoch &&
                route.underlay_address() == "192.0.2.3";
       });
     });
@@ -77,7 +77,7 @@ TEST_F(Moves, GoToThePinnedShadow) {
   const auto seen = cutover("vm1");
   EXPECT_EQ(seen.back().result().outcome(), v1::OUTCOME_MOVED);
   EXPECT_EQ(host_of("vm1"), "host4");
-  EXPECT_EQ(core().pilot.pin("uuid-vm1")->standby, "") << "the pin cannot stay where the VM is now";
+  EXPECT_EQ(core().pilot.pin(uuid_of("vm1"))->standby, "") << "the pin cannot stay where the VM is now";
 }
 
 TEST_F(Moves, SayWhatToDoWithoutAWarmShadow) {
@@ -88,7 +88,7 @@ TEST_F(Moves, SayWhatToDoWithoutAWarmShadow) {
   EXPECT_THAT(error->text(), HasSubstr("vm1 has no shadow"));
   EXPECT_EQ(error->remedy, "warm one first: umbractl shadow keep vm1, or umbractl migrate vm1 --to HOST");
 
-  host1->vm("uuid-vm1")->set_state(v1::VM_STATE_SHUT_OFF);
+  host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_SHUT_OFF);
   until([&] { return vm("vm1")->vm.state() == v1::VM_STATE_SHUT_OFF; });
   cutover("vm1", &error);
   EXPECT_EQ(error->text(), "vm1 does not run: it is shut off (start it first, on host1: virsh start vm1)");
@@ -117,8 +117,8 @@ TEST_F(Moves, NameWhatDoesNotExist) {
 TEST_F(Moves, AreOnePerVm) {
   host1->pause_before_cutover = true;
   keep_shadow("vm1", "host3");
-  ASSERT_TRUE(core().mover.cutover("uuid-vm1", "first", "test"));
-  const auto second = core().mover.cutover("uuid-vm1", "second", "test");
+  ASSERT_TRUE(core().mover.cutover(uuid_of("vm1"), "first", "test"));
+  const auto second = core().mover.cutover(uuid_of("vm1"), "second", "test");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::kConflict);
   EXPECT_THAT(second.error().message, HasSubstr("moving to host3 already"));
@@ -159,10 +159,10 @@ TEST_F(Moves, AskHowItEndedWhenTheSourceHangsUp) {
   host1->tell_cutovers_in_reports = false;
   host1->hang_up_in_cutover = true;
   host3->tell_served = false;
-  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  const auto move = core().mover.cutover(uuid_of("vm1"), "test", "test").value();
   until([&] { return move->asking_since.has_value(); });
   EXPECT_EQ(host_of("vm1"), "host1") << "nothing is assumed";
-  until([&] { return host3->runs("uuid-vm1"); });
+  until([&] { return host3->runs(uuid_of("vm1")); });
   host1->connect();
   until([&] { return move->end.has_value(); });
   ASSERT_TRUE(*move->end);
@@ -173,7 +173,7 @@ TEST_F(Moves, AskHowItEndedWhenTheSourceHangsUp) {
 TEST_F(Moves, AreProvenByTheStandbyWhenTheSourceDiesBeforeItCouldTell) {
   keep_shadow("vm1", "host3");
   host1->hang_up_in_cutover = true;
-  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  const auto move = core().mover.cutover(uuid_of("vm1"), "test", "test").value();
   until([&] { return move->end.has_value(); });
   ASSERT_TRUE(*move->end);
   EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
@@ -190,13 +190,13 @@ TEST_F(Moves, AreProvenByTheStandbyAfterARestartOfTheControllerToo) {
   keep_shadow("vm1", "host3");
   host1->hang_up_in_cutover = true;
   host1->pause_before_cutover = true;
-  ASSERT_TRUE(core().mover.cutover("uuid-vm1", "test", "test"));
+  ASSERT_TRUE(core().mover.cutover(uuid_of("vm1"), "test", "test"));
   until([&] { return !host1->cutovers.empty(); });
   admin.reset();
   run([&]() -> asio::awaitable<void> { co_await controller->stop(); });
   controller.reset();
   host1->pause_before_cutover = false;
-  until([&] { return host3->runs("uuid-vm1"); });
+  until([&] { return host3->runs(uuid_of("vm1")); });
   start_controller();
   EXPECT_TRUE(vm("vm1")->moving());
   until([&] { return host_of("vm1") == "host3" && !vm("vm1")->moving(); });
@@ -209,7 +209,7 @@ TEST_F(Moves, AreProvenRefusedByASourceThatHasTheVmAndForgotTheRest) {
   host1->hang_up_in_cutover = true;
   host1->deny_cutovers = true;
   host1->tell_cutovers_in_reports = false;
-  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
+  const auto move = core().mover.cutover(uuid_of("vm1"), "test", "test").value();
   until([&] { return move->asking_since.has_value(); });
   host1->connect();
   until([&] { return move->end.has_value(); });
@@ -221,8 +221,8 @@ TEST_F(Moves, LearnFromAReportHowItEnded) {
   keep_shadow("vm1", "host3");
   host1->forget_cutovers = false;
   host1->hang_up_in_cutover = true;
-  const auto move = core().mover.cutover("uuid-vm1", "test", "test").value();
-  until([&] { return host3->runs("uuid-vm1"); });
+  const auto move = core().mover.cutover(uuid_of("vm1"), "test", "test").value();
+  until([&] { return host3->runs(uuid_of("vm1")); });
   host1->connect();
   until([&] { return move->end.has_value(); });
   EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
@@ -231,7 +231,7 @@ TEST_F(Moves, LearnFromAReportHowItEnded) {
 TEST_F(Moves, AreTakenUpAfterARestartOfTheController) {
   keep_shadow("vm1", "host3");
   host1->pause_before_cutover = true;
-  ASSERT_TRUE(core().mover.cutover("uuid-vm1", "test", "test"));
+  ASSERT_TRUE(core().mover.cutover(uuid_of("vm1"), "test", "test"));
   until([&] { return !host1->cutovers.empty(); });
   admin.reset();
   restart_controller();
@@ -246,9 +246,9 @@ TEST_F(Moves, AreTakenUpAfterARestartOfTheController) {
 TEST_F(Moves, ThatNeverBeganAreAbortedOnceTheSourceSaysSo) {
   keep_shadow("vm1", "host3");
   // The controller wrote the cutover down and died before the source heard of it.
-  const auto epoch = core().inventory.take_epoch("uuid-vm1").value();
+  const auto epoch = core().inventory.take_epoch(uuid_of("vm1")).value();
   v1::CutoverResult open;
-  open.set_vm_uuid("uuid-vm1");
+  open.set_vm_uuid(uuid_of("vm1"));
   open.set_from("host1");
   open.set_to("host3");
   open.set_epoch(epoch);
@@ -288,7 +288,7 @@ TEST_F(Evacuations, OfAZoneLeaveTheZone) {
 }
 
 TEST_F(Evacuations, GoOnWhenOneMoveFails) {
-  host1->vm("uuid-vm2")->set_refusal("it has a host device");
+  host1->vm(uuid_of("vm2"))->set_refusal("it has a host device");
   until([&] { return !vm("vm2")->vm.refusal().empty(); });
   const auto seen = evacuate("host1", false);
   EXPECT_EQ(seen.back().moved(), 1u);
