@@ -107,7 +107,9 @@ Result<std::chrono::microseconds> timestamp_of(const json::object& message) {
   if (seconds == nullptr || micros == nullptr || !seconds->is_int64() || !micros->is_int64())
     return corrupt("an event's timestamp is not two whole numbers");
   constexpr std::int64_t kMostSeconds = 1'000'000'000'000;  // keeps the product far from overflow
-  if (seconds->get_int64() < 0 || seconds->get_int64() > kMostSeconds) return std::chrono::microseconds{};
+  if (seconds->get_int64() < 0 || seconds->get_int64() > kMostSeconds || micros->get_int64() < 0 ||
+      micros->get_int64() > 999'999)
+    return std::chrono::microseconds{};
   return std::chrono::seconds(seconds->get_int64()) + std::chrono::microseconds(micros->get_int64());
 }
 
