@@ -107,7 +107,7 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.source.hot_interval = positive(config, "shadow.hot_interval", 100ms);
   out.foreign.emulator = out.emulator.string();
   out.foreign.qemu_arguments = config.texts("shadow.allowed_qemu_arguments");
-  if (auto paths = config.texts("shadow.allowed_paths"); !paths.empty()) out.foreign.paths = std::move(paths);
+  out.foreign.paths = config.texts("shadow.allowed_paths");
   for (const auto& path : out.foreign.paths)
     if (!std::filesystem::path(path).is_absolute())
       config.complain("shadow.allowed_paths", fmt::format("'{}' is not absolute", path), "give whole paths of folders");

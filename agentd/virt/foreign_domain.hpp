@@ -20,8 +20,9 @@ struct ForeignRules {
   std::string emulator = "/usr/bin/qemu-system-x86_64";  ///< beside those where distributions install QEMU
   /// What <qemu:commandline> may hold beside `-incoming defer`: an option and its value, as "-cpu max", each whole.
   std::vector<std::string> qemu_arguments{};
-  /// Folders whose files and devices a guest may use.
-  std::vector<std::string> paths{"/var/lib/libvirt/images", "/srv", "/mnt", "/media"};
+  /// Folders whose files and devices a guest may use. Empty: any but the system's own, of which it may use
+  /// /var/lib/libvirt/images, /dev/mapper and /dev/disk.
+  std::vector<std::string> paths{};
 };
 
 /// What the XML must agree with.

@@ -50,6 +50,19 @@ bool is_of_the_system(const pugi::xml_node& node, const std::string& path, const
   return false;
 }
 
+/// Folders that belong to a host and not to its guests: there a file that is written, or a disk that is taken, ends the
+/// host or gives it away.
+bool is_the_hosts_own(const std::string& path) {
+  if (below_any(path, {"/var/lib/libvirt/images", "/dev/mapper", "/dev/disk"})) return false;
+  return path == "/" || below_any(path, {"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32",
+                                         "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var"});
+}
+
+bool may_use(const std::string& path, const ForeignRules& rules) {
+  if (rules.paths.empty()) return !is_the_hosts_own(path);
+  return std::ranges::any_of(rules.paths, [&](const auto& folder) { return below(path, folder); });
+}
+
 /// Attributes and elements that hold a path and nothing else: there a relative one counts too.
 bool holds_path(const pugi::xml_node& node, std::string_view attribute_name) {
   if (attribute_name.empty())
@@ -77,9 +90,7 @@ Result<void> check_path(const pugi::xml_node& node, std::string_view attribute_n
   const bool climbs = std::ranges::find(path, "..") != path.end();
   if (path.is_absolute() && !climbs) {
     if (is_of_the_system(node, normal, rules)) return {};
-    if (std::string_view(node.name()) != "emulator" &&
-        std::ranges::any_of(rules.paths, [&](const auto& folder) { return below(normal, folder); }))
-      return {};
+    if (std::string_view(node.name()) != "emulator" && may_use(normal, rules)) return {};
   }
   if (std::string_view(node.name()) == "emulator")
     return deny("make it the emulator of [libvirt] emulator there", "its emulator {} is not one of this host's", value);

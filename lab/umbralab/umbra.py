@@ -57,7 +57,7 @@ def _configuration(lab: Lab, node: Node) -> dict[str, str]:
         'network.underlay_address': _text(node.address), 'network.gateway_mac': _text(GATEWAY_MAC),
         'network.gateway_address': _text(GATEWAY_ADDRESS), 'network.route_protocol': str(ROUTE_PROTOCOL),
         # the guests' kernel and disks
-        'shadow.allowed_paths': json.dumps([str(CACHE), str(lab.dir / 'shared')])}
+        'shadow.allowed_paths': json.dumps([str(CACHE), str(lab.dir / 'shared'), '/tmp'])}
 
 
 def _toml(values: dict[str, str]) -> str:
