@@ -2,15 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/thread_pool.hpp>
-
 #include "agentd/peers.hpp"
 #include "agentd/registry_link.hpp"
 #include "agentd/services.hpp"
 #include "agentd/shadow/proof.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
 #include "netswitch/netlink_kernel.hpp"
-#include "rpc/server.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -24,23 +21,20 @@ v1::Role role_of(NodeRole role) {
 }  // namespace
 
 struct Agent::Parts {
-  Parts(asio::any_io_executor on, AgentConfig with)
-      : executor(std::move(on)), config(std::move(with)), outbox(clock, config.name) {}
+  Parts(asio::any_io_executor on, AgentConfig with, Surroundings in)
+      : executor(std::move(on)), config(std::move(with)), around(std::move(in)), outbox(around.clock, config.name) {}
 
   asio::any_io_executor executor;
   AgentConfig config;
-  SystemClock clock;
+  Surroundings around;
   Outbox outbox;
-  asio::thread_pool disk{1};  // the journal's fsyncs
-  std::unique_ptr<netswitch::Kernel> kernel;
   std::unique_ptr<netswitch::Switch> fabric;
   std::unique_ptr<Network> network;
   std::unique_ptr<RpcPeers> peers;
   std::unique_ptr<Warrants> warrants;
-  std::unique_ptr<shadow::Journal> journal;  // hosts only, as the two below
-  std::shared_ptr<virt::Hypervisor> hypervisor;
+  std::unique_ptr<shadow::Journal> journal;  // hosts only, as the one below
   std::unique_ptr<Host> host;
-  std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<rpc::Door> door;
   std::unique_ptr<RegistryLink> controller;
 
   v1::RegisterRequest introduce() const;
@@ -70,25 +64,43 @@ v1::ReportRequest Agent::Parts::report() {
 }
 
 Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentConfig config) {
-  auto parts = std::make_unique<Parts>(executor, std::move(config));
-  auto& p = *parts;
-  UMBRA_TRY(auto tls, rpc::Tls::load(p.config.tls, role_of(p.config.role)));
-  if (tls.self().name != p.config.name)
+  static SystemClock clock;
+  UMBRA_TRY(const auto tls, rpc::Tls::load(config.tls, role_of(config.role)));
+  if (tls.self().name != config.name)
     return fail({Errc::kInvalid,
-                 fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, p.config.name),
+                 fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, config.name),
                  "issue one for this node: umbractl pki issue"});
-  UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(p.config.listen_endpoint));
+  Surroundings around{
+      .clock = clock,
+      .tls = tls,
+      .transport = std::make_shared<rpc::TlsTransport>(executor, tls),
+      .kernel = {},
+      .hypervisor = {},
+      .disk = std::make_shared<asio::thread_pool>(1),
+      .prove = [executor, emulator = config.emulator] { return shadow::prove_hold(executor, clock, emulator); }};
+  UMBRA_TRY(around.kernel, netswitch::NetlinkKernel::open());
+  if (config.role == NodeRole::kHost) {
+    UMBRA_TRY(around.hypervisor,
+              virt::LibvirtHypervisor::start(executor, {.uri = config.libvirt_uri, .rules = config.foreign}));
+  }
+  return start(executor, std::move(config), std::move(around));
+}
+
+Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentConfig config,
+                                            Surroundings surroundings) {
+  auto parts = std::make_unique<Parts>(executor, std::move(config), std::move(surroundings));
+  auto& p = *parts;
+  auto& clock = p.around.clock;
   std::error_code made;
   std::filesystem::create_directories(p.config.state_dir, made);
   if (made)
     return fail({Errc::kUnavailable, fmt::format("cannot make {}: {}", p.config.state_dir.string(), made.message()),
                  "correct [agent] state_dir"});
 
-  UMBRA_TRY(p.kernel, netswitch::NetlinkKernel::open());
-  p.fabric = std::make_unique<netswitch::Switch>(*p.kernel, p.config.network);
+  p.fabric = std::make_unique<netswitch::Switch>(*p.around.kernel, p.config.network);
   p.network = std::make_unique<Network>(*p.fabric, p.config.name);
-  p.peers = std::make_unique<RpcPeers>(executor, tls);
-  p.warrants = std::make_unique<Warrants>(tls, p.config.name, p.clock, [&p](const std::string& what) {
+  p.peers = std::make_unique<RpcPeers>(executor, clock, *p.around.transport);
+  p.warrants = std::make_unique<Warrants>(p.around.tls, p.config.name, clock, [&p](const std::string& what) {
     p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, "", what);
     if (p.controller) p.controller->nudge();
   });
@@ -96,21 +108,20 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   rpc::Services for_peers{net_switch};
   rpc::Services for_controller{net_switch};
   if (p.config.role == NodeRole::kHost) {
-    UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", p.disk.get_executor()));
-    UMBRA_TRY(p.hypervisor,
-              virt::LibvirtHypervisor::start(executor, {.uri = p.config.libvirt_uri, .rules = p.config.foreign}));
-    p.host = std::make_unique<Host>(
-        executor, p.clock, p.config, *p.hypervisor, *p.network, *p.journal, *p.peers, p.outbox,
-        Host::Hooks{[&p] {
-                      if (p.controller) p.controller->nudge();
-                    },
-                    [&p] { return shadow::prove_hold(p.executor, p.clock, p.config.emulator); }});
+    const asio::any_io_executor disk = p.around.disk ? p.around.disk->get_executor() : executor;
+    UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", disk));
+    p.host = std::make_unique<Host>(executor, clock, p.config, *p.around.hypervisor, *p.network, *p.journal, *p.peers,
+                                    p.outbox,
+                                    Host::Hooks{[&p] {
+                                                  if (p.controller) p.controller->nudge();
+                                                },
+                                                p.around.prove});
     for_peers = {net_switch, std::make_shared<StandbyApi>(*p.host, *p.warrants, p.config.foreign)};
-    for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, *p.warrants, executor, p.clock)};
+    for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, *p.warrants, executor, clock)};
   }
-  UMBRA_TRY(p.server, rpc::Server::listen(executor, endpoint, tls, for_peers));
+  UMBRA_TRY(p.door, p.around.transport->listen(p.config.listen_endpoint, for_peers, {}));
   p.controller = std::make_unique<RegistryLink>(
-      executor, p.clock, p.config.controller_endpoint, tls, p.config.controller_name, for_controller,
+      executor, clock, *p.around.transport, p.config.controller_endpoint, p.config.controller_name, for_controller,
       RegistryLink::Hooks{[&p] { return p.introduce(); }, [&p] { return p.report(); },
                           [&p](const auto& report) { p.outbox.delivered(report); }});
   const auto root = [](std::exception_ptr bug) {
@@ -121,15 +132,22 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   return std::unique_ptr<Agent>(new Agent(std::move(parts)));
 }
 
+Host* Agent::host() {
+  return parts_->host.get();
+}
+shadow::Journal* Agent::journal() {
+  return parts_->journal.get();
+}
+
 Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Agent::~Agent() = default;
 
 asio::awaitable<void> Agent::stop() {
   if (parts_->host) parts_->host->stop();
   parts_->controller->stop();
-  const auto drained = co_await parts_->server->drain(2s);
+  const auto drained = co_await parts_->door->drain(2s);
   if (!drained) spdlog::debug("{}", drained.error());
-  parts_->disk.join();
+  if (parts_->around.disk) parts_->around.disk->join();
 }
 
 }  // namespace umbra::agent

@@ -1,12 +1,27 @@
 /// The whole agent, put together.
 #pragma once
 
+#include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <memory>
 
 #include "agentd/config.hpp"
+#include "agentd/host.hpp"
 #include "base/task.hpp"
+#include "rpc/transport.hpp"
 
 namespace umbra::agent {
+
+/// What an agent is put into: its machine, and the way to others. What is pointed or referred to outlives the agent.
+struct Surroundings {
+  Clock& clock;
+  rpc::Tls tls;
+  std::shared_ptr<rpc::Transport> transport;
+  std::shared_ptr<netswitch::Kernel> kernel;
+  std::shared_ptr<virt::Hypervisor> hypervisor;    ///< hosts only, as the two below
+  std::shared_ptr<boost::asio::thread_pool> disk;  ///< for the journal's fsyncs; null: they block the agent
+  std::function<Task<v1::HoldProof>()> prove;
+};
 
 /// One process's worth of agent: a host's or an edge's. Everything runs on `executor`'s one thread, except libvirt's
 /// blocking calls and the journal's writes, which have threads of their own.
@@ -14,10 +29,16 @@ class Agent {
  public:
   /// Opens the journal, the network and the listening port. @error naming what is missing and the remedy
   static Result<std::unique_ptr<Agent>> start(asio::any_io_executor executor, AgentConfig config);
+  /// The same in other surroundings than this machine's.
+  static Result<std::unique_ptr<Agent>> start(asio::any_io_executor executor, AgentConfig config,
+                                              Surroundings surroundings);
   ~Agent();
 
   /// Leaves shadows held in QEMU, for the next life; closes connections. Awaited before the executor stops.
   asio::awaitable<void> stop();
+
+  Host* host();                ///< null on an edge
+  shadow::Journal* journal();  ///< null on an edge
 
  private:
   struct Parts;

@@ -9,10 +9,10 @@ namespace {
 /// A node over the wire.
 class RpcPeer final : public shadow::Peer {
  public:
-  RpcPeer(asio::any_io_executor executor, const v1::Node& node, rpc::Tls tls)
-      : connected_(executor, clock_),
-        dialer_(executor, node.endpoint(), std::move(tls), rpc::Expect{node.name(), node.role()}, rpc::Services{},
-                rpc::DialerHooks{.on_connected = [this](auto) { connected_.notify(); }}) {}
+  RpcPeer(asio::any_io_executor executor, Clock& clock, rpc::Transport& transport, const v1::Node& node)
+      : connected_(std::move(executor), clock),
+        link_(transport.dial(node.endpoint(), rpc::Expect{node.name(), node.role()}, rpc::Services{},
+                             rpc::DialerHooks{.on_connected = [this](auto) { connected_.notify(); }})) {}
 
   Task<void> reach(Deadline deadline) override {
     UMBRA_CO_CHECK(co_await ready(deadline));
@@ -58,16 +58,15 @@ class RpcPeer final : public shadow::Peer {
  private:
   /// The first call usually comes before the first connection stands.
   Task<std::shared_ptr<rpc::Session>> ready(Deadline deadline) {
-    const auto up = [this] { return dialer_.session().has_value(); };
+    const auto up = [this] { return link_->session().has_value(); };
     const auto connected =
         co_await connected_.until(up, std::min<Deadline>(deadline, std::chrono::seconds(3)), "connecting");
     static_cast<void>(connected);  // the dialer knows better why not
-    co_return dialer_.session();
+    co_return link_->session();
   }
 
-  SystemClock clock_;
   Signal connected_;
-  rpc::Dialer dialer_;
+  std::unique_ptr<rpc::Link> link_;
 };
 
 }  // namespace
@@ -76,7 +75,7 @@ std::shared_ptr<shadow::Peer> RpcPeers::peer(const v1::Node& node) {
   auto& known = peers_[node.name()];
   if (!known.peer || known.endpoint != node.endpoint()) {
     known.endpoint = node.endpoint();
-    known.peer = std::make_shared<RpcPeer>(executor_, node, tls_);
+    known.peer = std::make_shared<RpcPeer>(executor_, clock_, transport_, node);
   }
   return known.peer;
 }

@@ -5,7 +5,8 @@
 #include <memory>
 
 #include "agentd/shadow/peer.hpp"
-#include "rpc/dialer.hpp"
+#include "base/clock.hpp"
+#include "rpc/transport.hpp"
 
 namespace umbra::agent {
 
@@ -13,7 +14,9 @@ namespace umbra::agent {
 /// Agent strand only.
 class RpcPeers final : public shadow::Peers {
  public:
-  RpcPeers(asio::any_io_executor executor, rpc::Tls tls) : executor_(std::move(executor)), tls_(std::move(tls)) {}
+  /// References outlive it, and the peers that it gave out.
+  RpcPeers(asio::any_io_executor executor, Clock& clock, rpc::Transport& transport)
+      : executor_(std::move(executor)), clock_(clock), transport_(transport) {}
   std::shared_ptr<shadow::Peer> peer(const v1::Node& node) override;
 
  private:
@@ -22,7 +25,8 @@ class RpcPeers final : public shadow::Peers {
     std::shared_ptr<shadow::Peer> peer;
   };
   asio::any_io_executor executor_;
-  rpc::Tls tls_;
+  Clock& clock_;
+  rpc::Transport& transport_;
   std::map<std::string, Known> peers_;  // by node name
 };
 

@@ -13,19 +13,19 @@ constexpr auto kLeastGap = 100ms;  // between two reports, however much there is
 
 }  // namespace
 
-RegistryLink::RegistryLink(asio::any_io_executor executor, Clock& clock, std::string endpoint, rpc::Tls tls,
-                           std::string controller, rpc::Services services, Hooks hooks)
+RegistryLink::RegistryLink(asio::any_io_executor executor, Clock& clock, rpc::Transport& transport,
+                           std::string endpoint, std::string controller, rpc::Services services, Hooks hooks)
     : clock_(clock),
       changed_(executor, clock),
       hooks_(std::move(hooks)),
-      dialer_(executor, std::move(endpoint), std::move(tls), rpc::Expect{std::move(controller), v1::ROLE_CONTROLLER},
-              std::move(services),
-              rpc::DialerHooks{.on_connected = [this](auto) { changed_.notify(); },
-                               .on_disconnected = [this](const Error&) { changed_.notify(); }}) {}
+      link_(transport.dial(std::move(endpoint), rpc::Expect{std::move(controller), v1::ROLE_CONTROLLER},
+                           std::move(services),
+                           rpc::DialerHooks{.on_connected = [this](auto) { changed_.notify(); },
+                                            .on_disconnected = [this](const Error&) { changed_.notify(); }})) {}
 
 void RegistryLink::stop() {
   stopping_ = true;
-  dialer_.stop();
+  link_->stop();
   changed_.notify();
 }
 
@@ -36,7 +36,7 @@ void RegistryLink::nudge() {
 
 asio::awaitable<void> RegistryLink::run() {
   while (!stopping_) {
-    const auto session = dialer_.session();
+    const auto session = link_->session();
     if (!session) {
       co_await changed_.wait_until(clock_.steady() + 10s);
       continue;

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "base/signal.hpp"
-#include "rpc/dialer.hpp"
+#include "rpc/transport.hpp"
 #include "umbra/v1/controller.rpc.hpp"
 
 namespace umbra::agent {
@@ -21,8 +21,8 @@ class RegistryLink {
   };
 
   /// @param services what the controller may call over the session
-  RegistryLink(asio::any_io_executor executor, Clock& clock, std::string endpoint, rpc::Tls tls, std::string controller,
-               rpc::Services services, Hooks hooks);
+  RegistryLink(asio::any_io_executor executor, Clock& clock, rpc::Transport& transport, std::string endpoint,
+               std::string controller, rpc::Services services, Hooks hooks);
 
   asio::awaitable<void> run();
   void stop();
@@ -39,7 +39,7 @@ class RegistryLink {
   bool nudged_ = false;
   bool registered_ = false;
   bool stopping_ = false;
-  rpc::Dialer dialer_;
+  std::unique_ptr<rpc::Link> link_;
 };
 
 }  // namespace umbra::agent

@@ -6,6 +6,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <set>
 
 namespace umbra {
 
@@ -27,6 +28,8 @@ class Clock {
   UnixMillis unix_ms() const { return std::chrono::duration_cast<Milliseconds>(wall()).count(); }
   /// Does it run by itself? If not, timers must watch it.
   virtual bool runs() const { return true; }
+  /// Somebody waits for this time; a clock that does not run by itself may be moved there at once.
+  virtual void expect(std::chrono::steady_clock::time_point due) { static_cast<void>(due); }
   /// Calls `moved` whenever a clock that does not run by itself was moved.
   virtual Watch watch(std::function<void()> moved) {
     static_cast<void>(moved);
@@ -48,21 +51,32 @@ class FakeClock final : public Clock {
   std::chrono::steady_clock::time_point steady() const override {
     return std::chrono::steady_clock::time_point{} + at_;
   }
-  std::chrono::microseconds wall() const override { return kStart + at_; }
+  std::chrono::microseconds wall() const override { return start_ + at_; }
   bool runs() const override { return false; }
   Watch watch(std::function<void()> moved) override {
     const auto self = watchers_.insert(watchers_.end(), std::move(moved));
     return {nullptr, [this, self](void*) { watchers_.erase(self); }};
   }
+  void expect(std::chrono::steady_clock::time_point due) override {
+    if (due != std::chrono::steady_clock::time_point::max()) due_.insert(due);
+  }
+  /// The next time that somebody waits for, or waited for until something else woke him.
+  std::chrono::steady_clock::time_point next_due() {
+    due_.erase(due_.begin(), due_.upper_bound(steady()));
+    return due_.empty() ? std::chrono::steady_clock::time_point::max() : *due_.begin();
+  }
+  /// Sets the wall clock, forwards or back; what is steady goes on.
+  void step_wall(Milliseconds by) { start_ += by; }
   void advance(Milliseconds by) {
     at_ += by;
     for (const auto& moved : watchers_) moved();
   }
 
  private:
-  static constexpr Milliseconds kStart{1'700'000'000'000};
+  Milliseconds start_{1'700'000'000'000};
   Milliseconds at_{0};
   std::list<std::function<void()>> watchers_;
+  std::set<std::chrono::steady_clock::time_point> due_;
 };
 
 }  // namespace umbra

@@ -22,6 +22,7 @@ asio::awaitable<void> Signal::wait_until(TimePoint deadline) {
   if (deadline <= clock_.steady()) co_return;
   // A clock that stands still wakes its waiters when it is moved; a real one by the timer.
   const auto expiry = clock_.runs() ? deadline : TimePoint::max();
+  clock_.expect(deadline);
   const auto waiter = waiters_->insert(waiters_->end(), Waiter{asio::steady_timer(executor_, expiry), deadline});
   struct Leave {
     std::shared_ptr<std::list<Waiter>> list;

@@ -73,7 +73,8 @@ struct Controller::Parts {
               settings.zone_feed.empty() ? std::nullopt : std::optional<ZoneFeed>(settings.zone_feed)};
   RoutePusher routes{*inventory, *events, clock, tasks};
   Core core{clock, *store, *events, *inventory, zones, demand, brain, keeper, mover, evacuator, pilot};
-  std::unique_ptr<rpc::Server> server;
+  std::shared_ptr<rpc::Transport> transport;
+  std::unique_ptr<rpc::Door> door;
 };
 
 Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor executor, Settings settings, Clock& clock) {
@@ -82,7 +83,12 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
     return fail({Errc::kInvalid,
                  fmt::format("the certificate is {}'s, but [controller] name is {}", tls.self().name, settings.name),
                  "correct the name, or issue a certificate for it: umbractl pki issue"});
-  UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(settings.listen));
+  auto transport = std::make_shared<rpc::TlsTransport>(executor, tls);
+  return start(executor, std::move(settings), clock, std::move(tls), std::move(transport));
+}
+
+Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor executor, Settings settings, Clock& clock,
+                                                      rpc::Tls tls, std::shared_ptr<rpc::Transport> transport) {
   UMBRA_TRY(auto store, Store::open(settings.state_dir));
   auto events = std::make_unique<EventLog>(store->log, clock, executor);
   UMBRA_TRY(auto inventory, Inventory::load(*store, *events, clock, executor, settings.heartbeat));
@@ -92,7 +98,8 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
   UMBRA_CHECK(p.pilot.load());
   rpc::Services services{std::make_shared<RegistryService>(p.core),
                          std::make_shared<FleetService>(p.core, p.settings.state_dir)};
-  UMBRA_TRY(p.server, rpc::Server::listen(executor, endpoint, std::move(tls), std::move(services)));
+  p.transport = std::move(transport);
+  UMBRA_TRY(p.door, p.transport->listen(p.settings.listen, std::move(services), {}));
   UMBRA_CHECK(p.mover.resume());
   p.tasks.spawn(watch_heartbeats(*p.inventory, clock, p.beat));
   p.tasks.spawn(p.pilot.run());
@@ -104,13 +111,13 @@ Controller::Controller(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) 
 Controller::~Controller() = default;
 
 asio::awaitable<void> Controller::stop() {
-  const auto drained = co_await parts_->server->drain(kDrain);
+  const auto drained = co_await parts_->door->drain(kDrain);
   if (!drained) spdlog::debug("{}", drained.error());
   co_await parts_->tasks.stop();
 }
 
 asio::ip::tcp::endpoint Controller::endpoint() const {
-  return parts_->server->endpoint();
+  return parts_->door->endpoint();
 }
 Core& Controller::core() {
   return parts_->core;

@@ -3,7 +3,7 @@
 
 #include "controller/core.hpp"
 #include "controller/settings.hpp"
-#include "rpc/server.hpp"
+#include "rpc/transport.hpp"
 
 namespace umbra::controller {
 
@@ -13,6 +13,9 @@ class Controller {
   /// Opens the store, takes up what was open, listens.
   /// @error configuration, certificates, store or endpoint, each with its remedy
   static Result<std::unique_ptr<Controller>> start(asio::any_io_executor executor, Settings settings, Clock& clock);
+  /// The same over another way than TLS, with the credentials to sign warrants with.
+  static Result<std::unique_ptr<Controller>> start(asio::any_io_executor executor, Settings settings, Clock& clock,
+                                                   rpc::Tls tls, std::shared_ptr<rpc::Transport> transport);
   ~Controller();
 
   /// Lets calls in flight end for a moment, closes all sessions, ends all loops. Cutovers go on without us; their ends

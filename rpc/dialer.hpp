@@ -5,8 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "rpc/service.hpp"
-#include "rpc/tls.hpp"
+#include "rpc/transport.hpp"
 
 namespace umbra::rpc {
 
@@ -29,26 +28,19 @@ Result<HostPort> parse_address(std::string_view text);
 Task<std::shared_ptr<Session>> connect(asio::any_io_executor executor, std::string address, Tls tls, Expect expect,
                                        Services services, Deadline deadline, Limits limits = {});
 
-struct DialerHooks {
-  std::function<void(std::shared_ptr<Session>)> on_connected{};
-  std::function<void(const Error& why)> on_disconnected{};
-};
-
 /// Keeps one connection alive: dials again after a failure, waiting 250 ms at first, then twice as long up to 10 s,
 /// each wait shortened at random by up to half, so that a restarted controller is not met by its whole fleet at once.
 /// Threading: as Session. Destroying it closes the session and stops dialling.
-class Dialer {
+class Dialer final : public Link {
  public:
   Dialer(asio::any_io_executor executor, std::string address, Tls tls, Expect expect, Services services,
          DialerHooks hooks = {}, Limits limits = {});
-  ~Dialer();
+  ~Dialer() override;
   Dialer(const Dialer&) = delete;
   Dialer& operator=(const Dialer&) = delete;
 
-  /// @error kUnavailable not connected now; the text says why the last attempt failed
-  Result<std::shared_ptr<Session>> session() const;
-  /// Closes the session and dials no more.
-  void stop();
+  Result<std::shared_ptr<Session>> session() const override;
+  void stop() override;
 
  private:
   struct State;

@@ -40,6 +40,10 @@ class Lan {
     return any;
   }
 
+  std::chrono::steady_clock::time_point next_due() const {
+    return agenda_.empty() ? std::chrono::steady_clock::time_point::max() : agenda_.begin()->first;
+  }
+
   void part(const std::string& a, const std::string& b) { parted_.insert(std::minmax(a, b)); }
   void heal(const std::string& a, const std::string& b) { parted_.erase(std::minmax(a, b)); }
   bool parted(const std::string& a, const std::string& b) const { return parted_.contains(std::minmax(a, b)); }

@@ -36,6 +36,7 @@ struct Verdict {
   enum class Kind : std::uint8_t {
     kGoOn,
     kLose,   ///< a message: never arrives
+    kTwice,  ///< a message: arrives, and so much later once more
     kDelay,  ///< a message: arrives so much later, whatever was sent after it
     kFail,   ///< a write: the disk is full; a call: fails at once, without being done
   };

@@ -1,5 +1,6 @@
 // FakeQemu's migration: what QEMU's migration thread does, a millisecond at a time.
 #include <boost/json/object.hpp>
+#include <limits>
 
 #include "qmp/codec.hpp"
 #include "qmp/fakes/fake_qemu.hpp"
@@ -72,10 +73,25 @@ Result<json::value> FakeQemu::migrate_continue() {
   return json::object{};
 }
 
+void FakeQemu::dirty(Milliseconds time) {
+  if (running())
+    dirty_ = std::min(dirty_ + options_.dirty_rate.count / 1000 * static_cast<std::uint64_t>(time.count()),
+                      std::min(options_.working_set, options_.memory).count);
+}
+
+std::int64_t FakeQemu::due_ms() const {
+  constexpr auto kNever = std::numeric_limits<std::int64_t>::max();
+  const auto next = wire_->now_ms() + 1;
+  if (!alive_ || (options_.incoming && status_ != MigrationStatus::kCompleted)) return kNever;
+  if (status_ == MigrationStatus::kActive) return std::max(next, asleep_until_ms_);
+  if (status_ == MigrationStatus::kSetup || status_ == MigrationStatus::kDevice) return next;
+  const bool finishing = status_ == MigrationStatus::kCompleted || status_ == MigrationStatus::kFailed;
+  return run_state_ == RunState::kFinishMigrate && finishing ? next : kNever;
+}
+
 void FakeQemu::tick() {
   if (!alive_) return;
-  if (running())
-    dirty_ = std::min(dirty_ + options_.dirty_rate.count / 1000, std::min(options_.working_set, options_.memory).count);
+  dirty(Milliseconds(1));
   if (options_.incoming && status_ != MigrationStatus::kCompleted) return;  // the source drives
   if (status_ == MigrationStatus::kSetup)
     connect();

@@ -96,6 +96,10 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   boost::json::value query_block_jobs() const;
 
   void tick();
+  /// The guest writes for so long.
+  void dirty(Milliseconds time);
+  /// Until when tick() would do nothing but let the guest write.
+  std::int64_t due_ms() const;
   void connect();
   void iterate();
   void begin_switchover();

@@ -1,5 +1,7 @@
 #include "qmp/fakes/fake_wire.hpp"
 
+#include <limits>
+
 #include "qmp/fakes/fake_qemu.hpp"
 
 namespace umbra::qmp {
@@ -30,6 +32,25 @@ void FakeWire::advance(Milliseconds by) {
       if (const auto qemu = weak.lock()) qemu->tick();
     std::erase_if(qemus_, [](const auto& weak) { return weak.expired(); });
   }
+}
+
+void FakeWire::leap(Milliseconds by) {
+  clock_.advance(by);
+  const auto qemus = qemus_;
+  for (const auto& weak : qemus)
+    if (const auto qemu = weak.lock()) {
+      if (by > Milliseconds(1)) qemu->dirty(by - Milliseconds(1));
+      qemu->tick();
+    }
+  std::erase_if(qemus_, [](const auto& weak) { return weak.expired(); });
+}
+
+std::chrono::steady_clock::time_point FakeWire::next_due() const {
+  auto due = std::numeric_limits<std::int64_t>::max();
+  for (const auto& weak : qemus_)
+    if (const auto qemu = weak.lock()) due = std::min(due, qemu->due_ms());
+  return due == std::numeric_limits<std::int64_t>::max() ? std::chrono::steady_clock::time_point::max()
+                                                         : std::chrono::steady_clock::time_point(Milliseconds(due));
 }
 
 std::shared_ptr<FakeQemu> FakeWire::listener(std::string_view uri) const {

@@ -16,6 +16,10 @@ class FakeWire {
  public:
   /// Lets this much time pass for every QEMU, a millisecond at a time.
   void advance(Milliseconds by);
+  /// The same in one step: nothing may be due before its end, neither here nor for those who wait on the clock.
+  void leap(Milliseconds by);
+  /// When a QEMU does something next, without anybody's asking.
+  std::chrono::steady_clock::time_point next_due() const;
   /// Of this time; code that drives the QEMUs may read it too. Only advance() moves it.
   FakeClock& clock() { return clock_; }
   std::int64_t now_ms() const { return clock_.steady().time_since_epoch() / Milliseconds(1); }

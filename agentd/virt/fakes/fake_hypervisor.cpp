@@ -117,6 +117,21 @@ void FakeHypervisor::set_connected(bool connected) {
   });
 }
 
+void FakeHypervisor::power_off() {
+  connected_ = false;
+  listener_ = {};
+  for (auto next = guests_.begin(); next != guests_.end();) {
+    auto& guest = *next->second;
+    if (const auto qemu = std::exchange(guest.qemu, nullptr)) qemu->die();
+    guest.live_xml.clear();
+    next = guest.inactive_xml.empty() ? guests_.erase(next) : std::next(next);
+  }
+}
+
+void FakeHypervisor::boot() {
+  connected_ = true;
+}
+
 Task<void> FakeHypervisor::enter(std::string call) {
   co_await asio::post(executor_, asio::use_awaitable);
   if (!connected_)

@@ -48,6 +48,10 @@ class FakeHypervisor final : public Hypervisor {
   Result<std::string> start(std::string xml, bool persistent);
   /// libvirtd goes away, or comes back. QEMUs live on; what happens meanwhile is not told later.
   void set_connected(bool connected);
+  /// The host loses its power: QEMUs and transient domains are gone, and nobody is told.
+  void power_off();
+  /// It has power again, and libvirtd runs.
+  void boot();
   /// The next such call ("create_paused", "resume", …) fails so, without being done.
   void fail(std::string call, Error error) { failures_.emplace(std::move(call), std::move(error)); }
   /// The QEMU behind a running domain, or null.
