@@ -175,7 +175,7 @@ void Pilot::ended(const v1::CutoverResult& result) {
       free.standby.clear();
       complain(set_pin(free), "pin");
     }
-  } else {
+  } else if (!result.primary_changed()) {
     brain_.failed_there(result.vm_uuid(), result.to(), clock_.steady());
   }
   const auto decision = cutover_decisions_.extract(result.vm_uuid());

@@ -154,10 +154,20 @@ Task<void> Cutover::arm() {
   co_return Result<void>{};
 }
 
+/// Passes the guard's answer on; the controller is not to blame the standby for what people do to the VM.
+template <class T>
+Result<void> Cutover::tell_of_a_change(const Result<T>& compared) {
+  if (compared) return {};
+  result_.set_primary_changed(compared.error().code == Errc::kConflict);
+  return fail(compared.error());
+}
+
 /// What the shadow has not, a cutover would undo: then nothing is armed.
 Task<void> Cutover::look() {
   const auto qmp = hold_.qmp();
-  UMBRA_CO_TRY(definition_, co_await guard_.check(qmp, kCall));
+  auto now = co_await guard_.check(qmp, kCall);
+  UMBRA_CO_CHECK(tell_of_a_change(now));
+  definition_ = std::move(*now);
   co_return Result<void>{};
 }
 
@@ -171,10 +181,12 @@ Task<void> Cutover::withdraw_autostart() {
 /// The last step before the promise.
 Task<void> Cutover::compare_again() {
   const auto qmp = hold_.qmp();
-  UMBRA_CO_TRY(const auto now, co_await guard_.check(qmp, kCall));
-  UMBRA_CO_TRY(const auto change, virt::change_between(definition_, now));
-  if (change) co_return fail({Errc::kConflict, *change, "it was changed in this very moment; try again"});
-  co_return Result<void>{};
+  auto now = co_await guard_.check(qmp, kCall);
+  UMBRA_CO_CHECK(tell_of_a_change(now));
+  UMBRA_CO_TRY(const auto change, virt::change_between(definition_, *now));
+  if (!change) co_return Result<void>{};
+  result_.set_primary_changed(true);
+  co_return fail({Errc::kConflict, *change, "it was changed in this very moment; try again"});
 }
 
 Task<void> Cutover::accept() {
@@ -273,7 +285,7 @@ Task<void> Cutover::stop() {
   auto [same_disks, last_pages] =
       co_await (guard_.check_disks(qmp, kCall) && hold_.changed().until(released, kLastPages, "QEMU's pre-switchover"));
   UMBRA_CO_CHECK(std::move(last_pages));
-  UMBRA_CO_CHECK(std::move(same_disks));
+  UMBRA_CO_CHECK(tell_of_a_change(same_disks));
   if (hold_.watch().status() != MigrationStatus::kPreSwitchover)
     co_return fail(Errc::kConflict, "the migration failed while the last pages were sent");
   co_return Result<void>{};

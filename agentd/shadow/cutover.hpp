@@ -56,6 +56,8 @@ class Cutover {
   using Time = std::chrono::steady_clock::time_point;
 
   Task<void> arm();
+  template <class T>
+  Result<void> tell_of_a_change(const Result<T>& compared);
   Task<void> look();
   Task<void> accept();
   Task<void> withdraw_autostart();

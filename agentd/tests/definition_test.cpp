@@ -81,6 +81,7 @@ TEST_F(DefinitionTest, ASnapshotJustBeforeTheCutoverAbortsItAndTheGuestIsNotStop
   const auto result = cut_over();
   EXPECT_NE(result.outcome(), v1::OUTCOME_MOVED);
   EXPECT_THAT(result.detail(), HasSubstr("/shared/overlay.qcow2"));
+  EXPECT_TRUE(result.primary_changed()) << "or the controller takes the standby for unfit";
   EXPECT_FALSE(source_stopped());
   EXPECT_TRUE(world.runs(world.source));
   ASSERT_TRUE(world.until([&] { return anew(shadow); }, 60s, 20ms)) << world.describe();
