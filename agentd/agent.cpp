@@ -8,6 +8,7 @@
 #include "agentd/shadow/proof.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
 #include "netswitch/netlink_kernel.hpp"
+#include "netswitch/upkeep.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -30,6 +31,7 @@ struct Agent::Parts {
   Outbox outbox;
   std::unique_ptr<netswitch::Switch> fabric;
   std::unique_ptr<Network> network;
+  std::unique_ptr<netswitch::Upkeep> upkeep;
   std::unique_ptr<RpcPeers> peers;
   std::unique_ptr<Warrants> warrants;
   std::unique_ptr<shadow::Journal> journal;  // hosts only, as the one below
@@ -98,7 +100,14 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
                  "correct [agent] state_dir"});
 
   p.fabric = std::make_unique<netswitch::Switch>(*p.around.kernel, p.config.network);
+  UMBRA_CHECK(p.fabric->adopt());
   p.network = std::make_unique<Network>(*p.fabric, p.config.name);
+  p.upkeep = std::make_unique<netswitch::Upkeep>(
+      executor, clock, *p.around.kernel, *p.fabric, [&p](auto tone, const std::string& vm, const std::string& text) {
+        p.outbox.event(v1::EVENT_KIND_ROUTE,
+                       tone == netswitch::Upkeep::Tone::kAlert ? v1::SEVERITY_ALERT : v1::SEVERITY_WARNING, vm, text);
+        if (p.controller) p.controller->nudge();
+      });
   p.peers = std::make_unique<RpcPeers>(executor, clock, *p.around.transport);
   p.warrants = std::make_unique<Warrants>(p.around.tls, p.config.name, clock, [&p](const std::string& what) {
     p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, "", what);
@@ -129,6 +138,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   };
   asio::co_spawn(executor, p.controller->run(), root);
   if (p.host) asio::co_spawn(executor, p.host->run(), root);
+  asio::co_spawn(executor, p.upkeep->run(), root);
   return std::unique_ptr<Agent>(new Agent(std::move(parts)));
 }
 
@@ -145,6 +155,7 @@ Agent::~Agent() = default;
 asio::awaitable<void> Agent::stop() {
   if (parts_->host) parts_->host->stop();
   parts_->controller->stop();
+  parts_->upkeep->stop();
   const auto drained = co_await parts_->door->drain(2s);
   if (!drained) spdlog::debug("{}", drained.error());
   if (parts_->around.disk) parts_->around.disk->join();

@@ -3,7 +3,10 @@
 
 #include <sys/types.h>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +14,8 @@
 #include "netswitch/address.hpp"
 
 namespace umbra::netswitch {
+
+namespace asio = boost::asio;
 
 /// What passed through a link since it was made, seen from the host: a tap *receives* what its guest sends.
 struct Counters {
@@ -61,6 +66,45 @@ struct Neighbour {
   bool operator==(const Neighbour&) const = default;
 };
 
+/// An address of a link.
+struct LinkAddress {
+  std::string dev;
+  IpAddress address;
+  std::uint8_t prefix = 0;
+  bool operator==(const LinkAddress&) const = default;
+};
+
+/// In which tables something changed. What it was is for their reader to find out.
+struct Changes {
+  bool links = false;       ///< one came or went, or has another state or MAC; its routes may be gone without a word
+  bool routes = false;      ///< to an address of interest, in the main table
+  bool neighbours = false;  ///< of an address of interest
+  bool addresses = false;   ///< an address of interest went from a link
+  bool lost = false;        ///< there were more changes than the kernel keeps for us: anything may be different
+
+  bool any() const { return links || routes || neighbours || addresses || lost; }
+  Changes& operator|=(const Changes& more) {
+    links |= more.links;
+    routes |= more.routes;
+    neighbours |= more.neighbours;
+    addresses |= more.addresses;
+    lost |= more.lost;
+    return *this;
+  }
+};
+
+struct Watcher {
+  /// Which addresses are of interest. An edge may learn thousands of routes a second that are not.
+  std::function<bool(const IpAddress&)> interest;
+  std::function<void(const Changes&)> changed;
+};
+
+/// Tells of changes until it is destroyed.
+class KernelWatch {
+ public:
+  virtual ~KernelWatch() = default;
+};
+
 /// Per-interface settings that exist in /proc/sys alone (Documentation/networking/ip-sysctl.rst).
 enum class Sysctl : std::uint8_t {
   kProxyArp,       ///< net.ipv4.conf.DEV.proxy_arp
@@ -89,6 +133,8 @@ class Kernel {
   /// IPv6 addresses are usable at once (no duplicate address detection).
   /// @error kNotFound no such link; kConflict it has the address already
   virtual Result<void> add_address(const std::string& dev, const IpAddress& address, std::uint8_t prefix) = 0;
+  /// Of all links.
+  virtual Result<std::vector<LinkAddress>> addresses() = 0;
   /// @error kNotFound no such link, or a kernel without the setting
   virtual Result<void> write_sysctl(const std::string& dev, Sysctl key, int value) = 0;
 
@@ -109,12 +155,17 @@ class Kernel {
   /// Deletes the route of this destination and protocol. @error kNotFound
   virtual Result<void> delete_route(const IpAddress& destination, int protocol) = 0;
 
-  /// The link's permanent entries. @error kNotFound no such link
+  /// The link's permanent entries; of all links if `dev` is empty. @error kNotFound no such link
   virtual Result<std::vector<Neighbour>> neighbours(const std::string& dev) = 0;
   /// @error kNotFound no such link
   virtual Result<void> replace_neighbour(const Neighbour& neighbour) = 0;
   /// @error kNotFound
   virtual Result<void> delete_neighbour(const std::string& dev, const IpAddress& address) = 0;
+
+  /// Tells of changes from now on, soon after they were made by whomever; those made through this object may be left
+  /// out. `watcher` is called on `executor`, and not after the watch's end.
+  /// @error kUnsupported the kernel has no such socket for us
+  virtual Result<std::unique_ptr<KernelWatch>> watch(asio::any_io_executor executor, Watcher watcher) = 0;
 };
 
 }  // namespace umbra::netswitch

@@ -134,4 +134,8 @@ Result<void> NetlinkSocket::request(const NetlinkMessage& message, std::string_v
   }
 }
 
+std::uint32_t NetlinkSocket::port() const {
+  return nl_socket_get_local_port(socket_.get());
+}
+
 }  // namespace umbra::netswitch

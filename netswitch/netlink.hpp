@@ -49,6 +49,8 @@ class NetlinkSocket {
   Result<void> request(const NetlinkMessage& message, std::string_view doing,
                        const std::function<void(const nlmsghdr*)>& each = {},
                        const std::function<void()>& restart = {});
+  /// Notifications of what this socket asked for carry it as their sender (nlmsg_pid).
+  std::uint32_t port() const;
 
  private:
   struct Free {

@@ -11,6 +11,8 @@
 
 #include "netswitch/device_files.hpp"
 #include "netswitch/kernel_error.hpp"
+#include "netswitch/netlink_attributes.hpp"
+#include "netswitch/netlink_watch.hpp"
 
 namespace umbra::netswitch {
 namespace {
@@ -88,6 +90,15 @@ Result<std::string> NetlinkKernel::name_of(int index) {
   return name;
 }
 
+Result<std::string> NetlinkKernel::name_of(int index, std::unordered_map<int, std::string>& known) {
+  auto found = known.find(index);
+  if (found == known.end()) {
+    UMBRA_TRY(auto name, name_of(index));
+    found = known.emplace(index, std::move(name)).first;
+  }
+  return found->second;
+}
+
 Result<void> NetlinkKernel::create_tap(const std::string& name, const TapOptions& options) {
   return create_persistent_tap(name, options);
 }
@@ -123,6 +134,33 @@ Result<void> NetlinkKernel::add_address(const std::string& dev, const IpAddress&
   NetlinkMessage ask(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, header);
   ask.add(IFA_LOCAL, address.bytes()).add(IFA_ADDRESS, address.bytes());
   return socket_.request(ask, fmt::format("add address {}/{} to {}", address, prefix, dev));
+}
+
+Result<std::vector<LinkAddress>> NetlinkKernel::addresses() {
+  std::vector<std::pair<int, LinkAddress>> found;
+  const NetlinkMessage ask(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
+  UMBRA_CHECK(socket_.request(
+      ask, "list addresses",
+      [&](const nlmsghdr* answer) {
+        const auto* message = static_cast<const ifaddrmsg*>(nlmsg_data(answer));
+        const auto attributes = attributes_of<ifaddrmsg, IFA_MAX + 1>(answer);
+        const auto address =
+            read_address(attributes[IFA_LOCAL] != nullptr ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS]);
+        if (address) found.push_back({static_cast<int>(message->ifa_index), {"", *address, message->ifa_prefixlen}});
+      },
+      [&] { found.clear(); }));
+  std::unordered_map<int, std::string> names;
+  std::vector<LinkAddress> addresses;
+  addresses.reserve(found.size());
+  for (auto& [index, address] : found) {
+    UMBRA_TRY(address.dev, name_of(index, names));
+    addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
+Result<std::unique_ptr<KernelWatch>> NetlinkKernel::watch(asio::any_io_executor executor, Watcher watcher) {
+  return NetlinkWatch::open(std::move(executor), std::move(watcher), socket_.port());
 }
 
 Result<void> NetlinkKernel::write_sysctl(const std::string& dev, Sysctl key, int value) {

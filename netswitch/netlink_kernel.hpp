@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 
 #include "netswitch/kernel.hpp"
 #include "netswitch/netlink.hpp"
@@ -21,6 +22,7 @@ class NetlinkKernel final : public Kernel {
   Result<void> delete_link(const std::string& name) override;
   Result<void> change_link(const std::string& name, const LinkChange& change) override;
   Result<void> add_address(const std::string& dev, const IpAddress& address, std::uint8_t prefix) override;
+  Result<std::vector<LinkAddress>> addresses() override;
   Result<void> write_sysctl(const std::string& dev, Sysctl key, int value) override;
 
   Result<std::vector<Route>> routes(int protocol) override;
@@ -33,12 +35,16 @@ class NetlinkKernel final : public Kernel {
   Result<void> replace_neighbour(const Neighbour& neighbour) override;
   Result<void> delete_neighbour(const std::string& dev, const IpAddress& address) override;
 
+  Result<std::unique_ptr<KernelWatch>> watch(asio::any_io_executor executor, Watcher watcher) override;
+
  private:
   Result<void> set_route(const Route& route, int flags);
   explicit NetlinkKernel(NetlinkSocket socket) : socket_(std::move(socket)) {}
   Result<int> index_of(const std::string& dev);
   /// By index; an empty name for one that does not exist (any more).
   Result<std::string> name_of(int index);
+  /// The same, each link asked for once. @param known what was found so far
+  Result<std::string> name_of(int index, std::unordered_map<int, std::string>& known);
 
   NetlinkSocket socket_;
 };

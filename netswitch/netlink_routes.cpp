@@ -8,25 +8,11 @@
 #include <unordered_map>
 
 #include "netswitch/kernel_error.hpp"
+#include "netswitch/netlink_attributes.hpp"
 #include "netswitch/netlink_kernel.hpp"
 
 namespace umbra::netswitch {
 namespace {
-
-template <class Header, std::size_t N>
-std::array<nlattr*, N> attributes_of(const nlmsghdr* header) {
-  std::array<nlattr*, N> attributes{};
-  nlmsg_parse(const_cast<nlmsghdr*>(header), sizeof(Header), attributes.data(), static_cast<int>(N) - 1, nullptr);
-  return attributes;
-}
-
-std::optional<IpAddress> read_address(nlattr* attribute) {
-  if (attribute == nullptr) return std::nullopt;
-  const std::span<const std::uint8_t> bytes(static_cast<const std::uint8_t*>(nla_data(attribute)),
-                                            static_cast<std::size_t>(nla_len(attribute)));
-  auto address = IpAddress::from_bytes(bytes);
-  return address ? std::optional(*address) : std::nullopt;
-}
 
 struct RouteAnswer {
   Route route;
@@ -90,12 +76,7 @@ Result<std::vector<Route>> NetlinkKernel::routes(int protocol) {
   std::vector<Route> routes;
   routes.reserve(answers.size());
   for (RouteAnswer& answer : answers) {
-    auto known = names.find(answer.dev_index);
-    if (known == names.end()) {
-      UMBRA_TRY(auto name, name_of(answer.dev_index));
-      known = names.emplace(answer.dev_index, std::move(name)).first;
-    }
-    answer.route.dev = known->second;
+    UMBRA_TRY(answer.route.dev, name_of(answer.dev_index, names));
     routes.push_back(std::move(answer.route));
   }
   return routes;
@@ -151,25 +132,35 @@ Result<void> NetlinkKernel::delete_route(const IpAddress& destination, int proto
 }
 
 Result<std::vector<Neighbour>> NetlinkKernel::neighbours(const std::string& dev) {
-  UMBRA_TRY(const int index, index_of(dev));
-  std::vector<Neighbour> neighbours;
+  int wanted = 0;
+  if (!dev.empty()) {
+    UMBRA_TRY(wanted, index_of(dev));
+  }
+  std::vector<std::pair<int, Neighbour>> found;
   NetlinkMessage ask(RTM_GETNEIGH, NLM_F_DUMP, ndmsg{});
-  ask.add(NDA_IFINDEX, static_cast<std::uint32_t>(index));
+  if (wanted != 0) ask.add(NDA_IFINDEX, static_cast<std::uint32_t>(wanted));
   UMBRA_CHECK(socket_.request(
-      ask, fmt::format("list neighbours of {}", dev),
+      ask, dev.empty() ? "list neighbours" : fmt::format("list neighbours of {}", dev),
       [&](const nlmsghdr* answer) {
         const auto* message = static_cast<const ndmsg*>(nlmsg_data(answer));
         const auto attributes = attributes_of<ndmsg, NDA_MAX + 1>(answer);
         const auto address = read_address(attributes[NDA_DST]);
         auto* mac = attributes[NDA_LLADDR];
-        if ((message->ndm_state & NUD_PERMANENT) == 0 || message->ndm_ifindex != index || !address || mac == nullptr)
-          return;
+        if ((message->ndm_state & NUD_PERMANENT) == 0 || !address || mac == nullptr) return;
+        if (wanted != 0 && message->ndm_ifindex != wanted) return;
         std::array<std::uint8_t, 6> bytes{};
         if (nla_len(mac) != static_cast<int>(bytes.size())) return;
         std::memcpy(bytes.data(), nla_data(mac), bytes.size());
-        neighbours.push_back({dev, *address, MacAddress(bytes)});
+        found.push_back({message->ndm_ifindex, {dev, *address, MacAddress(bytes)}});
       },
-      [&] { neighbours.clear(); }));
+      [&] { found.clear(); }));
+  std::unordered_map<int, std::string> names{{wanted, dev}};
+  std::vector<Neighbour> neighbours;
+  neighbours.reserve(found.size());
+  for (auto& [index, neighbour] : found) {
+    UMBRA_TRY(neighbour.dev, name_of(index, names));
+    neighbours.push_back(std::move(neighbour));
+  }
   return neighbours;
 }
 

@@ -6,10 +6,6 @@
 namespace umbra::netswitch {
 namespace {
 
-Hop hop_of(const Route& route) {
-  return route.via ? Hop::to_host(*route.via) : Hop::to_tap(route.dev);
-}
-
 std::string to_string(const Hop& hop) {
   return hop.local ? "tap " + hop.tap : "host " + hop.via.to_string();
 }
@@ -28,7 +24,7 @@ Switch::Claim Switch::claim(const std::string& vm, const IpAddress& address) con
   return found == claims->second.end() ? Claim{} : found->second;
 }
 
-/// The VM whose route stands; null if there is none, or it is of an earlier process.
+/// The VM whose route stands; null if there is none. Its name is empty if an earlier process made it.
 const Switch::Claims::value_type* Switch::holder(const IpAddress& address) const {
   const auto claims = known_.find(address);
   if (claims == known_.end()) return nullptr;
@@ -39,7 +35,7 @@ const Switch::Claims::value_type* Switch::holder(const IpAddress& address) const
 
 Result<void> Switch::check_free(const std::string& vm, const IpAddress& address) const {
   const auto* held = holder(address);
-  if (held == nullptr || held->first == vm) return {};
+  if (held == nullptr || held->first.empty() || held->first == vm) return {};
   return fail(Error{Errc::kConflict,
                     fmt::format("{} is the address of VM {}, and leads to {} here; VM {} does not get it", address,
                                 held->first, to_string(*held->second.hop), vm),
@@ -126,7 +122,7 @@ Result<void> Switch::serve(const std::string& vm, const IpAddress& address, std:
 Result<ReconcileReport> Switch::reconcile(const std::vector<WantedRoute>& wanted, bool complete) {
   UMBRA_TRY(const auto routes, kernel_.routes(config_.route_protocol));
   std::map<IpAddress, Hop> standing;
-  for (const Route& route : routes) standing.emplace(route.destination, hop_of(route));
+  for (const Route& route : routes) standing.emplace(route.destination, Hop::of(route));
 
   ReconcileReport report;
   std::set<std::pair<IpAddress, std::string>> named;
@@ -198,7 +194,7 @@ Result<std::vector<OwnedRoute>> Switch::owned() const {
   UMBRA_TRY(const auto routes, kernel_.routes(config_.route_protocol));
   std::vector<OwnedRoute> owned;
   for (const Route& route : routes) {
-    OwnedRoute one{"", route.destination, hop_of(route), 0};
+    OwnedRoute one{"", route.destination, Hop::of(route), 0};
     if (const auto* held = holder(one.address); held != nullptr && held->second.hop == one.hop) {
       one.vm = held->first;
       one.epoch = held->second.epoch;
@@ -211,7 +207,7 @@ Result<std::vector<OwnedRoute>> Switch::owned() const {
 Result<std::optional<Hop>> Switch::where(const IpAddress& address) const {
   UMBRA_TRY(const auto route, kernel_.route_to(address));
   if (!route) return std::nullopt;
-  if (route->protocol == config_.route_protocol) return hop_of(*route);
+  if (route->protocol == config_.route_protocol) return Hop::of(*route);
   return fail(Error{
       Errc::kConflict,
       fmt::format("{} has a route that is not Umbra's: dev {}, protocol {}", address, route->dev, route->protocol),

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ struct Hop {
 
   static Hop to_tap(std::string tap) { return {true, std::move(tap), {}}; }
   static Hop to_host(const IpAddress& via) { return {false, {}, via}; }
+  static Hop of(const Route& route) { return route.via ? to_host(*route.via) : to_tap(route.dev); }
   bool operator==(const Hop&) const = default;
 };
 
@@ -72,6 +74,16 @@ struct KnownEpoch {
   std::string vm;  ///< UUID
   IpAddress address;
   std::uint64_t epoch = 0;
+};
+
+/// Something of ours that is not as this process left it.
+struct Damage {
+  enum class What : std::uint8_t { kTap, kRoute };
+  What what = What::kRoute;
+  std::string vm;  ///< UUID; empty: of an earlier process
+  IpAddress address;
+  std::string name;  ///< "tap uvm1", "route 10.50.0.1 via 10.77.0.2"; says which one it is
+  std::string flaw;  ///< "is gone", "is down"
 };
 
 struct ReconcileReport {
@@ -123,6 +135,17 @@ class Switch {
   ///        VM that is attached here. If not, nothing is removed: unknown is not gone.
   Result<ReconcileReport> reconcile(const std::vector<WantedRoute>& wanted, bool complete);
 
+  /// Counts our routes that stand as what is to stand, until point() or reconcile() says whose they are: for a process
+  /// that has just started.
+  Result<void> adopt();
+  /// Whether a change of this address in the kernel's tables may concern us.
+  bool cares_for(const IpAddress& address) const;
+  /// Compares the kernel's tables with what point(), reconcile() and attach() made of them. Taps come first. A tap that
+  /// the operator made and took away is no damage.
+  Result<std::vector<Damage>> inspect() const;
+  /// Puts it back, if it is still to be. @error kConflict something that is not ours stands in its place
+  Result<void> repair(const Damage& damage);
+
   /// What this node knows of epochs, undone ones included: no VM must ever get one of them again.
   std::vector<KnownEpoch> epochs() const;
 
@@ -147,7 +170,13 @@ class Switch {
   };
   using Claims = std::map<std::string, Claim>;  // by VM
 
-  Result<bool> prepare_tap(const VmNet& vm);
+  struct Prepared {
+    bool now = false;   // the tap was made just now
+    bool ours = false;  // by us, now or earlier
+  };
+  Result<Prepared> prepare_tap(const VmNet& vm);
+  struct Links;
+  std::string flaws_of_tap(const VmNet& vm, const Links& links) const;
   Result<void> configure_tap(const VmNet& vm, bool made);
   Result<void> set_route(const IpAddress& address, const Hop& hop, bool replaces);
   Result<void> reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, bool complete,
@@ -162,6 +191,7 @@ class Switch {
   SwitchConfig config_;
   std::map<IpAddress, Claims> known_;
   std::map<std::string, VmNet> attached_;  // by uuid
+  std::set<std::string> made_;             // of these, whose taps we made
 };
 
 }  // namespace umbra::netswitch

@@ -56,22 +56,22 @@ Result<void> Switch::attach(const VmNet& vm) {
                       fmt::format("attach {} by {}: {} is attached by {}", vm.name, vm.tap, other.name, other.tap),
                       "each VM needs a tap of its own; detach it first to change it"});
   }
-  UMBRA_TRY(const bool made, prepare_tap(vm));
-  if (auto configured = configure_tap(vm, made); !configured) {
-    if (made) static_cast<void>(kernel_.delete_link(vm.tap));  // the first error is the one to tell
+  UMBRA_TRY(const auto prepared, prepare_tap(vm));
+  if (auto configured = configure_tap(vm, prepared.now); !configured) {
+    if (prepared.now) static_cast<void>(kernel_.delete_link(vm.tap));  // the first error is the one to tell
     return configured;
   }
   attached_[vm.uuid] = vm;
+  if (prepared.ours) made_.insert(vm.uuid);
   return {};
 }
 
-/// @return whether the tap was made just now
-Result<bool> Switch::prepare_tap(const VmNet& vm) {
+Result<Switch::Prepared> Switch::prepare_tap(const VmNet& vm) {
   const auto link = kernel_.link(vm.tap);
   if (!link && link.error().code != Errc::kNotFound) return fail(link.error());
   if (!link) {
     UMBRA_CHECK(kernel_.create_tap(vm.tap, vm.tap_options));
-    return true;
+    return Prepared{.now = true, .ours = true};
   }
   const auto refuse = [&](std::string cause) {
     return fail(Error{Errc::kConflict, fmt::format("attach {} by {}: {}", vm.name, vm.tap, cause),
@@ -81,7 +81,7 @@ Result<bool> Switch::prepare_tap(const VmNet& vm) {
   if (link->alias.starts_with(kAliasPrefix) && link->alias != alias_of(vm.uuid)) {
     return refuse(fmt::format("that tap belongs to VM {}", link->alias.substr(kAliasPrefix.size())));
   }
-  return false;
+  return Prepared{.now = false, .ours = link->alias == alias_of(vm.uuid)};
 }
 
 Result<void> Switch::configure_tap(const VmNet& vm, bool made) {
@@ -143,6 +143,7 @@ Result<void> Switch::detach(const std::string& uuid) {
     }
   }
   if (attached != attached_.end()) attached_.erase(attached);
+  made_.erase(uuid);
   return {};
 }
 

@@ -22,6 +22,12 @@ class FakeKernel final : public Kernel {
   void forget_changes() { changes_.clear(); }
   std::optional<int> sysctl(const std::string& dev, Sysctl key) const;
   bool has_address(const std::string& dev, const IpAddress& address) const;
+  /// As somebody else does (`ip address del`).
+  void forget_address(const std::string& dev, const IpAddress& address);
+  /// Watches missed something.
+  void lose_changes();
+  /// No watch can be had from now on.
+  void refuse_watches() { no_watches_ = true; }
   void count(const std::string& dev, const Counters& counters);
 
   Result<std::vector<Link>> links() override;
@@ -30,6 +36,7 @@ class FakeKernel final : public Kernel {
   Result<void> delete_link(const std::string& name) override;
   Result<void> change_link(const std::string& name, const LinkChange& change) override;
   Result<void> add_address(const std::string& dev, const IpAddress& address, std::uint8_t prefix) override;
+  Result<std::vector<LinkAddress>> addresses() override;
   Result<void> write_sysctl(const std::string& dev, Sysctl key, int value) override;
 
   Result<std::vector<Route>> routes(int protocol) override;
@@ -42,12 +49,10 @@ class FakeKernel final : public Kernel {
   Result<void> replace_neighbour(const Neighbour& neighbour) override;
   Result<void> delete_neighbour(const std::string& dev, const IpAddress& address) override;
 
+  Result<std::unique_ptr<KernelWatch>> watch(asio::any_io_executor executor, Watcher watcher) override;
+
  private:
-  struct Assigned {
-    std::string dev;
-    IpAddress address;
-    std::uint8_t prefix = 0;
-  };
+  class Watch;
   struct Fault {
     int countdown = 0;
     int error_number = 0;
@@ -59,15 +64,18 @@ class FakeKernel final : public Kernel {
   Result<void> set_route(const Route& route, bool replace);
   std::optional<std::string> dev_towards(const IpAddress& gateway) const;
   void forget_link_state(const std::string& dev);
+  void tell(const Changes& changes, const IpAddress* of = nullptr);
 
   int next_index_ = 2;
   std::map<std::string, Link> links_;
-  std::vector<Assigned> addresses_;
+  std::vector<LinkAddress> addresses_;
   std::map<IpAddress, Route> routes_;
   std::map<std::pair<std::string, IpAddress>, MacAddress> neighbours_;
   std::map<std::pair<std::string, Sysctl>, int> sysctls_;
   std::vector<std::string> changes_;
   std::vector<Fault> faults_;
+  bool no_watches_ = false;
+  std::vector<std::weak_ptr<Watch>> watches_;
 };
 
 }  // namespace umbra::netswitch

@@ -1,9 +1,12 @@
 // What Switch relies on, of the kernel and of its fake alike.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <cstring>
 
@@ -33,9 +36,33 @@ std::unique_ptr<Kernel> make_real() {
   return NetlinkKernel::open().value();
 }
 
+/// As `ip address del` does.
+void remove_fake(Kernel& kernel, const std::string& dev, const IpAddress& address) {
+  dynamic_cast<FakeKernel&>(kernel).forget_address(dev, address);
+}
+
+void remove_real(Kernel& kernel, const std::string& dev, const IpAddress& address) {
+  ifaddrmsg header{};
+  header.ifa_family = address.family();
+  header.ifa_prefixlen = address.bits();
+  header.ifa_index = static_cast<unsigned>(kernel.link(dev).value().index);
+  NetlinkMessage ask(RTM_DELADDR, 0, header);
+  ask.add(IFA_LOCAL, address.bytes());
+  auto socket = NetlinkSocket::open();
+  ASSERT_TRUE(socket);
+  ASSERT_TRUE(socket->request(ask, "remove an address"));
+}
+
+/// What another process does; the real kernel may keep silent about our own.
+std::unique_ptr<Kernel> other_real() {
+  return NetlinkKernel::open().value();
+}
+
 struct Maker {
   const char* name;
   std::unique_ptr<Kernel> (*make)();
+  void (*remove_address)(Kernel& kernel, const std::string& dev, const IpAddress& address);
+  std::unique_ptr<Kernel> (*other)();  // null: the same
 };
 
 class KernelContract : public testing::TestWithParam<Maker> {
@@ -56,6 +83,19 @@ class KernelContract : public testing::TestWithParam<Maker> {
   template <class T>
   static Errc code(const Result<T>& result) {
     return result ? Errc{} : result.error().code;
+  }
+  /// What `change` makes the watch tell, if anything, within a short while.
+  Changes told(const std::function<void(Kernel& by_another)>& change) {
+    asio::io_context io;
+    Changes told;
+    const auto ours = [](const IpAddress& address) { return address == ip("10.50.0.1") || address == ip("fd50::1"); };
+    const auto watch = kernel_->watch(io.get_executor(), {ours, [&](const Changes& changes) { told |= changes; }});
+    EXPECT_TRUE(watch) << watch.error().text();
+    const auto other = GetParam().other != nullptr ? GetParam().other() : nullptr;
+    change(other ? *other : *kernel_);
+    // Netlink tells before the change is answered: what was not told by now will not be.
+    for (int turn = 0; turn < 8 && !told.any(); ++turn) io.poll();
+    return told;
   }
   std::unique_ptr<Kernel> kernel_;
 };
@@ -263,7 +303,93 @@ TEST_P(KernelContract, neighbours_are_set_replaced_listed_by_link_and_deleted) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, KernelContract, testing::Values(Maker{"fake", make_fake}, Maker{"real", make_real}),
+TEST_P(KernelContract, addresses_are_listed_by_link) {
+  make_tap("uvm1");
+  ASSERT_TRUE(kernel_->add_address("uvm1", ip("169.254.1.1"), 32));
+  auto addresses = kernel_->addresses();
+  ASSERT_TRUE(addresses) << addresses.error().text();
+  EXPECT_EQ(std::ranges::count(*addresses, LinkAddress{"uvm1", ip("169.254.1.1"), 32}), 1);
+  EXPECT_EQ(std::ranges::count(*addresses, LinkAddress{"uplink", ip("fd77::1"), 64}), 1);
+  GetParam().remove_address(*kernel_, "uvm1", ip("169.254.1.1"));
+  EXPECT_EQ(std::ranges::count(*kernel_->addresses(), LinkAddress{"uvm1", ip("169.254.1.1"), 32}), 0);
+}
+
+TEST_P(KernelContract, a_link_that_goes_down_keeps_its_ipv4_addresses_alone) {
+  make_tap("uvm1");
+  ASSERT_TRUE(kernel_->add_address("uvm1", ip("169.254.1.1"), 32));
+  ASSERT_TRUE(kernel_->add_address("uvm1", ip("fe80::1"), 64));
+  ASSERT_TRUE(kernel_->change_link("uvm1", {.up = false}));
+  const auto addresses = kernel_->addresses().value();
+  EXPECT_EQ(std::ranges::count(addresses, LinkAddress{"uvm1", ip("169.254.1.1"), 32}), 1);
+  EXPECT_EQ(std::ranges::count(addresses, LinkAddress{"uvm1", ip("fe80::1"), 64}), 0);
+}
+
+TEST_P(KernelContract, neighbours_of_all_links_are_listed_at_once) {
+  make_tap("uvm1");
+  make_tap("uvm2");
+  const Neighbour one{"uvm1", ip("10.50.0.1"), mac("52:54:00:00:00:01")};
+  const Neighbour two{"uvm2", ip("fd50::2"), mac("52:54:00:00:00:02")};
+  ASSERT_TRUE(kernel_->replace_neighbour(one));
+  ASSERT_TRUE(kernel_->replace_neighbour(two));
+  const auto all = kernel_->neighbours("");
+  ASSERT_TRUE(all) << all.error().text();
+  EXPECT_EQ(std::ranges::count(*all, one), 1);
+  EXPECT_EQ(std::ranges::count(*all, two), 1);
+}
+
+TEST_P(KernelContract, a_watch_tells_of_routes_that_come_and_go) {
+  make_tap("uvm1");
+  for (const IpAddress& vm : {ip("10.50.0.1"), ip("fd50::1")}) {
+    EXPECT_TRUE(told([&](Kernel& other) { ASSERT_TRUE(other.replace_route({vm, "uvm1", {}, kForeign})); }).routes);
+    EXPECT_TRUE(told([&](Kernel& other) { ASSERT_TRUE(other.delete_route(vm, kForeign)); }).routes);
+  }
+}
+
+TEST_P(KernelContract, a_watch_tells_of_neighbours_and_addresses_that_go) {
+  make_tap("uvm1");
+  ASSERT_TRUE(kernel_->replace_neighbour({"uvm1", ip("10.50.0.1"), mac("52:54:00:00:00:01")}));
+  EXPECT_TRUE(told([](Kernel& other) { ASSERT_TRUE(other.delete_neighbour("uvm1", ip("10.50.0.1"))); }).neighbours);
+  ASSERT_TRUE(kernel_->add_address("uvm1", ip("10.50.0.1"), 32));
+  EXPECT_TRUE(told([](Kernel& other) { GetParam().remove_address(other, "uvm1", ip("10.50.0.1")); }).addresses);
+}
+
+TEST_P(KernelContract, a_watch_tells_of_links_that_go_down_or_come_or_change) {
+  make_tap("uvm1");
+  ASSERT_TRUE(kernel_->replace_route({ip("10.50.0.1"), "uvm1", {}, kOurs}));
+  EXPECT_TRUE(told([](Kernel& other) { ASSERT_TRUE(other.change_link("uvm1", {.up = false})); }).links);
+  EXPECT_TRUE(told([](Kernel& other) { ASSERT_TRUE(other.change_link("uvm1", {.up = true})); }).links);
+  EXPECT_TRUE(
+      told([](Kernel& other) { ASSERT_TRUE(other.change_link("uvm1", {.mac = mac("02:00:00:00:00:09")})); }).links);
+  EXPECT_TRUE(told([](Kernel& other) { ASSERT_TRUE(other.delete_link("uvm1")); }).links);
+}
+
+TEST_P(KernelContract, a_watch_leaves_out_addresses_of_no_interest) {
+  make_tap("uvm1");
+  const auto told_of = told([](Kernel& other) {
+    ASSERT_TRUE(other.replace_route({ip("10.50.0.2"), "uvm1", {}, kForeign}));
+    ASSERT_TRUE(other.delete_route(ip("10.50.0.2"), kForeign));
+    ASSERT_TRUE(other.replace_neighbour({"uvm1", ip("10.50.0.2"), mac("52:54:00:00:00:01")}));
+    ASSERT_TRUE(other.add_address("uvm1", ip("10.50.0.3"), 32));
+    GetParam().remove_address(other, "uvm1", ip("10.50.0.3"));
+  });
+  EXPECT_FALSE(told_of.routes || told_of.neighbours || told_of.addresses || told_of.lost);
+}
+
+TEST_P(KernelContract, a_watch_that_has_ended_tells_nothing) {
+  asio::io_context io;
+  bool called = false;
+  auto watch = kernel_->watch(io.get_executor(),
+                              {[](const IpAddress&) { return true; }, [&](const Changes&) { called = true; }});
+  ASSERT_TRUE(watch);
+  make_tap("uvm1");
+  watch->reset();
+  for (int turn = 0; turn < 8; ++turn) io.poll();
+  EXPECT_FALSE(called);
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, KernelContract,
+                         testing::Values(Maker{"fake", make_fake, remove_fake, nullptr},
+                                         Maker{"real", make_real, remove_real, other_real}),
                          [](const auto& each) { return std::string(each.param.name); });
 
 }  // namespace

@@ -10,11 +10,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 #include <cerrno>
 
+#include "netswitch/netlink_watch.hpp"
 #include "netswitch/switch.hpp"
 #include "netswitch/tests/addresses.hpp"
 #include "netswitch/tests/namespace.hpp"
+#include "netswitch/upkeep.hpp"
 
 namespace umbra::netswitch {
 namespace {
@@ -146,6 +151,64 @@ TEST_F(RealKernel, lists_thousands_of_routes_whole) {
     ASSERT_TRUE(kernel_->replace_route({ip(fmt::format("10.60.{}.{}", i / 250, i % 250 + 1)), "uvm1", {}, 117}));
   }
   EXPECT_EQ(kernel_->routes(117)->size(), 3000U);
+}
+
+/// Runs what is ready, and waits for what is about to be.
+template <class Condition>
+bool within(asio::io_context& io, std::chrono::milliseconds patience, Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!condition() && std::chrono::steady_clock::now() < end) {
+    io.restart();
+    io.run_for(std::chrono::milliseconds(5));
+  }
+  return condition();
+}
+
+TEST_F(RealKernel, tells_that_more_was_changed_than_the_buffer_holds) {
+  asio::io_context io;
+  Changes told;
+  const auto watch = node_.inside([&] {
+    return NetlinkWatch::open(io.get_executor(),
+                              {[](const IpAddress&) { return true; }, [&](const Changes& changes) { told |= changes; }},
+                              0, 4096);
+  });
+  ASSERT_TRUE(watch) << watch.error().text();
+  for (unsigned i = 0; i < 1000; ++i)
+    ASSERT_TRUE(kernel_->replace_route({ip(fmt::format("10.60.{}.{}", i / 250, i % 250 + 1)), "uvm1", {}, 117}));
+  EXPECT_TRUE(within(io, std::chrono::seconds(5), [&] { return told.lost; }));
+  told = {};
+  ASSERT_TRUE(kernel_->delete_route(ip("10.60.0.1"), 117));
+  EXPECT_TRUE(within(io, std::chrono::seconds(5), [&] { return told.routes; })) << "and goes on";
+}
+
+TEST_F(RealKernel, is_kept_as_it_should_be_by_the_kernels_own_notifications) {
+  SystemClock clock;
+  asio::io_context io;
+  Switch fabric(*kernel_, {});
+  const VmNet vm{"uuid-1", "vm1", "uvm1", mac("52:54:00:00:00:01"), {ip("10.50.0.1"), ip("fd50::1")}, {}};
+  std::vector<std::string> told;
+  Upkeep upkeep(io.get_executor(), clock, *kernel_, fabric,
+                [&](Upkeep::Tone, const std::string&, const std::string& text) { told.push_back(text); });
+  node_.inside([&] {  // the watch is of this thread's namespace
+    ASSERT_TRUE(fabric.attach(vm));
+    for (const IpAddress& address : vm.addresses) ASSERT_TRUE(fabric.serve("uuid-1", address, 1));
+    asio::co_spawn(io, upkeep.run(), asio::detached);
+    io.poll();
+    const auto whole = [&] { return fabric.inspect()->empty(); };
+    const auto other = NetlinkKernel::open().value();
+    ASSERT_TRUE(other->delete_route(ip("10.50.0.1"), 117));
+    EXPECT_TRUE(within(io, std::chrono::seconds(5), whole));
+    ASSERT_TRUE(other->delete_neighbour("uvm1", ip("fd50::1")));
+    EXPECT_TRUE(within(io, std::chrono::seconds(5), whole));
+    ASSERT_TRUE(other->change_link("uvm1", {.mac = mac("02:00:00:00:00:09"), .up = false}));
+    EXPECT_TRUE(within(io, std::chrono::seconds(5), whole));
+    ASSERT_TRUE(other->delete_link("uvm1"));
+    EXPECT_TRUE(within(io, std::chrono::seconds(5), whole));
+    EXPECT_FALSE(told.empty());
+    upkeep.stop();
+    io.restart();
+    io.poll();
+  });
 }
 
 TEST_F(RealKernel, names_the_missing_capability) {
