@@ -54,6 +54,7 @@ v1::RegisterRequest Agent::Parts::introduce() const {
   node->set_migration_address(config.standby.migration_address);
   request.set_version(UMBRA_VERSION);
   request.set_epochs_known(true);
+  network->fill(request);
   if (host) host->fill(request);
   return request;
 }

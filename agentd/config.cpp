@@ -90,6 +90,12 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   check_own_address(config, "network.underlay_address", out.underlay_address);
   out.network.gateway_mac = gateway_mac(config);
   out.network.gateway_v4 = gateway_v4(config);
+  auto& addresses = out.network.addresses;
+  addresses.allowed = checked(config, "network.allowed_addresses",
+                              netswitch::AddressRules::parse_allowed(config.texts("network.allowed_addresses")))
+                          .value_or(std::vector<netswitch::IpPrefix>{});
+  addresses.taken = {out.network.gateway_v4, out.network.gateway_v6};
+  if (const auto own = IpAddress::parse(out.underlay_address)) addresses.taken.push_back(*own);
   out.network.route_protocol = static_cast<std::uint8_t>(config.integer("network.route_protocol", 117, 5, 255));
 
   out.cpus = config.number("capacity.cpus", 0, 0, 100'000);

@@ -196,7 +196,8 @@ Task<void> Host::take_inventory() {
   for (const auto& domain : domains) {
     if (standby_.holds(domain.uuid)) continue;
     if (const auto kept = source(domain.uuid); kept && kept->phase() == shadow::Phase::kMoved) continue;
-    vms[domain.uuid] = shadow::describe(domain);
+    auto& vm = vms[domain.uuid] = shadow::describe(domain);
+    if (vm.refusal().empty()) vm.set_refusal(network_.objection(vm));
   }
   // A domain that is neither running nor defined any more needs nobody who waits to shadow it, and no tap.
   const auto rests = [](const shadow::Source& source) {
@@ -229,17 +230,19 @@ void Host::adopt_network(const v1::Vm& vm) {
   if (vm.tap().empty()) return;
   const auto how = fmt::format("{} {} {}", vm.tap(), vm.mac(), fmt::join(vm.addresses(), " "));
   if (auto& done = attached_[vm.uuid()]; done != how) {
-    if (const auto attached = network_.attach(vm); !attached) {
-      outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), attached.error().text());
-      return;
-    }
+    if (const auto attached = network_.attach(vm); !attached) return complain(vm, attached.error().text());
     done = how;
   }
   if (vm.state() != v1::VM_STATE_RUNNING) return;
   const auto served = network_.serve(vm, epochs_[vm.uuid()]);
-  const auto failure = served ? std::string() : served.error().text();
-  if (auto& told = unserved_[vm.uuid()]; std::exchange(told, failure) != failure && !failure.empty())
-    outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), failure);
+  complain(vm, served ? "" : served.error().text());
+}
+
+/// That its addresses do not lead here is told when it is news. @param why empty: they do
+void Host::complain(const v1::Vm& vm, const std::string& why) {
+  auto& told = unserved_[vm.uuid()];
+  if (std::exchange(told, why) != why && !why.empty())
+    outbox_.event(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING, vm.name(), why);
 }
 
 Task<void> Host::take_samples() {
@@ -287,7 +290,10 @@ Task<v1::Vm> Host::shadowable(std::string vm_uuid) {
   if (const auto why = refusal(); !why.empty())
     co_return fail({Errc::kUnsupported, fmt::format("{} keeps no shadows: {}", config_.name, why),
                     "umbractl doctor shows the proof of the hold"});
-  co_return shadow::describe(domain);
+  auto vm = shadow::describe(domain);
+  if (const auto why = network_.objection(vm); !why.empty())
+    co_return fail({Errc::kUnsupported, fmt::format("{} cannot have a shadow: {}", domain.name, why), ""});
+  co_return vm;
 }
 
 std::shared_ptr<shadow::Source> Host::source(const std::string& vm_uuid) const {

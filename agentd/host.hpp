@@ -56,6 +56,7 @@ class Host {
   Task<void> take_samples();
   asio::awaitable<void> measure_dirty_rates();
   void adopt_network(const v1::Vm& vm);
+  void complain(const v1::Vm& vm, const std::string& why);
   void on_lifecycle(const virt::LifecycleEvent& event);
   void on_connection(bool up);
   Task<v1::Vm> shadowable(std::string vm_uuid);

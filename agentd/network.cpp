@@ -1,5 +1,7 @@
 #include "agentd/network.hpp"
 
+#include <set>
+
 namespace umbra::agent {
 namespace {
 
@@ -13,6 +15,14 @@ Result<std::vector<netswitch::IpAddress>> parse_all(const google::protobuf::Repe
 }
 
 }  // namespace
+
+std::string Network::objection(const v1::Vm& vm) const {
+  const auto addresses = parse_all(vm.addresses());
+  if (!addresses) return addresses.error().message;
+  for (const auto& address : *addresses)
+    if (auto why = switch_.config().addresses.objection(address); !why.empty()) return why;
+  return {};
+}
 
 Result<void> Network::attach(const v1::Vm& vm) {
   if (vm.tap().empty()) return {};  // not routed by us
@@ -68,23 +78,42 @@ Result<void> Network::serve(const v1::Vm& vm, std::uint64_t epoch) {
   return outcome;
 }
 
+void Network::fill(v1::RegisterRequest& request) const {
+  for (const auto& known : switch_.epochs()) {
+    auto* one = request.add_known_epochs();
+    one->set_vm_uuid(known.vm);
+    one->set_address(known.address.to_string());
+    one->set_epoch(known.epoch);
+  }
+}
+
 Result<v1::ReconcileReply> Network::reconcile(const v1::ReconcileRequest& request) {
-  std::vector<netswitch::WantedRoute> wanted;
-  for (const auto& route : request.routes()) {
-    auto to = hop(route.vm_uuid(), route.host(), route.underlay_address());
-    if (!to) {
-      if (to.error().code == Errc::kNotFound) continue;  // ours, but its tap is not there yet: attach() comes first
-      return fail(to.error());
-    }
+  std::vector<netswitch::WantedRoute> routes;
+  std::vector<Error> failed;
+  std::set<std::string> nodes;
+  for (const auto& route : request.routes()) nodes.insert(route.underlay_address());
+  const auto read = [&](const v1::WantedRoute& route) -> Result<netswitch::WantedRoute> {
+    UMBRA_TRY(const auto to, hop(route.vm_uuid(), route.host(), route.underlay_address()));
     UMBRA_TRY(const auto address, netswitch::IpAddress::parse(route.address()));
-    wanted.push_back({route.vm_uuid(), address, *to, route.epoch()});
+    if (nodes.contains(address.to_string()))
+      return fail({Errc::kInvalid, fmt::format("{} is a node's own address, and no VM's", address),
+                   fmt::format("give VM {} another address", route.vm_uuid())});
+    return netswitch::WantedRoute{route.vm_uuid(), address, to, route.epoch()};
+  };
+  for (const auto& route : request.routes()) {
+    auto one = read(route);
+    if (one)
+      routes.push_back(std::move(*one));
+    else if (one.error().code != Errc::kNotFound)  // this host's, without a tap yet: attach() comes first
+      failed.push_back(std::move(one.error()));
   }
   // A route left out above would count as unwanted.
-  const bool complete = request.complete() && wanted.size() == static_cast<std::size_t>(request.routes_size());
-  UMBRA_TRY(const auto report, switch_.reconcile(wanted, complete));
-  if (!report.failed.empty())
-    return fail(with_context(report.failed.front().second,
-                             fmt::format("{} of {} routes failed", report.failed.size(), wanted.size())));
+  const bool complete = request.complete() && routes.size() == static_cast<std::size_t>(request.routes_size());
+  UMBRA_TRY(auto report, switch_.reconcile(routes, complete));
+  for (auto& [address, error] : report.failed) failed.push_back(std::move(error));
+  if (!failed.empty())
+    return fail(
+        with_context(failed.front(), fmt::format("{} of {} routes failed", failed.size(), request.routes_size())));
   v1::ReconcileReply reply;
   reply.set_added(static_cast<std::uint32_t>(report.added.size()));
   reply.set_changed(static_cast<std::uint32_t>(report.changed.size()));

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "netswitch/switch.hpp"
-#include "umbra/v1/agent.pb.h"
+#include "umbra/v1/controller.pb.h"
 
 namespace umbra::agent {
 
@@ -16,6 +16,9 @@ class Network {
  public:
   /// @param node this node's name: a VM on it is reached by its tap. `fabric` outlives this.
   Network(netswitch::Switch& fabric, std::string node) : switch_(fabric), node_(std::move(node)) {}
+
+  /// Why the VM's addresses cannot be routed here; empty if they can.
+  std::string objection(const v1::Vm& vm) const;
 
   /// Tap and neighbours for a VM that is, or will be, on this host; no route yet. Idempotent.
   Result<void> attach(const v1::Vm& vm);
@@ -32,7 +35,11 @@ class Network {
   Result<void> point(const v1::PointRequest& request);
   /// NetSwitch.Unpoint: fine when there is nothing to take back; the epoch is used up.
   Result<void> unpoint(const v1::UnpointRequest& request);
-  /// NetSwitch.Reconcile. Entries that fail are reported in the error, after all others were done.
+  /// The epochs that this node's routes tell of.
+  void fill(v1::RegisterRequest& request) const;
+
+  /// NetSwitch.Reconcile. An address of one of the fleet's own nodes is no VM's. Entries that fail are reported in the
+  /// error, after all others were done.
   Result<v1::ReconcileReply> reconcile(const v1::ReconcileRequest& request);
 
  private:

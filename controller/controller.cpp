@@ -71,8 +71,9 @@ struct Controller::Parts {
               keeper,
               mover,
               settings.zone_feed.empty() ? std::nullopt : std::optional<ZoneFeed>(settings.zone_feed)};
-  RoutePusher routes{*inventory, *events, clock, tasks};
-  Core core{clock, *store, *events, *inventory, zones, demand, brain, keeper, mover, evacuator, pilot};
+  AddressBook addresses{*inventory, *store, *events, clock, {settings.allowed_addresses, {}}};
+  RoutePusher routes{*inventory, addresses, *events, clock, tasks};
+  Core core{clock, *store, *events, *inventory, addresses, zones, demand, brain, keeper, mover, evacuator, pilot};
   std::shared_ptr<rpc::Transport> transport;
   std::unique_ptr<rpc::Door> door;
 };
@@ -96,6 +97,7 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
                                        std::move(inventory));
   auto& p = *parts;
   UMBRA_CHECK(p.pilot.load());
+  UMBRA_CHECK(p.addresses.load());
   rpc::Services services{std::make_shared<RegistryService>(p.core),
                          std::make_shared<FleetService>(p.core, p.settings.state_dir)};
   p.transport = std::move(transport);

@@ -1,6 +1,7 @@
 /// The parts of a running controller, for those who serve it to others.
 #pragma once
 
+#include "controller/inventory/addresses.hpp"
 #include "controller/pilot.hpp"
 #include "controller/planner/evacuation.hpp"
 
@@ -11,6 +12,7 @@ struct Core {
   Store& store;
   EventLog& events;
   Inventory& inventory;
+  AddressBook& addresses;
   Zones& zones;
   Demand& demand;
   Brain& brain;

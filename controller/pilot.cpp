@@ -129,7 +129,7 @@ Picture Pilot::picture() const {
     vm.name = record.vm.name();
     vm.host = record.host;
     vm.running = record.active();
-    vm.refusal = record.vm.refusal();
+    vm.refusal = record.refusal();
     vm.memory = Bytes{record.vm.memory_bytes()};
     vm.moving = record.moving();
     if (const auto* pinned = pin(uuid)) vm.pin = *pinned;

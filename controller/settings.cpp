@@ -79,6 +79,10 @@ Result<Settings> Settings::from(Config config) {
     config.complain("heartbeat.interval", "is shorter than agents ever report", "give at least 100ms");
   settings.heartbeat.missed =
       static_cast<unsigned>(config.integer("heartbeat.missed", settings.heartbeat.missed, 2, 100));
+  if (auto allowed = netswitch::AddressRules::parse_allowed(config.texts("network.allowed_addresses")))
+    settings.allowed_addresses = std::move(*allowed);
+  else
+    config.complain("network.allowed_addresses", allowed.error().message, allowed.error().remedy);
   settings.brain = read_brain(config);
   settings.zone_feed = config.text("zones.feed", "");
   UMBRA_CHECK(config.finish());

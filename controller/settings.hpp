@@ -4,6 +4,7 @@
 #include "base/config.hpp"
 #include "controller/brain/settings.hpp"
 #include "controller/inventory/inventory.hpp"
+#include "netswitch/address_rules.hpp"
 #include "rpc/tls.hpp"
 
 namespace umbra::controller {
@@ -15,6 +16,7 @@ struct Settings {
   std::string listen;  ///< "address:port"
   rpc::TlsFiles tls;
   HeartbeatSettings heartbeat;
+  std::vector<netswitch::IpPrefix> allowed_addresses;  ///< of VMs; empty: any
   BrainSettings brain;
   std::filesystem::path zone_feed;  ///< empty: none
 

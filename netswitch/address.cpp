@@ -36,6 +36,10 @@ bool IpAddress::is_assignable() const {
   return bytes_[0] != 0 && bytes_[0] != 127 && bytes_[0] < 224;
 }
 
+bool IpAddress::is_link_local() const {
+  return v6_ ? bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80 : bytes_[0] == 169 && bytes_[1] == 254;
+}
+
 bool IpAddress::shares_prefix(const IpAddress& other, std::uint8_t prefix) const {
   if (v6_ != other.v6_ || prefix > bits()) return false;
   const std::size_t whole = prefix / 8;

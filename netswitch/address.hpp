@@ -36,6 +36,7 @@ class IpAddress {
   std::span<const std::uint8_t> bytes() const { return {bytes_.data(), v6_ ? 16U : 4U}; }  ///< network order
   /// Whether a guest can own it: not unspecified, loopback, multicast or broadcast.
   bool is_assignable() const;
+  bool is_link_local() const;  ///< 169.254.0.0/16 or fe80::/10
   /// Whether both are of one family and agree in their first `prefix` bits.
   bool shares_prefix(const IpAddress& other, std::uint8_t prefix) const;
   std::string to_string() const;

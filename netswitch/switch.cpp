@@ -33,6 +33,12 @@ const Switch::Claims::value_type* Switch::holder(const IpAddress& address) const
   return found == claims->second.end() ? nullptr : &*found;
 }
 
+Result<void> Switch::check_allowed(const IpAddress& address) const {
+  const auto why = config_.addresses.objection(address);
+  if (why.empty()) return {};
+  return fail(Error{Errc::kInvalid, why, "give the VM another address, or see network.allowed_addresses"});
+}
+
 Result<void> Switch::check_free(const std::string& vm, const IpAddress& address) const {
   const auto* held = holder(address);
   if (held == nullptr || held->first.empty() || held->first == vm) return {};
@@ -65,6 +71,7 @@ Result<Undo> Switch::point(const std::string& vm, const IpAddress& address, cons
   if (epoch == known.epoch && known.hop && *known.hop != hop) {
     return refuse(fmt::format("in that epoch it leads to {}", to_string(*known.hop)));
   }
+  UMBRA_CHECK(check_allowed(address));
   UMBRA_CHECK(check_free(vm, address));
   UMBRA_TRY(const auto stands, where(address));
   if (stands != hop) UMBRA_CHECK(set_route(address, hop, stands.has_value()));
@@ -138,7 +145,7 @@ Result<ReconcileReport> Switch::reconcile(const std::vector<WantedRoute>& wanted
   if (!complete) return report;
 
   for (const auto& [address, hop] : standing) {
-    if (named_addresses.contains(address) || leads_to_attached(hop)) continue;
+    if (named_addresses.contains(address) || is_served_here(address, hop)) continue;
     if (auto deleted = kernel_.delete_route(address, config_.route_protocol); !deleted && !missing(deleted)) {
       report.failed.emplace_back(address, std::move(deleted.error()));
     } else {
@@ -148,7 +155,7 @@ Result<ReconcileReport> Switch::reconcile(const std::vector<WantedRoute>& wanted
   // A VM that is gone and comes back begins its epochs anew.
   for (auto& [address, claims] : known_) {
     std::erase_if(claims, [&](const auto& entry) {
-      return !named.contains({address, entry.first}) && !leads_to_attached(entry.second.hop);
+      return !named.contains({address, entry.first}) && !is_served_here(address, entry.second.hop);
     });
   }
   std::erase_if(known_, [](const auto& entry) { return entry.second.empty(); });
@@ -157,6 +164,7 @@ Result<ReconcileReport> Switch::reconcile(const std::vector<WantedRoute>& wanted
 
 Result<void> Switch::reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, bool complete,
                                    ReconcileReport& report) {
+  UMBRA_CHECK(check_allowed(wanted.address));
   Claim known = claim(wanted.vm, wanted.address);
   if (known.epoch > wanted.epoch) {
     report.newer.push_back({wanted.vm, wanted.address, known.epoch});
@@ -164,7 +172,7 @@ Result<void> Switch::reconcile_one(const WantedRoute& wanted, const std::optiona
   }
   // A VM that runs here keeps what it has until the controller has heard of it.
   const auto* held = holder(wanted.address);
-  if (held != nullptr && leads_to_attached(held->second.hop) && !complete)
+  if (held != nullptr && is_served_here(wanted.address, held->second.hop) && !complete)
     UMBRA_CHECK(check_free(wanted.vm, wanted.address));
   if (stands != wanted.hop) {
     UMBRA_CHECK(where(wanted.address));  // a foreign route in its place is an error, not replaced

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "netswitch/address_rules.hpp"
 #include "netswitch/kernel.hpp"
 
 namespace umbra::netswitch {
@@ -31,6 +32,7 @@ struct SwitchConfig {
   std::uint8_t route_protocol = 117;  ///< marks our routes; 5 to 255, and none of /etc/iproute2/rt_protos
   /// Packets that wait in a tap while its guest is paused in a cutover; the kernel's 500 hold 50 ms of 10,000 a second.
   std::uint32_t tap_queue = 4096;
+  AddressRules addresses{};
 };
 
 /// Where a VM's address leads from this node.
@@ -103,6 +105,8 @@ class Switch {
   /// @param kernel must outlive this
   Switch(Kernel& kernel, SwitchConfig config) : kernel_(kernel), config_(config) {}
 
+  const SwitchConfig& config() const { return config_; }
+
   /// Makes the tap ready for QEMU: common gateway MAC and address, proxy ARP, up, a permanent neighbour entry for each
   /// guest address. No route. Idempotent; repairs what is missing. A tap that the operator made is used, and kept.
   /// @error kInvalid a wrong name or address; kConflict the tap belongs to another VM, or is no tap
@@ -115,7 +119,7 @@ class Switch {
   /// Makes the VM's address lead to `hop`, in one message. The same epoch and hop again changes nothing and
   /// returns the first call's Undo.
   /// @error kConflict an older epoch, one that was undone, another hop for the same epoch, an address that another VM
-  ///        holds, or a route that is not ours
+  ///        holds, or a route that is not ours; kInvalid an address that no VM may have
   Result<Undo> point(const std::string& vm, const IpAddress& address, const Hop& hop, std::uint64_t epoch);
 
   /// Restores what was before, if what stands is still what that point() put there. Idempotent. The epoch is used up.
@@ -132,7 +136,7 @@ class Switch {
   /// from a newer epoch. An address passes from one VM to another, except away from a VM that is attached here unless
   /// `complete`. One bad entry does not stop the others.
   /// @param complete `wanted` names every VM of the fleet: our routes that it does not name go, unless they lead to a
-  ///        VM that is attached here. If not, nothing is removed: unknown is not gone.
+  ///        VM that is attached here, and are of its addresses. If not, nothing is removed: unknown is not gone.
   Result<ReconcileReport> reconcile(const std::vector<WantedRoute>& wanted, bool complete);
 
   /// Counts our routes that stand as what is to stand, until point() or reconcile() says whose they are: for a process
@@ -183,9 +187,11 @@ class Switch {
                              ReconcileReport& report);
   Claim claim(const std::string& vm, const IpAddress& address) const;
   const Claims::value_type* holder(const IpAddress& address) const;
+  Result<void> check_allowed(const IpAddress& address) const;
   Result<void> check_free(const std::string& vm, const IpAddress& address) const;
   void hold(const std::string& vm, const IpAddress& address, Claim claim);
   bool leads_to_attached(const std::optional<Hop>& hop) const;
+  bool is_served_here(const IpAddress& address, const std::optional<Hop>& hop) const;
 
   Kernel& kernel_;
   SwitchConfig config_;

@@ -25,7 +25,7 @@ Result<void> unless_gone(Result<void> result) {
   return result;
 }
 
-Result<void> check(const VmNet& vm) {
+Result<void> check(const VmNet& vm, const AddressRules& rules) {
   const auto refuse = [&](std::string_view cause, std::string remedy) {
     return fail(Error{Errc::kInvalid, fmt::format("attach {}: {}", vm.name, cause), std::move(remedy)});
   };
@@ -40,8 +40,8 @@ Result<void> check(const VmNet& vm) {
     return refuse(fmt::format("{} is no station's MAC address", vm.guest_mac), "see <mac address=…/>");
   if (vm.addresses.empty()) return refuse("the VM has no IP address", "tell Umbra the guest's addresses");
   for (const IpAddress& address : vm.addresses) {
-    if (!address.is_assignable())
-      return refuse(fmt::format("{} cannot be a guest's address", address), "use a unicast address");
+    if (const auto why = rules.objection(address); !why.empty())
+      return refuse(why, "give the VM another address, or see network.allowed_addresses");
   }
   return {};
 }
@@ -49,7 +49,7 @@ Result<void> check(const VmNet& vm) {
 }  // namespace
 
 Result<void> Switch::attach(const VmNet& vm) {
-  UMBRA_CHECK(check(vm));
+  UMBRA_CHECK(check(vm, config_.addresses));
   for (const auto& [uuid, other] : attached_) {
     if ((uuid == vm.uuid) == (other.tap == vm.tap)) continue;
     return fail(Error{Errc::kConflict,
@@ -152,6 +152,15 @@ Result<Counters> Switch::counters(const std::string& uuid) const {
   if (attached == attached_.end()) return fail(Errc::kNotFound, "VM {} is not attached here", uuid);
   UMBRA_TRY(const auto link, kernel_.link(attached->second.tap));
   return link.counters;
+}
+
+/// Does it lead to the tap of a VM that has the address?
+bool Switch::is_served_here(const IpAddress& address, const std::optional<Hop>& hop) const {
+  if (!hop || !hop->local) return false;
+  return std::ranges::any_of(attached_, [&](const auto& entry) {
+    const VmNet& vm = entry.second;
+    return vm.tap == hop->tap && std::ranges::find(vm.addresses, address) != vm.addresses.end();
+  });
 }
 
 bool Switch::leads_to_attached(const std::optional<Hop>& hop) const {

@@ -65,8 +65,9 @@ Result<std::vector<Damage>> Switch::inspect() const {
     const auto* held = holder(address);
     if (held == nullptr) continue;
     const Hop& hop = *held->second.hop;
+    if (hop.local && (taken_away.contains(hop.tap) || !leads_to_attached(hop))) continue;
     const auto stands = standing.find(address);
-    if ((stands != standing.end() && stands->second == hop) || (hop.local && taken_away.contains(hop.tap))) continue;
+    if (stands != standing.end() && stands->second == hop) continue;
     damages.push_back({Damage::What::kRoute, held->first, address, describe(address, hop),
                        stands == standing.end() ? "is gone" : "leads elsewhere"});
   }

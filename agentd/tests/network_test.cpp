@@ -135,6 +135,48 @@ TEST_F(NetworkTest, ReconcilesWhatIsWantedAndCountsIt) {
   EXPECT_EQ(leads_to("10.50.0.2"), "");
 }
 
+TEST_F(NetworkTest, TellsWhatItLeavesAloneBecauseItKnowsANewerEpoch) {
+  ASSERT_TRUE(network.point(point("host2", "10.0.0.2", 5)));
+  v1::ReconcileRequest request;
+  *request.add_routes() = wanted("10.50.0.1", "host3", "10.0.0.3", 4);
+  const auto reply = network.reconcile(request);
+  ASSERT_TRUE(reply);
+  ASSERT_EQ(reply->newer_size(), 1);
+  EXPECT_EQ(reply->newer(0).vm_uuid(), kVm);
+  EXPECT_EQ(reply->newer(0).address(), "10.50.0.1");
+  EXPECT_EQ(reply->newer(0).epoch(), 5U);
+  EXPECT_EQ(leads_to(), "10.0.0.2");
+  v1::RegisterRequest introduction;
+  network.fill(introduction);
+  ASSERT_EQ(introduction.known_epochs_size(), 1);
+  EXPECT_EQ(introduction.known_epochs(0).epoch(), 5U);
+}
+
+TEST_F(NetworkTest, LeadsNoNodesOwnAddressAnywhereAndDoesTheOthers) {
+  v1::ReconcileRequest request;
+  *request.add_routes() = wanted("10.0.0.3", "host2", "10.0.0.2", 1);
+  *request.add_routes() = wanted("10.50.0.1", "host3", "10.0.0.3", 1);
+  const auto reply = network.reconcile(request);
+  ASSERT_FALSE(reply);
+  EXPECT_THAT(reply.error().message, HasSubstr("10.0.0.3 is a node's own address"));
+  EXPECT_EQ(leads_to("10.0.0.3"), "");
+  EXPECT_EQ(leads_to(), "10.0.0.3");
+}
+
+TEST_F(NetworkTest, ServesAVmUnlessItsAddressIsAnothers) {
+  ASSERT_TRUE(network.attach(vm()));
+  ASSERT_TRUE(network.serve(vm(), 0));
+  EXPECT_EQ(leads_to(), "uvm1");
+  auto second = vm();
+  second.set_uuid("11111111-2222-3333-4444-555555555502");
+  second.set_tap("uvm2");
+  ASSERT_TRUE(network.attach(second));
+  const auto served = network.serve(second, 0);
+  ASSERT_FALSE(served);
+  EXPECT_THAT(served.error().message, HasSubstr(kVm));
+  EXPECT_EQ(leads_to(), "uvm1");
+}
+
 /// The controller may know of a VM here sooner than this agent has made its tap.
 TEST_F(NetworkTest, RemovesNothingWhileARouteOfOursCannotBeMadeYet) {
   ASSERT_TRUE(network.point(point("host2", "10.0.0.2", 1)));

@@ -56,8 +56,8 @@ Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest re
     co_return fail({Errc::kInvalid, "that tier cannot be kept", "staged, warm or hot; umbractl shadow drop for none"});
   if (request.refresh_interval_ms() < 0)
     co_return fail({Errc::kInvalid, "the refresh interval is negative", "leave it out for the agent's own"});
-  if (!record->vm.refusal().empty())
-    co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", name, record->vm.refusal());
+  if (!record->refusal().empty())
+    co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", name, record->refusal());
   UMBRA_CO_CHECK(co_await await_running(uuid));
   UMBRA_CO_TRY(record, find_vm(core_.inventory, uuid));
   if (record->moving())
@@ -139,8 +139,7 @@ Task<void> FleetService::cutover(rpc::Caller caller, v1::StartCutoverRequest req
 Task<void> FleetService::migrate(rpc::Caller caller, v1::MigrateRequest request, rpc::Sink<v1::MoveProgress> sink) {
   UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
   const auto name = record->vm.name();
-  if (!record->vm.refusal().empty())
-    co_return fail(Errc::kUnsupported, "{} cannot be moved: {}", name, record->vm.refusal());
+  if (!record->refusal().empty()) co_return fail(Errc::kUnsupported, "{} cannot be moved: {}", name, record->refusal());
   if (record->host != request.to())
     UMBRA_CO_CHECK(check_standby(*record, request.to(), "name another host; umbractl hosts shows what they have free"));
   const auto reason = request.reason().empty() ? fmt::format("asked by {}", caller.name) : request.reason();

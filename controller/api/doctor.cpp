@@ -60,6 +60,9 @@ Task<v1::DoctorReply> FleetService::doctor(rpc::Caller, v1::DoctorRequest) {
     if (record.alerted)
       add(check(record.host, "owner", false, fmt::format("more than one host may be running {}", record.vm.name()),
                 "look at it with virsh on each host, and end the copy that is wrong"));
+  for (const auto& fault : core_.addresses.faults())
+    if (const auto* record = core_.inventory.vm(fault.vm_uuid))
+      add(check(record->host, "address", false, fmt::format("{} {}", record->vm.name(), fault.text), fault.remedy));
   for (auto& [name, session] : hosts) {
     v1::AgentClient agent(session);
     v1::DiagnoseRequest question;

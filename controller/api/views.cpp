@@ -52,6 +52,7 @@ v1::Host view_host(const Inventory& inventory, const NodeRecord& node) {
 v1::VmView view_vm(const Core& core, const VmRecord& record) {
   v1::VmView view;
   *view.mutable_vm() = record.vm;
+  view.mutable_vm()->set_refusal(record.refusal());
   view.set_host(record.host);
   view.set_epoch(record.epoch);
   const auto* host = core.inventory.node(record.host);

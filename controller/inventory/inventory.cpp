@@ -112,6 +112,7 @@ Result<void> Inventory::reported(const std::string& name, const std::shared_ptr<
     event.clear_id();
     event.set_node(name);
     if (event.actor().empty()) event.set_actor("agent " + name);
+    if (const auto* known = vm(event.vm())) event.set_vm(known->vm.name());  // edges know UUIDs alone
     events_.add(std::move(event));
   }
   node.served.clear();
@@ -274,6 +275,14 @@ void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
       record.pending = {};
       gone_.insert(vms_.extract(uuid));
       touch();
+  }
+}
+
+void Inventory::object(const std::map<std::string, std::string>& objections) {
+  for (auto& [uuid, record] : vms_) {
+    const auto found = objections.find(uuid);
+    const auto objection = found == objections.end() ? std::string{} : found->second;
+    if (std::exchange(record.objection, objection) != objection) ++generation_;
   }
 }
 

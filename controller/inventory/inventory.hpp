@@ -56,8 +56,11 @@ struct VmRecord {
   TimePoint pending_since{};
   bool alerted = false;
 
-  Epoch heard_epoch = 0;  ///< the newest one that any node told of
+  Epoch heard_epoch = 0;    ///< the newest one that any node told of
+  std::string objection{};  ///< why the controller does not move it; empty when it does
 
+  /// Why it cannot have a shadow; empty when it can.
+  const std::string& refusal() const { return vm.refusal().empty() ? objection : vm.refusal(); }
   bool moving() const { return !moving_to.empty(); }
   bool active() const { return vm.state() == v1::VM_STATE_RUNNING || vm.state() == v1::VM_STATE_PAUSED; }
 };
@@ -87,6 +90,9 @@ class Inventory {
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
   /// @error kConflict the VM's host says that it does not run; the remedy is what starts it
   Result<void> check_runs(const VmRecord& record) const;
+
+  /// Sets the objections to moving VMs, by UUID; all others have none.
+  void object(const std::map<std::string, std::string>& objections);
 
   /// @error kConflict a move of this VM is going on; kNotFound
   Result<void> begin_move(const std::string& vm_uuid, const std::string& to);

@@ -14,12 +14,13 @@ constexpr auto kRetry = 2s;
 
 }  // namespace
 
-v1::ReconcileRequest wanted_routes(const Inventory& inventory) {
+v1::ReconcileRequest wanted_routes(const Inventory& inventory, const AddressBook* addresses) {
   v1::ReconcileRequest request;
   for (const auto& [uuid, record] : inventory.vms()) {
     const auto* host = inventory.node(record.host);
     if (host == nullptr || !record.active()) continue;
     for (const auto& address : record.vm.addresses()) {
+      if (addresses != nullptr && !addresses->leads(uuid, address)) continue;
       auto* route = request.add_routes();
       route->set_vm_uuid(uuid);
       route->set_address(address);
@@ -36,6 +37,7 @@ v1::ReconcileRequest wanted_routes(const Inventory& inventory) {
 
 asio::awaitable<void> RoutePusher::run() {
   while (true) {
+    addresses_.refresh();
     for (const auto& [name, node] : inventory_.nodes()) {
       auto session = inventory_.session(name);
       if (!session) continue;
@@ -50,8 +52,9 @@ asio::awaitable<void> RoutePusher::run() {
 }
 
 asio::awaitable<void> RoutePusher::push(std::string node, std::shared_ptr<rpc::Session> session) {
+  addresses_.refresh();
   const auto generation = inventory_.generation();
-  auto routes = wanted_routes(inventory_);
+  auto routes = wanted_routes(inventory_, &addresses_);
   v1::NetSwitchClient client(session);
   const auto reply = co_await client.reconcile(std::move(routes), kPush);
   auto& told = told_[node];
@@ -60,6 +63,7 @@ asio::awaitable<void> RoutePusher::push(std::string node, std::shared_ptr<rpc::S
   if (reply) {
     told.generation = generation;
     told.failure.clear();
+    hear_of_newer(node, *reply);
     co_return;
   }
   told.generation = 0;
@@ -68,6 +72,16 @@ asio::awaitable<void> RoutePusher::push(std::string node, std::shared_ptr<rpc::S
   told.failure = reply.error().message;
   events_.add(v1::EVENT_KIND_ROUTE, v1::SEVERITY_WARNING,
               fmt::format("did not take its VM routes, and is asked again: {}", reply.error()), {node});
+}
+
+/// What a node leaves alone is told, and outdone. Of a VM that is on its way a newer epoch is no news.
+void RoutePusher::hear_of_newer(const std::string& node, const v1::ReconcileReply& reply) {
+  google::protobuf::RepeatedPtrField<v1::KnownEpoch> news;
+  for (const auto& known : reply.newer()) {
+    const auto* record = inventory_.vm(known.vm_uuid());
+    if (record == nullptr || !record->moving()) *news.Add() = known;
+  }
+  if (!news.empty()) inventory_.heard_epochs(node, news);
 }
 
 }  // namespace umbra::controller

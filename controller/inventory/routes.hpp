@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/task_group.hpp"
-#include "controller/inventory/inventory.hpp"
+#include "controller/inventory/addresses.hpp"
 
 namespace umbra::controller {
 
@@ -10,14 +10,15 @@ namespace umbra::controller {
 /// going on has a newer epoch, so nodes that it has pointed already refuse these.
 /// `complete` (what is not wanted may be removed) only once the inventory has settled, and while every known host tells
 /// its VMs: a controller that has lost its store must not take away routes to hosts it has not heard of yet.
-v1::ReconcileRequest wanted_routes(const Inventory& inventory);
+/// @param addresses says which VM an address leads to; null: every VM that has it
+v1::ReconcileRequest wanted_routes(const Inventory& inventory, const AddressBook* addresses = nullptr);
 
 /// Pushes wanted_routes() to each node when it registers and whenever they change; tries again until the node took
 /// them.
 class RoutePusher {
  public:
-  RoutePusher(Inventory& inventory, EventLog& events, Clock& clock, TaskGroup& tasks)
-      : inventory_(inventory), events_(events), clock_(clock), tasks_(tasks) {}
+  RoutePusher(Inventory& inventory, AddressBook& addresses, EventLog& events, Clock& clock, TaskGroup& tasks)
+      : inventory_(inventory), addresses_(addresses), events_(events), clock_(clock), tasks_(tasks) {}
   /// Until cancelled.
   asio::awaitable<void> run();
 
@@ -29,9 +30,11 @@ class RoutePusher {
     std::string failure;  ///< the last one, so that it is told once
     TimePoint not_before{};
   };
+  void hear_of_newer(const std::string& node, const v1::ReconcileReply& reply);
   asio::awaitable<void> push(std::string node, std::shared_ptr<rpc::Session> session);
 
   Inventory& inventory_;
+  AddressBook& addresses_;
   EventLog& events_;
   Clock& clock_;
   TaskGroup& tasks_;

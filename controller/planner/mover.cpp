@@ -97,6 +97,9 @@ Result<std::shared_ptr<const Move>> Mover::migrate(const std::string& vm_uuid, c
 
 Result<std::shared_ptr<Move>> Mover::begin(const VmRecord& record, const std::string& to, const std::string& reason,
                                            const std::string& actor) {
+  if (!record.objection.empty())
+    return fail({Errc::kConflict, fmt::format("{} is not moved: {}", record.vm.name(), record.objection),
+                 "umbractl doctor tells what to do"});
   UMBRA_CHECK(inventory_.begin_move(record.vm.uuid(), to));
   auto move = std::make_shared<Move>();
   move->vm_uuid = record.vm.uuid();

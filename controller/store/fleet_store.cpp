@@ -56,6 +56,25 @@ Result<void> FleetStore::set_owner(const std::string& vm_uuid, const std::string
   return fail(Errc::kConflict, "VM {} has an owner of a newer epoch than {}", vm_uuid, epoch);
 }
 
+Result<std::vector<AddressClaim>> FleetStore::address_claims() {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT id, vm, address FROM address_claims ORDER BY id"));
+  return collect<AddressClaim>(rows, [](const sqlite::Statement& row) -> Result<AddressClaim> {
+    return AddressClaim{row.integer(0), row.text(1), row.text(2)};
+  });
+}
+
+Result<std::int64_t> FleetStore::add_address_claim(const std::string& vm_uuid, const std::string& address) {
+  UMBRA_CHECK(database_.run("INSERT OR IGNORE INTO address_claims(vm, address) VALUES(?1, ?2)", vm_uuid, address));
+  UMBRA_TRY(auto row, database_.prepare("SELECT id FROM address_claims WHERE vm = ?1 AND address = ?2"));
+  UMBRA_TRY(const bool there, row.bind(vm_uuid, address).step());
+  if (!there) return fail(Errc::kInternal, "the claim of VM {} to {} is not in the store", vm_uuid, address);
+  return row.integer(0);
+}
+
+Result<void> FleetStore::forget_address_claim(const std::string& vm_uuid, const std::string& address) {
+  return database_.run("DELETE FROM address_claims WHERE vm = ?1 AND address = ?2", vm_uuid, address);
+}
+
 Result<void> FleetStore::save_profiles(const std::map<std::string, std::vector<v1::Profile>>& profiles) {
   UMBRA_TRY(auto transaction, sqlite::Transaction::begin(database_));
   UMBRA_CHECK(database_.exec("DELETE FROM profiles"));

@@ -25,6 +25,13 @@ struct StoredVm {
   Epoch owner_epoch = 0;  ///< the one in which `host` became the owner
 };
 
+/// Which VM claims an address, and who came first: ids grow.
+struct AddressClaim {
+  std::int64_t id = 0;
+  std::string vm_uuid;
+  std::string address;
+};
+
 /// Errors are sqlite::Database's. The controller's thread only, as all of the store.
 class FleetStore {
  public:
@@ -43,6 +50,11 @@ class FleetStore {
   Result<Epoch> next_epoch(const std::string& vm_uuid, Epoch expected);
   /// Records that `host` owns the VM since `epoch`. @error kConflict `epoch` is older than what is recorded
   Result<void> set_owner(const std::string& vm_uuid, const std::string& host, Epoch epoch);
+
+  Result<std::vector<AddressClaim>> address_claims();
+  /// @return its id
+  Result<std::int64_t> add_address_claim(const std::string& vm_uuid, const std::string& address);
+  Result<void> forget_address_claim(const std::string& vm_uuid, const std::string& address);
 
   /// Replaces all profiles: by VM uuid, one per zone.
   Result<void> save_profiles(const std::map<std::string, std::vector<v1::Profile>>& profiles);

@@ -7,7 +7,7 @@
 namespace umbra::controller {
 
 /// state.db: what must survive. Columns hold what queries ask for; `record` is the protobuf message.
-inline constexpr std::array<std::string_view, 1> kStateSchema{R"sql(
+inline constexpr std::array<std::string_view, 2> kStateSchema{R"sql(
 CREATE TABLE nodes(
   name TEXT PRIMARY KEY, version TEXT NOT NULL, last_seen INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 
@@ -40,6 +40,11 @@ CREATE TABLE cutovers(
   outcome INTEGER NOT NULL,  -- 0 not known yet
   record BLOB NOT NULL, PRIMARY KEY(vm, epoch)) WITHOUT ROWID;
 CREATE INDEX open_cutovers ON cutovers(outcome) WHERE outcome = 0;
+)sql",
+                                                              R"sql(
+-- Who had an address first keeps its routes. Ids grow, whatever the wall clock does.
+CREATE TABLE address_claims(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vm TEXT NOT NULL, address TEXT NOT NULL, UNIQUE(vm, address));
 )sql"};
 
 /// telemetry.db: what may be lost.

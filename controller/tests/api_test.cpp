@@ -4,6 +4,7 @@
 namespace umbra::controller {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 class Api : public TwoZones {
@@ -291,6 +292,37 @@ TEST_F(Api, DiagnosesAllHostsAndItself) {
   EXPECT_TRUE(find("host1", "hold")->ok());
   EXPECT_FALSE(find("host3", "hold")->ok());
   EXPECT_TRUE(find("controller", "zones")->ok());
+}
+
+TEST_F(Api, MovesNeitherOfTwoVmsWithOneAddressAndSaysWhy) {
+  host2->add_vm("vm9", "10.1.0.1");
+  until([&] { return core().inventory.vm("uuid-vm9") != nullptr && !vm("vm9")->objection.empty(); });
+  const auto doctor = ask(client().doctor({}, 10s)).value();
+  std::vector<std::string> found;
+  for (const auto& check : doctor.checks())
+    if (check.name() == "address" && !check.ok()) found.push_back(check.detail());
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_THAT(found, testing::Contains(HasSubstr("vm9 has address 10.1.0.1, which is that of vm1 on host1 too")));
+
+  for (const auto* name : {"vm1", "vm9"}) {
+    v1::ListVmsRequest which;
+    which.set_vm(name);
+    EXPECT_THAT(ask(client().list_vms(std::move(which), 5s)).value().vms(0).vm().refusal(), HasSubstr("10.1.0.1"));
+    v1::MigrateRequest request;
+    request.set_vm(name);
+    request.set_to("host3");
+    std::optional<Error> error;
+    all(client().migrate(std::move(request), 10s), &error);
+    ASSERT_TRUE(error) << name;
+    EXPECT_THAT(error->message, AllOf(HasSubstr("cannot be moved"), HasSubstr("10.1.0.1")));
+  }
+  EXPECT_FALSE(core().mover.migrate("uuid-vm1", "host3", "", "")) << "by nobody";
+  const auto plan = plan_evacuation(core().pilot.picture(), "host1", core().brain.settings()).value();
+  EXPECT_EQ(plan.size(), 2u);
+  for (const auto& planned : plan) EXPECT_EQ(planned.to().empty(), planned.vm() == "vm1") << planned.vm();
+
+  host2->vm("uuid-vm9")->set_addresses(0, "10.1.0.9");
+  until([&] { return vm("vm1")->objection.empty() && vm("vm9")->objection.empty(); });
 }
 
 TEST_F(Api, RefusesANodeThatIsNotWhatItsCertificateSays) {

@@ -242,6 +242,15 @@ TEST_F(Routes, reconcile_never_takes_the_route_of_a_vm_that_is_attached_here) {
   EXPECT_EQ(refusal(kHostB, 0), Errc::kConflict) << "nor forgets its epoch";
 }
 
+TEST_F(Routes, reconcile_takes_the_route_of_an_address_that_the_vm_here_has_no_longer) {
+  ASSERT_TRUE(switch_.serve(kUuid, kVm, 1));
+  VmNet vm = some_vm();
+  vm.addresses = {ip("10.50.0.9")};
+  ASSERT_TRUE(switch_.attach(vm));
+  ASSERT_TRUE(switch_.reconcile({}, true));
+  EXPECT_EQ(leads(), std::nullopt);
+}
+
 TEST_F(Routes, reconcile_leaves_what_a_newer_epoch_did_here) {
   ASSERT_TRUE(switch_.point(kUuid, kVm, kHostB, 5));
   const auto report = switch_.reconcile({{kUuid, kVm, kHostC, 4}}, true);
@@ -364,6 +373,28 @@ TEST_F(Routes, epochs_are_told_undone_ones_included) {
   EXPECT_EQ(epochs[0].epoch, 7U);
   EXPECT_EQ(epochs[1].vm, kOther);
   EXPECT_EQ(epochs[1].epoch, 2U);
+}
+
+TEST_F(Routes, addresses_that_no_vm_may_have_are_refused_by_every_call) {
+  SwitchConfig config;
+  config.addresses.allowed = AddressRules::parse_allowed({"10.50.0.0/24"}).value();
+  config.addresses.taken = {ip("10.50.0.9")};
+  Switch limited(kernel_, config);
+  ASSERT_TRUE(limited.attach(some_vm()));
+  for (const char* wrong : {"10.50.1.1", "169.254.1.1", "127.0.0.1", "224.0.0.1", "10.50.0.9"}) {
+    const auto pointed = limited.point(kUuid, ip(wrong), kHostB, 1);
+    ASSERT_FALSE(pointed) << wrong;
+    EXPECT_EQ(pointed.error().code, Errc::kInvalid);
+    EXPECT_EQ(limited.serve(kUuid, ip(wrong), 1).error().code, Errc::kInvalid);
+    const auto report = limited.reconcile({{kUuid, ip(wrong), kHostB, 1}, {kUuid, kVm, kHostB, 1}}, true);
+    EXPECT_EQ(report->failed.size(), 1U);
+    VmNet other = some_vm(2);
+    other.addresses = {ip(wrong)};
+    const auto attached = limited.attach(other);
+    EXPECT_EQ(attached.error().code, Errc::kInvalid);
+    EXPECT_NE(attached.error().remedy.find("network.allowed_addresses"), std::string::npos);
+  }
+  EXPECT_EQ(leads(), kHostB);
 }
 
 }  // namespace
