@@ -7,6 +7,8 @@
 namespace umbra::agent {
 namespace {
 
+constexpr int kMostSnapshots = 1'000;  // and checkpoints, of one VM
+
 Result<void> check_foreign_xml(const std::string& xml, const virt::ForeignClaim& claim,
                                const virt::ForeignRules& rules) {
   const auto checked = virt::check_foreign(xml, claim, rules);
@@ -19,6 +21,9 @@ Result<void> check_foreign_definition(const v1::AcceptRequest& request, const vi
   const auto& vm = request.vm();
   const virt::ForeignClaim claim{vm.uuid(), vm.name(), vm.tap(), Bytes{vm.memory_bytes()}, false};
   const auto& kept = request.kept();
+  if (kept.snapshots_size() > kMostSnapshots || kept.checkpoints_size() > kMostSnapshots)
+    return fail({Errc::kDenied, fmt::format("{} has more than {} snapshots or checkpoints", vm.name(), kMostSnapshots),
+                 "delete some: virsh snapshot-list"});
   if (!kept.inactive_xml().empty()) UMBRA_CHECK(check_foreign_xml(kept.inactive_xml(), claim, rules));
   for (const auto* list : {&kept.snapshots(), &kept.checkpoints()})
     for (const auto& xml : *list)
@@ -35,6 +40,7 @@ Task<v1::StageReply> StandbyApi::stage(rpc::Caller caller, v1::StageRequest requ
   const virt::ForeignClaim claim{request.vm().uuid(), request.vm().name(), request.vm().tap(),
                                  Bytes{request.vm().memory_bytes()}};
   UMBRA_CO_CHECK(check_foreign_xml(request.domain_xml(), claim, rules_));
+  request.clear_kept();  // comes with Accept, and is looked at there
   co_return co_await shielded(standby->stage(std::move(request)));
 }
 

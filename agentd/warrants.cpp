@@ -183,6 +183,11 @@ Result<void> Warrants::allow(const rpc::Caller& caller, const v1::AcceptRequest&
     UMBRA_TRY(const auto warrant, check_standby(caller, request.warrant(),
                                                 {v1::WARRANT_ACT_ACCEPT, request.vm_uuid(), request.epoch(), true}));
     UMBRA_CHECK(same("source", warrant.source(), request.source()));
+    if (request.has_vm() || request.has_kept()) {
+      const auto& vm = request.vm();
+      UMBRA_CHECK(all_of({same("VM", warrant.vm_uuid(), vm.uuid()), same("VM", warrant.vm_name(), vm.name()),
+                          check_addresses(warrant, vm.addresses())}));
+    }
     pointed_[request.vm_uuid()] = request.epoch();
     return {};
   };

@@ -283,6 +283,12 @@ TEST_F(Guarded, what_libvirt_is_to_keep_of_a_domain_is_held_to_the_same_rules) {
   auto snapshot = accepting(7, of(cutover()));
   snapshot.mutable_kept()->add_snapshots("<domainsnapshot><name>s</name>" + xml + "</domainsnapshot>");
   EXPECT_TRUE(is_denied(served(standby.accept(host1, snapshot)), "/tmp/x"));
+  auto another = accepting(7, of(cutover()));
+  another.mutable_vm()->set_uuid("11111111-2222-3333-4444-555555555502");
+  EXPECT_TRUE(is_denied(served(standby.accept(host1, another)), "555555555502"));
+  another = accepting(7, of(cutover()));
+  another.mutable_vm()->add_addresses("10.50.0.99");
+  EXPECT_TRUE(is_denied(served(standby.accept(host1, another)), "10.50.0.99"));
   EXPECT_TRUE(served(standby.accept(host1, accepting(7, of(cutover())))));
 }
 

@@ -21,10 +21,22 @@ void must(bool holds, const char* what) {
   std::abort();
 }
 
+const TestFleet& fleet() {
+  static const TestFleet made;
+  return made;
+}
 const Tls& credentials() {
-  static const TestFleet fleet;
-  static const Tls tls = fleet.node(v1::ROLE_AGENT, "host1");
+  static const Tls tls = fleet().node(v1::ROLE_AGENT, "host1");
   return tls;
+}
+const v1::Warrant& genuine() {
+  static const v1::Warrant warrant = [] {
+    v1::WarrantStatement statement;
+    statement.set_vm_uuid("11111111-2222-3333-4444-555555555501");
+    statement.set_epoch(7);
+    return warrant::sign(fleet().node(v1::ROLE_CONTROLLER, "controller"), statement).value();
+  }();
+  return warrant;
 }
 
 /// Nobody has this fleet's controller's key.
@@ -32,6 +44,23 @@ void check(const v1::Warrant& warrant) {
   const auto opened = warrant::open(credentials(), warrant, std::nullopt);
   must(!opened, "no warrant comes from nowhere");
   must(opened.error().code == Errc::kDenied && !opened.error().message.empty(), "a refusal says why");
+}
+
+/// A genuine one in which some bytes of one part are others.
+void check_altered(std::string_view bytes) {
+  if (bytes.size() < 4) return;
+  auto altered = genuine();
+  std::string* const parts[]{altered.mutable_statement(), altered.mutable_signature(), altered.mutable_certificate()};
+  auto& part = *parts[static_cast<unsigned char>(bytes[0]) % 3];
+  std::size_t at = static_cast<unsigned char>(bytes[1]) * 256U + static_cast<unsigned char>(bytes[2]);
+  for (const char flip : bytes.substr(3)) {
+    auto& byte = part[at++ % part.size()];
+    byte = static_cast<char>(byte ^ flip);
+  }
+  if (altered.SerializeAsString() == genuine().SerializeAsString())
+    must(warrant::open(credentials(), altered, std::nullopt).has_value(), "a genuine warrant is one");
+  else
+    check(altered);
 }
 
 template <class Request>
@@ -83,5 +112,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   umbra::rpc::read_frames(bytes);
   umbra::rpc::read_body(std::string(bytes));
+  umbra::rpc::check_altered(bytes);
   return 0;
 }
