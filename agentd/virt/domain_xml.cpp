@@ -1,6 +1,7 @@
 #include "agentd/virt/domain_xml.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <optional>
 #include <pugixml.hpp>
@@ -22,13 +23,18 @@ std::string dump(const pugi::xml_document& document) {
   return out.str();
 }
 
+/// The parser takes prefixes that no element can have.
+bool begins_a_name(std::string_view text) {
+  return !text.empty() && (std::isalpha(static_cast<unsigned char>(text[0])) != 0 || text[0] == '_');
+}
+
 /// The prefix, with its colon, that `node` binds to a namespace; nothing when it binds none.
 std::optional<std::string> prefix_of(const pugi::xml_node& node, std::string_view uri) {
   for (const auto& attribute : node.attributes()) {
     if (attribute.value() != uri) continue;
     const std::string_view name = attribute.name();
     if (name == "xmlns") return "";
-    if (name.starts_with("xmlns:")) return std::string(name.substr(6)) + ":";
+    if (name.starts_with("xmlns:") && begins_a_name(name.substr(6))) return std::string(name.substr(6)) + ":";
   }
   return std::nullopt;
 }
