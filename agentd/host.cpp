@@ -59,6 +59,10 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                                         outdate_inventory();
                                       },
                                       context_.note}),
+      images_(hypervisor,
+              [this](const std::string& vm, const std::string& text) {
+                outbox_.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, vm, text);
+              }),
       changed_(executor, clock) {
   if (const auto records = journal_.load()) {
     for (const auto& record : *records)
@@ -219,7 +223,18 @@ Task<void> Host::take_inventory() {
   vms_ = std::move(vms);
   inventory_known_ = true;
   hooks_.nudge();
+  co_await tend_images(domains);
   co_return Result<void>{};
+}
+
+/// Not of one that is in a cutover: nothing may stand between libvirt and it.
+asio::awaitable<void> Host::tend_images(std::vector<virt::Domain> domains) {
+  std::erase_if(domains, [this](const virt::Domain& domain) {
+    const auto kept = source(domain.uuid);
+    return domain.state != virt::DomainState::kRunning || !vms_.contains(domain.uuid) ||
+           (kept && kept->phase() >= shadow::Phase::kArmed && kept->phase() <= shadow::Phase::kMoved);
+  });
+  co_await images_.look(std::move(domains));
 }
 
 void Host::adopt_network(const v1::Vm& vm) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agentd/config.hpp"
+#include "agentd/image_watch.hpp"
 #include "agentd/outbox.hpp"
 #include "agentd/shadow/source.hpp"
 #include "agentd/shadow/standby.hpp"
@@ -57,6 +58,7 @@ class Host {
   asio::awaitable<void> measure_dirty_rates();
   void adopt_network(const v1::Vm& vm);
   void complain(const v1::Vm& vm, const std::string& why);
+  asio::awaitable<void> tend_images(std::vector<virt::Domain> domains);
   void on_lifecycle(const virt::LifecycleEvent& event);
   void on_connection(bool up);
   Task<v1::Vm> shadowable(std::string vm_uuid);
@@ -78,6 +80,7 @@ class Host {
   shadow::SourceContext context_;
   shadow::Standby standby_;
   telemetry::Sampler sampler_;
+  ImageWatch images_;
   Signal changed_;
   std::map<std::string, std::shared_ptr<shadow::Source>> sources_;
   std::map<std::string, shadow::Record> retired_;  // sources that ended; their epochs count

@@ -189,7 +189,7 @@ Task<void> Source::clear_away() {
   if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
   if (domain && domain->state != virt::DomainState::kShutOff) {
     UMBRA_CO_CHECK(co_await check_gone());
-    UMBRA_CO_CHECK(co_await context_.hypervisor.destroy(uuid_, kCall));
+    UMBRA_CO_CHECK(co_await context_.hypervisor.destroy(uuid_, virt::Ending::kMovedAway, kCall));
   }
   if (domain && domain->persistent) UMBRA_CO_CHECK(co_await context_.hypervisor.undefine(uuid_, kCall));
   co_return context_.network.detach(uuid_);

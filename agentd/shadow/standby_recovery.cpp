@@ -28,7 +28,7 @@ Task<void> Standby::clear(Shadow& shadow) {
       forget(uuid);
       co_return Result<void>{};
     }
-    if (domain) UMBRA_CO_CHECK(co_await hypervisor_.destroy(uuid, kCall));
+    if (domain) UMBRA_CO_CHECK(co_await hypervisor_.destroy(uuid, virt::Ending::kOrdinary, kCall));
     shadow.gone = true;
   }
   // Once accepted, this host may have been pointed to its tap: back to where the VM is. Without, its newest epoch is

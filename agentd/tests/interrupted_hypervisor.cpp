@@ -76,8 +76,11 @@ Task<void> InterruptedHypervisor::define(std::string xml, Deadline deadline) {
 Task<void> InterruptedHypervisor::undefine(std::string uuid, Deadline deadline) {
   return through("undefine", &Hypervisor::undefine, std::move(uuid), deadline);
 }
-Task<void> InterruptedHypervisor::destroy(std::string uuid, Deadline deadline) {
-  return through("destroy", &Hypervisor::destroy, std::move(uuid), deadline);
+Task<void> InterruptedHypervisor::destroy(std::string uuid, virt::Ending ending, Deadline deadline) {
+  return through("destroy", &Hypervisor::destroy, std::move(uuid), ending, deadline);
+}
+Task<std::vector<std::string>> InterruptedHypervisor::tend_images(std::string uuid, Deadline deadline) {
+  return host_.tend_images(std::move(uuid), deadline);  // no moment of a cutover: no step waits for it
 }
 Task<void> InterruptedHypervisor::suspend(std::string uuid, Deadline deadline) {
   return through("suspend", &Hypervisor::suspend, std::move(uuid), deadline);

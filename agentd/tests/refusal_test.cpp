@@ -32,7 +32,7 @@ TEST(Refusal, OfAVmThatIsNotThere) {
 
 TEST(Refusal, OfAVmThatDoesNotRun) {
   TwoHosts world;
-  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
   const auto kept = world.keep(world.source, world.standby, v1::TIER_WARM);
   ASSERT_FALSE(kept);
   EXPECT_EQ(kept.error().message, "web1 does not run");
@@ -41,7 +41,7 @@ TEST(Refusal, OfAVmThatDoesNotRun) {
 
 TEST(Refusal, OfAVmWithADeviceOfThisHost) {
   TwoHosts world;
-  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
   auto xml = TwoHosts::domain_xml(mebibytes(64));
   xml.insert(xml.find("<devices>") + 9, "<hostdev mode='subsystem' type='pci'/>");
   ASSERT_TRUE(world.source.hypervisor->start(xml, true));

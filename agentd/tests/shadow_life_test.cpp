@@ -282,7 +282,7 @@ TEST(GuestInHold, ThatIsDestroyedTakesItsShadowWithIt) {
   options.persistent = false;
   TwoHosts world(options);
   world.warm();
-  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
   world.pass(5s);
   EXPECT_THAT(world.phase(world.source), testing::AnyOf(Phase::kDropped, Phase::kProfile)) << world.describe();
   EXPECT_FALSE(world.domain(world.source));
@@ -293,7 +293,7 @@ TEST(GuestInHold, ThatIsDestroyedTakesItsShadowWithIt) {
 TEST(GuestInHold, ThatIsStartedAgainGetsANewShadow) {
   TwoHosts world;
   world.warm();
-  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
   world.pass(3s);
   ASSERT_TRUE(world.source.hypervisor->start(TwoHosts::domain_xml(mebibytes(64)), true));
   ASSERT_TRUE(reaches(world, Phase::kWarm, 5s)) << world.describe();

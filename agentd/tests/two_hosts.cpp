@@ -30,14 +30,15 @@ std::string TwoHosts::domain_xml(Bytes memory) {
   return fmt::format(R"(<domain type='qemu'>
   <name>web1</name>
   <uuid>{}</uuid>
-  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{}</umbra:address></umbra:vm></metadata>
+  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{}</umbra:address><umbra:shared-disks/></umbra:vm></metadata>
   <memory unit='KiB'>{}</memory>
   <vcpu>1</vcpu>
   <devices>
     <interface type='ethernet'><mac address='52:54:00:00:00:01'/><target dev='{}' managed='no'/></interface>
+    <disk type='file'><source file='{}'/><target dev='vda'/></disk>
   </devices>
 </domain>)",
-                     kVm, kAddress, memory.count / 1024, kTap);
+                     kVm, kAddress, memory.count / 1024, kTap, kImage);
 }
 
 Process::Process(TwoHosts& world, Machine& machine)
@@ -120,6 +121,7 @@ void TwoHosts::configure(Machine& machine, v1::Role role, int number) {
   if (!host) return;
   virt::FakeHypervisor::Options options;
   options.address = address;
+  options.storage = storage_;
   machine.hypervisor = std::make_unique<virt::FakeHypervisor>(world_.get_executor(), wire_, options);
 }
 

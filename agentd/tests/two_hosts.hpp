@@ -89,6 +89,7 @@ class TwoHosts {
   static constexpr const char* kVm = "11111111-2222-3333-4444-555555555501";
   static constexpr const char* kAddress = "10.50.0.1";
   static constexpr const char* kTap = "uvm1";
+  static constexpr const char* kImage = "/shared/web1.qcow2";
   static std::string domain_xml(Bytes memory);
 
   TwoHosts() : TwoHosts(Options{}) {}
@@ -181,6 +182,7 @@ class TwoHosts {
   TemporaryDirectory directory_;
   Loop world_;  // libvirtds, QEMUs, operators
   std::shared_ptr<qmp::FakeWire> wire_;
+  std::shared_ptr<virt::FakeStorage> storage_ = std::make_shared<virt::FakeStorage>();
   Lan lan_;
   Fate fate_;
   FakeDisk disk_;

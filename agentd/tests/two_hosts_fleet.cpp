@@ -231,6 +231,7 @@ std::string TwoHosts::disorder() {
   if (runs(source) == runs(standby)) return runs(source) ? "both hosts run it" : "nobody runs it";
   auto& owner = runs(source) ? source : standby;
   auto& other = runs(source) ? standby : source;
+  if (storage_->owner[kImage] != "qemu") return "the image of the VM that runs belongs to " + storage_->owner[kImage];
   if (owner_ != owner.name()) return "the controller does not know who runs it";
   if (route(owner) != "tap") return fmt::format("{}, which runs it, routes to '{}'", owner.name(), route(owner));
   for (auto* one : {&other, &edge})

@@ -9,6 +9,7 @@
 
 #include "agentd/virt/admission.hpp"
 #include "agentd/virt/domain_document.hpp"
+#include "agentd/virt/image_labels.hpp"
 #include "agentd/virt/xml_limits.hpp"
 
 namespace umbra::virt {
@@ -104,6 +105,19 @@ void set_description(pugi::xml_node domain, std::string_view line) {
     description.text().set(text.c_str());
 }
 
+/// A label of our own comes first: libvirt takes the first that fits.
+void leave_labels_alone(pugi::xml_node disk) {
+  auto source = disk.child("source");
+  for (auto label = source.child("seclabel"); label;) {
+    const auto next = label.next_sibling("seclabel");
+    if (std::string_view(label.attribute("model").value()) == "dac") source.remove_child(label);
+    label = next;
+  }
+  auto label = source.prepend_child("seclabel");
+  label.append_attribute("model").set_value("dac");
+  label.append_attribute("relabel").set_value("no");
+}
+
 void add_argument(pugi::xml_node commandline, const std::string& prefix, const char* value) {
   commandline.append_child((prefix + "arg").c_str()).append_attribute("value").set_value(value);
 }
@@ -174,6 +188,8 @@ Result<std::string> shadow_xml(std::string_view xml) {
     label = next;
   }
   set_description(domain, {});
+  for (const auto& disk : domain.child("devices").children("disk"))
+    if (is_image_of_its_own(disk)) leave_labels_alone(disk);
 
   auto prefix = prefix_of(domain, kQemuNamespace);
   if (!prefix) {

@@ -31,7 +31,10 @@ inline constexpr std::string_view kIsShadow =
 Result<Domain> parse_domain(std::string_view xml, const ForeignRules& rules = {});
 
 /// The XML that starts this domain's shadow on another host: with `-incoming defer`, without what belongs to the
-/// running instance (its id, generated security labels, lines of ours in the description). @error kInvalid
+/// running instance (its id, generated security labels, lines of ours in the description). libvirt is told to leave the
+/// owner of images alone that the primary uses (`<seclabel model='dac' relabel='no'/>`): neither the shadow's start nor
+/// its end may touch it. What it stays with after a move; a later start by the persistent definition labels as ever.
+/// @error kInvalid
 Result<std::string> shadow_xml(std::string_view xml);
 
 /// The XML fit to be made persistent: without our `-incoming` and our lines. @error kInvalid

@@ -74,6 +74,12 @@ struct LifecycleEvent {
   std::string detail;  ///< "ioerror", "destroyed", "migrated", …; libvirt's word for it
 };
 
+/// Why a domain is destroyed.
+enum class Ending : std::uint8_t {
+  kOrdinary,
+  kMovedAway,  ///< its guest runs on another host, from the same images
+};
+
 /// libvirt, or a fake of it. Every call is awaited on the agent's strand; the blocking work runs on a pool of its own.
 /// While libvirtd is away every call fails with kUnavailable at once, and nothing is assumed about any domain.
 class Hypervisor {
@@ -113,7 +119,12 @@ class Hypervisor {
   /// With the metadata of its snapshots and checkpoints, which would keep it from being defined here again. Firmware
   /// variables and TPM state stay.
   virtual Task<void> undefine(std::string uuid, Deadline deadline) = 0;
-  virtual Task<void> destroy(std::string uuid, Deadline deadline) = 0;
+  /// libvirt gives the images of a domain that ends back to whom they belonged; those of one that has moved away keep
+  /// the owner they have.
+  virtual Task<void> destroy(std::string uuid, Ending ending, Deadline deadline) = 0;
+  /// Looks whether a running domain's QEMU may still open its images, and gives those that a move brought here back to
+  /// it. @return what was found, in words for the operator; empty when all is well
+  virtual Task<std::vector<std::string>> tend_images(std::string uuid, Deadline deadline) = 0;
   virtual Task<void> suspend(std::string uuid, Deadline deadline) = 0;
   /// virDomainResume: takes the lock manager's lease before the guest runs.
   virtual Task<void> resume(std::string uuid, Deadline deadline) = 0;

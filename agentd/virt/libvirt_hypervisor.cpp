@@ -1,9 +1,11 @@
 #include "agentd/virt/libvirt_hypervisor.hpp"
 
 #include <libvirt/virterror.h>
+#include <spdlog/spdlog.h>
 
 #include "agentd/virt/domain_xml.hpp"
 #include "agentd/virt/event_loop.hpp"
+#include "agentd/virt/image_labels.hpp"
 #include "agentd/virt/libvirt_definition.hpp"
 #include "agentd/virt/libvirt_monitor.hpp"
 #include "agentd/virt/libvirt_state.hpp"
@@ -95,6 +97,20 @@ Result<void> set_annotation(virDomainPtr domain, const std::string& line) {
   return check(virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_DESCRIPTION, text.empty() ? nullptr : text.c_str(),
                                     nullptr, nullptr, VIR_DOMAIN_AFFECT_LIVE),
                "writing the description");
+}
+
+/// virDomainDestroy knows of no guest that lives on elsewhere: it restores the labels of its images.
+Result<void> destroy_moved(virDomainPtr domain) {
+  UMBRA_TRY(const auto xml, xml_of(domain, 0));
+  UMBRA_TRY(const auto images, images_of(xml));
+  const auto note = LabelNote::take(images);
+  auto destroyed = Result<void>{};
+  {
+    const LabelGuard guard(note);
+    destroyed = check(virDomainDestroy(domain), "destroying the domain");
+  }
+  for (const auto& trouble : note.put_back()) spdlog::warn("{}: {}", virDomainGetName(domain), trouble);
+  return destroyed;
 }
 
 /// Completes a domain whose XML says -incoming: it is a shadow only while its QEMU waits. One that does not answer is
@@ -316,9 +332,20 @@ Task<void> LibvirtHypervisor::undefine(std::string uuid, Deadline deadline) {
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }
 
-Task<void> LibvirtHypervisor::destroy(std::string uuid, Deadline deadline) {
-  const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
-    return check(virDomainDestroy(domain), "destroying the domain");
+Task<void> LibvirtHypervisor::destroy(std::string uuid, Ending ending, Deadline deadline) {
+  const std::function<Result<void>(virDomainPtr)> call = [ending](virDomainPtr domain) {
+    return ending == Ending::kMovedAway ? destroy_moved(domain)
+                                        : check(virDomainDestroy(domain), "destroying the domain");
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
+Task<std::vector<std::string>> LibvirtHypervisor::tend_images(std::string uuid, Deadline deadline) {
+  const std::function<Result<std::vector<std::string>>(virDomainPtr)> call =
+      [](virDomainPtr domain) -> Result<std::vector<std::string>> {
+    UMBRA_TRY(const auto xml, xml_of(domain, 0));
+    UMBRA_TRY(const auto images, images_of(xml));
+    return tend(images);
   };
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }

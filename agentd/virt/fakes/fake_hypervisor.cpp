@@ -3,6 +3,7 @@
 #include <pugixml.hpp>
 
 #include "agentd/virt/domain_xml.hpp"
+#include "agentd/virt/image_labels.hpp"
 
 namespace umbra::virt {
 namespace {
@@ -274,6 +275,7 @@ Result<std::string> FakeHypervisor::start_guest(const std::string& xml, bool pau
   guest->live_xml = xml;
   guest->end = "failed";
   if (persistent) guest->inactive_xml = xml;
+  label(xml, "qemu");
 
   auto options = options_.qemu;
   options.host = options_.address;
@@ -319,15 +321,31 @@ Task<void> FakeHypervisor::undefine(std::string uuid, Deadline) {
   co_return Result<void>{};
 }
 
-Task<void> FakeHypervisor::destroy(std::string uuid, Deadline) {
+Task<void> FakeHypervisor::destroy(std::string uuid, Ending ending, Deadline) {
   UMBRA_CO_CHECK(co_await enter("destroy"));
   UMBRA_CO_TRY(auto* guest, find_active(uuid));
   guest->end = "destroyed";
   tell(*guest, LifecycleChange::kShutdown, "host");  // QEMU's answer to SIGTERM
   const auto qemu = guest->qemu;
+  const auto owners = options_.storage->owner;
   qemu->die();
   on_qemu_exit(uuid, qemu.get());
+  if (ending == Ending::kMovedAway) options_.storage->owner = owners;
   co_return Result<void>{};
+}
+
+Task<std::vector<std::string>> FakeHypervisor::tend_images(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("tend_images"));
+  UMBRA_CO_TRY(auto* guest, find_active(uuid));
+  std::vector<std::string> found;
+  const auto domain = images_of(guest->live_xml).value();
+  for (const auto& image : domain.images) {
+    auto& owner = options_.storage->owner[image.path];
+    if (owner == "qemu") continue;
+    found.push_back(fmt::format("its image {} belonged to {}", image.path, owner));
+    if (image.left_alone) owner = "qemu";
+  }
+  co_return found;
 }
 
 Task<void> FakeHypervisor::suspend(std::string uuid, Deadline deadline) {
@@ -394,6 +412,13 @@ std::string FakeHypervisor::description(const std::string& uuid) const {
   return found == guests_.end() ? "" : description_in(found->second->live_xml);
 }
 
+/// As libvirt does with dynamic_ownership when a QEMU starts and ends.
+void FakeHypervisor::label(const std::string& live_xml, const std::string& owner) {
+  const auto domain = images_of(live_xml).value();
+  for (const auto& image : domain.images)
+    if (!image.left_alone) options_.storage->owner[image.path] = owner;
+}
+
 void FakeHypervisor::on_qemu_event(const std::string& uuid, const qmp::Event& event) {
   const auto found = guests_.find(uuid);
   if (found == guests_.end() || !found->second->qemu) return;
@@ -418,6 +443,7 @@ void FakeHypervisor::on_qemu_exit(const std::string& uuid, const qmp::FakeQemu* 
   if (found == guests_.end() || found->second->qemu.get() != qemu) return;
   auto& guest = *found->second;
   guest.qemu.reset();
+  label(guest.live_xml, "root");
   guest.live_xml.clear();
   tell(guest, LifecycleChange::kStopped, guest.end);
   if (guest.inactive_xml.empty()) guests_.erase(found);

@@ -9,6 +9,11 @@
 
 namespace umbra::virt {
 
+/// Who owns the files on storage that hosts share.
+struct FakeStorage {
+  std::map<std::string, std::string> owner;  ///< "qemu" while libvirt has given a file to QEMU, else "root"
+};
+
 /// Passes the same contract as LibvirtHypervisor. Several on one FakeWire are several hosts: a migration to
 /// "tcp:ADDRESS:PORT" finds the QEMU that listens on the host of that address. Answers and events are posted to the
 /// executor, never given inside a call. One thread.
@@ -18,6 +23,7 @@ class FakeHypervisor final : public Hypervisor {
     std::string address;  ///< of this host, for migration URIs
     Bytes memory = gibibytes(8);
     unsigned cpus = 4;
+    std::shared_ptr<FakeStorage> storage = std::make_shared<FakeStorage>();
     qmp::FakeQemu::Options qemu;  ///< for every QEMU it starts; memory, incoming and paused come from the domain
   };
 
@@ -37,7 +43,8 @@ class FakeHypervisor final : public Hypervisor {
   Task<std::string> create_paused(std::string xml, Deadline deadline) override;
   Task<void> define(std::string xml, Deadline deadline) override;
   Task<void> undefine(std::string uuid, Deadline deadline) override;
-  Task<void> destroy(std::string uuid, Deadline deadline) override;
+  Task<void> destroy(std::string uuid, Ending ending, Deadline deadline) override;
+  Task<std::vector<std::string>> tend_images(std::string uuid, Deadline deadline) override;
   Task<void> suspend(std::string uuid, Deadline deadline) override;
   Task<void> resume(std::string uuid, Deadline deadline) override;
   Task<void> annotate(std::string uuid, std::string line, Deadline deadline) override;
@@ -76,6 +83,7 @@ class FakeHypervisor final : public Hypervisor {
   Task<void> enter(std::string call);
   Result<std::string> start_guest(const std::string& xml, bool paused, bool persistent);
   Domain describe(const Guest& guest) const;
+  void label(const std::string& live_xml, const std::string& owner);
   void on_qemu_event(const std::string& uuid, const qmp::Event& event);
   void on_qemu_exit(const std::string& uuid, const qmp::FakeQemu* qemu);
   void tell(const Guest& guest, LifecycleChange change, std::string detail);

@@ -47,13 +47,52 @@ TEST_P(HypervisorContract, ADomainLivesFromCreationToDestruction) {
     UMBRA_CO_TRY(const auto paused, co_await hypervisor.domains(kSoon));
     CO_ASSERT(paused.size() == 1);
     EXPECT_EQ(paused[0].state, DomainState::kPaused);
-    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, Ending::kOrdinary, kSoon));
     const auto gone = co_await hypervisor.domain(kFirst.uuid, kSoon);
     CO_ASSERT(!gone);
     EXPECT_EQ(gone.error().code, Errc::kNotFound);
     UMBRA_CO_CHECK(co_await world.until([&world] { return world.told("stopped:destroyed"); }));
     EXPECT_EQ(world.lifecycle, (std::vector<std::string>{"started:booted", "suspended:paused", "resumed:unpaused",
                                                          "suspended:paused", "shutdown:host", "stopped:destroyed"}));
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, TheImageOfADomainThatMovedAwayKeepsItsOwner) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_CHECK(co_await world.run(kFirst, "", world.disk()));
+    const auto given = world.owner_of_disk();
+    EXPECT_NE(given, world.root()) << "libvirt gives it to QEMU";
+    UMBRA_CO_TRY(const auto found, co_await world.hypervisor().tend_images(kFirst.uuid, kSoon));
+    EXPECT_TRUE(found.empty()) << fmt::format("{}", fmt::join(found, "; "));
+    UMBRA_CO_CHECK(co_await world.hypervisor().destroy(kFirst.uuid, Ending::kMovedAway, kSoon));
+    EXPECT_EQ(world.owner_of_disk(), given);
+
+    UMBRA_CO_CHECK(co_await world.run(kSecond, "", world.disk()));
+    world.take_disk();
+    UMBRA_CO_TRY(const auto taken, co_await world.hypervisor().tend_images(kSecond.uuid, kSoon));
+    EXPECT_EQ(taken.size(), 1U);
+    EXPECT_EQ(world.owner_of_disk(), world.root()) << "which may be somebody's intent";
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(HypervisorContract, AShadowLeavesTheOwnerOfItsPrimarysImageAlone) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst, "", world.disk()));
+    const auto given = world.owner_of_disk();
+    UMBRA_CO_TRY(const auto shadow, shadow_xml(world.xml(kSecond, "", world.disk())));
+    UMBRA_CO_CHECK(co_await hypervisor.create_paused(shadow, kSoon));
+    EXPECT_EQ(world.owner_of_disk(), given);
+
+    world.take_disk();  // as it would be given back after a move
+    UMBRA_CO_TRY(const auto taken, co_await hypervisor.tend_images(kSecond.uuid, kSoon));
+    EXPECT_EQ(taken.size(), 1U);
+    EXPECT_EQ(world.owner_of_disk(), given);
+
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kSecond.uuid, Ending::kOrdinary, kSoon));
+    EXPECT_EQ(world.owner_of_disk(), given);
     co_return Result<void>{};
   });
 }
@@ -91,7 +130,7 @@ TEST_P(HypervisorContract, KnowsNothingOfADomainThatIsNotThere) {
     auto& hypervisor = world.hypervisor();
     EXPECT_EQ((co_await hypervisor.domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
     EXPECT_EQ((co_await hypervisor.resume(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
-    EXPECT_EQ((co_await hypervisor.destroy(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
+    EXPECT_EQ((co_await hypervisor.destroy(kFirst.uuid, Ending::kOrdinary, kSoon)).error().code, Errc::kNotFound);
     EXPECT_EQ((co_await hypervisor.undefine(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
     qmp::Client monitor(hypervisor.monitor(kFirst.uuid));
     EXPECT_EQ((co_await monitor.status(kSoon)).error().code, Errc::kUnavailable);
@@ -120,7 +159,7 @@ TEST_P(HypervisorContract, DefinitionsOutliveTheirDomains) {
     EXPECT_EQ(transient.state, DomainState::kRunning);
     EXPECT_FALSE(transient.persistent);
     EXPECT_EQ((co_await hypervisor.inactive_xml(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
-    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, Ending::kOrdinary, kSoon));
     EXPECT_EQ((co_await hypervisor.domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound);
     UMBRA_CO_CHECK(co_await world.until([&world] { return world.told("stopped:destroyed"); }));
     EXPECT_TRUE(world.told("defined:added"));

@@ -1,6 +1,11 @@
 #include "agentd/virt/tests/hypervisor_world.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
+#include <filesystem>
+#include <fstream>
 
 #include "agentd/virt/fakes/fake_hypervisor.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
@@ -34,11 +39,16 @@ class FakeWorld final : public World {
   }
   void lose_libvirtd() override { hypervisor_.set_connected(false); }
   void bring_libvirtd_back() override { hypervisor_.set_connected(true); }
+  std::string image() const override { return "/shared/disk"; }
+  std::string owner_of_disk() override { return storage_->owner[image()]; }
+  std::string root() const override { return "root"; }
+  void take_disk() override { storage_->owner[image()] = root(); }
 
  private:
   asio::io_context io_;
+  std::shared_ptr<FakeStorage> storage_ = std::make_shared<FakeStorage>();
   std::shared_ptr<qmp::FakeWire> wire_ = std::make_shared<qmp::FakeWire>();
-  FakeHypervisor hypervisor_{io_.get_executor(), wire_, {}};
+  FakeHypervisor hypervisor_{io_.get_executor(), wire_, {.address = {}, .storage = storage_, .qemu = {}}};
 };
 
 class RealWorld final : public World {
@@ -69,16 +79,39 @@ class RealWorld final : public World {
   }
   void lose_libvirtd() override { libvirtd.kill(); }
   void bring_libvirtd_back() override { libvirtd.start(); }
+  std::string image() const override { return (storage_.path() / "disk").string(); }
+  std::string owner_of_disk() override {
+    struct stat now {};
+    if (::stat(image().c_str(), &now) != 0) return "";
+    return fmt::format("{}:{}", now.st_uid, now.st_gid);
+  }
+  std::string root() const override { return "0:0"; }
+  void take_disk() override { EXPECT_EQ(::chown(image().c_str(), 0, 0), 0); }
 
   PrivateLibvirtd libvirtd;
 
  private:
+  static TemporaryDirectory make_storage() {
+    auto storage = TemporaryDirectory::make("umbra-storage-").value();
+    std::filesystem::permissions(storage.path(), std::filesystem::perms(0755));  // QEMU is not root
+    std::ofstream(storage.path() / "disk") << std::string(1 << 20, '\0');
+    return storage;
+  }
+
+  TemporaryDirectory storage_ = make_storage();
   std::shared_ptr<LibvirtHypervisor> hypervisor_;
 };
 
 }  // namespace
 
-std::string World::xml(const Vm& vm, const std::string& more) const {
+std::string World::disk() const {
+  return fmt::format(
+      "<disk type='file'><driver name='qemu' type='raw'/><source file='{}'/><target dev='vda' "
+      "bus='virtio'/></disk>",
+      image());
+}
+
+std::string World::xml(const Vm& vm, const std::string& more, const std::string& devices) const {
   return fmt::format(R"(<domain type='qemu'>
   <name>{}</name>
   <uuid>{}</uuid>
@@ -91,13 +124,14 @@ std::string World::xml(const Vm& vm, const std::string& more) const {
     <emulator>{}</emulator>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
+    {}
   </devices>
 </domain>)",
-                     vm.name, vm.uuid, more, emulator());
+                     vm.name, vm.uuid, more, emulator(), devices);
 }
 
-Task<void> World::run(Vm vm, std::string more) {
-  const auto text = xml(vm, more);
+Task<void> World::run(Vm vm, std::string more, std::string devices) {
+  const auto text = xml(vm, more, devices);
   UMBRA_CO_TRY(const auto uuid, co_await hypervisor().create_paused(text, kSoon));
   EXPECT_EQ(uuid, vm.uuid);
   co_return co_await hypervisor().resume(uuid, kSoon);

@@ -35,10 +35,17 @@ class World {
   virtual void bring_libvirtd_back() = 0;
   virtual std::string emulator() const { return "/usr/bin/qemu-system-x86_64"; }
 
-  /// A tiny domain without devices.
-  std::string xml(const Vm& vm, const std::string& more = "") const;
+  /// A tiny domain, without devices but those given.
+  std::string xml(const Vm& vm, const std::string& more = "", const std::string& devices = "") const;
   /// Creates and resumes it.
-  Task<void> run(Vm vm, std::string more = "");
+  Task<void> run(Vm vm, std::string more = "", std::string devices = "");
+  /// A disk on an image of this world.
+  std::string disk() const;
+  virtual std::string image() const = 0;
+  virtual std::string owner_of_disk() = 0;
+  virtual std::string root() const = 0;  ///< owner_of_disk() at first
+  /// Gives it to root, behind everybody's back.
+  virtual void take_disk() = 0;
   /// @error kTimeout the condition does not come true
   Task<void> until(std::function<bool()> condition);
   bool told(const std::string& change) const;

@@ -16,8 +16,9 @@ mount --bind "$cache" /var/cache/libvirt
 mount --bind "$dir/log" /var/log/libvirt
 mount --bind "$dir/etc" /etc/libvirt
 rm -rf /etc/libvirt/qemu/networks/autostart
-printf '%s\n' 'user = "root"' 'group = "root"' 'security_driver = "none"' 'cgroup_controllers = [ ]' \
-  'namespaces = [ ]' 'remember_owner = 0' > /etc/libvirt/qemu.conf
+# QEMU runs as the distribution has it (user, group, dynamic_ownership, remember_owner). There is no AppArmor in namespaces, and
+# the machine's cgroups may be read-only.
+printf '%s\n' 'security_driver = "none"' 'cgroup_controllers = [ ]' > /etc/libvirt/qemu.conf
 printf '%s\n' 'auth_unix_rw = "none"' "host_uuid = \"$(cat /proc/sys/kernel/random/uuid)\"" \
   'log_outputs = "3:file:/var/log/libvirt/libvirtd.log"' > /etc/libvirt/libvirtd.conf
 hostname umbra-test
