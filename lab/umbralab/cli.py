@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import guests, hosts, nodes, peer, services, state, umbra
+from . import guests, hosts, nodes, peer, services, state, storage, umbra
 from .common import LabError, say
 from .state import Lab
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 def up(wanted: argparse.Namespace) -> None:
     if os.geteuid() != 0:
         raise LabError('namespaces need root', 'run it as root')
-    lab = Lab(state.valid_name(wanted.lab), bare=wanted.bare)
+    lab = Lab(state.valid_name(wanted.lab), bare=wanted.bare, faults=wanted.faults)
     with state.locked(lab.name):
         if state.exists(lab.name):
             raise LabError(f"lab '{lab.name}' is there already", f'umbra-lab --lab {lab.name} down, or choose another --lab')
@@ -43,6 +43,7 @@ def _make(lab: Lab) -> None:
     lab.dir.mkdir(parents=True)
     lab.save()  # first, so that `down` knows of it whatever happens next
     nodes.make_network(lab)
+    storage.make(lab)
     for host in lab.of_role('host'):
         hosts.prepare(lab, host)
     say(f'starting {len(lab.nodes)} nodes')
@@ -92,13 +93,14 @@ def down(wanted: argparse.Namespace) -> None:
 
 def _unmake(lab: Lab) -> None:
     nodes.unmake(lab)
+    storage.unmake(lab)
     state.forget(lab)
 
 
 def vm(wanted: argparse.Namespace) -> None:
     if wanted.verb == 'add':
         made = guests.add(wanted.lab, wanted.name, host=wanted.host, memory_mib=wanted.memory, canary=wanted.canary,
-                          transient=wanted.transient, wait=wanted.wait)
+                          transient=wanted.transient, disk=wanted.disk, wait=wanted.wait)
         print(made.address)
         return
     lab = state.load(wanted.lab)
@@ -210,6 +212,7 @@ def parser() -> argparse.ArgumentParser:
                      help="configuration of daemons, like agent.shadow.refresh_interval='\"2s\"'")
     one.add_argument('--host-capacity', action='append', default=[], metavar='HOST:cpus=N,memory=NGiB',
                      help='what the host says it has')
+    one.add_argument('--faults', action='store_true', help='for tests/faults: agents stop at fault points, state directories are small')
     one.add_argument('--keep', action='store_true', help='if it fails, leave everything to be looked at until `down`')
 
     one = command('down', down, 'Take the lab down; leaves nothing behind')
@@ -221,6 +224,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument('--host', help='where (the first host)')
     one.add_argument('--memory', type=int, default=256, metavar='MIB')
     one.add_argument('--canary', default='', metavar='MIB:PAGES', help='memory canary: its size, pages rewritten every 20 ms')
+    one.add_argument('--disk', default='', metavar='shared[:SIZE]', help='a disk on storage that all hosts share (shared:256M)')
     one.add_argument('--transient', action='store_true', help='without a persistent definition')
     one.add_argument('--no-wait', dest='wait', action='store_false', help='do not wait until it answers')
     one = command('console', vm, 'Show what the guest wrote, on whichever host; on a terminal, then attach', verbs)

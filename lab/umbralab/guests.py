@@ -8,7 +8,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from . import hosts, nodes, plumbing
+from . import hosts, nodes, plumbing, storage
 from .common import ROOT, LabError, run, say, wait_until
 from .state import Lab, Vm, changing
 
@@ -16,7 +16,7 @@ XML = '''<domain type='qemu'>
   <name>{vm.name}</name>
   <uuid>{vm.uuid}</uuid>
   <metadata>
-    <umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{vm.address}</umbra:address></umbra:vm>
+    <umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{vm.address}</umbra:address>{shared}</umbra:vm>
   </metadata>
   <memory unit='MiB'>{vm.memory_mib}</memory>
   <vcpu>1</vcpu>
@@ -38,21 +38,30 @@ XML = '''<domain type='qemu'>
     </interface>
     <serial type='pty'><log file='/var/log/libvirt/qemu/{vm.name}-console.log' append='on'/></serial>
     <controller type='usb' model='none'/>
-    <memballoon model='none'/>
+    <memballoon model='none'/>{disk}
   </devices>
 </domain>
 '''
+
+DISK = '''
+    <disk type='file'>
+      <driver name='qemu' type='qcow2' discard='unmap'/>
+      <source file='{image}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>'''
 
 PROBE = Path(__file__).resolve().parent / 'probe.py'
 HIGHEST_GUEST = 250  # 10.50.0.N
 
 
-def add(lab_name: str, name: str, *, host: str | None, memory_mib: int, canary: str, transient: bool, wait: bool) -> Vm:
+def add(lab_name: str, name: str, *, host: str | None, memory_mib: int, canary: str, transient: bool,
+        disk: str = '', wait: bool = True) -> Vm:
     """Starts a guest and waits until it answers through the edge."""
     if not re.fullmatch(r'[a-zA-Z0-9][a-zA-Z0-9._-]{0,30}', name):
         raise LabError(f"'{name}' is no name for a VM", 'use letters, digits, dot, hyphen and underscore')
     if canary and not re.fullmatch(r'[1-9][0-9]*:[0-9]+', canary):
         raise LabError(f"'{canary}' is no canary", 'write MIB:PAGES, like 96:256 for 96 MiB and about 50 MB/s')
+    size = storage.size_of(disk)
     image = run([ROOT / 'lab/guest/build'], deadline=300).strip()
     with changing(lab_name) as lab:
         if name in lab.vms:
@@ -62,7 +71,7 @@ def add(lab_name: str, name: str, *, host: str | None, memory_mib: int, canary: 
         if number is None:
             raise LabError('no address is left for another VM', 'stop one: umbra-lab vm stop NAME')
         home = lab.host(host or lab.of_role('host')[0].name).name
-        vm = lab.vms[name] = Vm(name, number, str(uuid.uuid4()), home, memory_mib, canary, transient)
+        vm = lab.vms[name] = Vm(name, number, str(uuid.uuid4()), home, memory_mib, canary, transient, size)
     try:
         _start(lab, vm, image)
         if wait:
@@ -80,7 +89,8 @@ def _start(lab: Lab, vm: Vm, image: str) -> None:
     else:
         plumbing.add_tap(lab, vm, vm.home)
     canary = f' canary={vm.canary}' if vm.canary else ''
-    definition = XML.format(vm=vm, guest=image, canary=canary, emulator=hosts.EMULATOR)
+    disk, shared = (DISK.format(image=storage.create(lab, vm)), '<umbra:shared-disks/>') if vm.disk else ('', '')
+    definition = XML.format(vm=vm, guest=image, canary=canary, emulator=hosts.EMULATOR, disk=disk, shared=shared)
     if vm.transient:
         hosts.virsh(lab, vm.home, 'create', '/dev/stdin', text=definition)
     else:
@@ -120,6 +130,7 @@ def stop(lab_name: str, name: str) -> None:
             plumbing.remove_tap(lab, vm, host.name)
     for file in hosts.console_logs(lab, name):
         file.unlink(missing_ok=True)
+    storage.remove(lab, vm)
 
 
 STAMP = re.compile(r'\b(\d{10}\.\d{3}) ')

@@ -16,13 +16,16 @@ EMULATOR = '/usr/bin/qemu-system-x86_64'
 PROBED = CACHE / 'libvirt-capabilities'
 PROBED_LOCK = CACHE / 'libvirt-capabilities.lock'
 
-QEMU_CONF = '''user = "root"
-group = "root"
-security_driver = "none"
-cgroup_controllers = [ ]
-namespaces = [ ]
-remember_owner = 0
-stdio_handler = "file"
+# As the distribution installs it: QEMU runs as libvirt-qemu, and libvirt changes and restores the ownership of what QEMU opens.
+# What is relaxed has its reason beside it.
+QEMU_CONF = '''user = "libvirt-qemu"
+group = "libvirt-qemu"
+dynamic_ownership = 1
+remember_owner = 1
+shared_filesystems = [ "{shared}" ]
+security_driver = "none" # no AppArmor in namespaces; DAC stays in force
+cgroup_controllers = [ ] # nodes share the machine's cgroups, which may be read-only
+stdio_handler = "file" # no virtlogd on the nodes; the lab reads consoles whole, not the last 2 MiB
 max_core = 0
 '''
 LIBVIRTD_CONF = '''auth_unix_rw = "none"
@@ -36,7 +39,7 @@ def prepare(lab: Lab, host: Node) -> None:
     directory = lab.node_dir(host.name)
     for part in ('etc', 'cache/qemu', 'log/qemu', 'lib/qemu'):
         (directory / part).mkdir(parents=True, exist_ok=True)
-    (directory / 'etc/qemu.conf').write_text(QEMU_CONF)
+    (directory / 'etc/qemu.conf').write_text(QEMU_CONF.format(shared=lab.shared))
     (directory / 'etc/libvirtd.conf').write_text(LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
     with alone(PROBED_LOCK):
         if PROBED.is_dir():

@@ -23,14 +23,18 @@ def make_network(lab: Lab) -> None:
     """All namespaces, the bridge, and a link from each node to it."""
     hub = lab.netns(BRIDGE)
     run(['ip', '-batch', '-'], text=''.join(f'netns add {lab.netns(name)}\n' for name in [BRIDGE, *lab.nodes]))
-    lines = ['link add br0 type bridge forward_delay 0', 'link set br0 up']
+    run(['ip', '-n', hub, '-batch', '-'], text='link add br0 type bridge forward_delay 0\nlink set br0 up\n')
     for node in lab.nodes.values():
-        lines += [f'link add {node.name} type veth peer name eth0 netns {lab.netns(node.name)}',
-                  f'link set {node.name} master br0 up']
-    run(['ip', '-n', hub, '-batch', '-'], text='\n'.join(lines) + '\n')
-    for node in lab.nodes.values():
-        run(['ip', '-n', lab.netns(node.name), '-batch', '-'],
-            text=f'link set lo up\naddress add {node.address}/24 dev eth0\nlink set eth0 up\n')
+        join(lab, node)
+
+
+def join(lab: Lab, node: Node) -> None:
+    """The link of a node, whose namespace is there, to the bridge."""
+    run(['ip', '-n', lab.netns(BRIDGE), '-batch', '-'],
+        text=f'link add {node.name} type veth peer name eth0 netns {lab.netns(node.name)}\n'
+             f'link set {node.name} master br0 up\n')
+    run(['ip', '-n', lab.netns(node.name), '-batch', '-'],
+        text=f'link set lo up\naddress add {node.address}/24 dev eth0\nlink set eth0 up\n')
 
 
 def boot(lab: Lab, nodes: list[Node]) -> None:

@@ -43,6 +43,7 @@ class Vm:
     memory_mib: int
     canary: str
     transient: bool
+    disk: str = ''  # size of its disk on shared storage, as qemu-img words it; empty: none
 
     @property
     def address(self) -> str:
@@ -61,12 +62,25 @@ class Vm:
 class Lab:
     name: str
     bare: bool = False
+    faults: bool = False  # daemons stop at fault points, and their disks can be filled
     nodes: dict[str, Node] = field(default_factory=dict)
     vms: dict[str, Vm] = field(default_factory=dict)
 
     @property
     def dir(self) -> Path:
         return base_dir() / self.name
+
+    @property
+    def shared(self) -> Path:
+        """Where storage is mounted that all hosts share."""
+        return self.dir / 'shared'
+
+    def points(self, node: str) -> Path:
+        """Where the node's agent looks for fault points (base/fault_point.hpp)."""
+        return self.node_dir(node) / 'points'
+
+    def disk(self, vm: Vm) -> Path:
+        return self.shared / f'{vm.name}.qcow2'
 
     def node_dir(self, node: str) -> Path:
         return self.dir / 'nodes' / node

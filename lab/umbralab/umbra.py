@@ -84,7 +84,8 @@ def start(lab: Lab) -> None:
     where = binaries()
     for node in sorted(lab.nodes.values(), key=lambda node: node.role != 'controller'):
         program = where / ('umbra-controllerd' if node.role == 'controller' else 'umbra-agentd')
-        services.start(lab, node.name, _service(node), [program, '--config', lab.node_dir(node.name) / 'umbra.toml'])
+        holding = ['env', f'UMBRA_FAULT_POINTS={lab.points(node.name)}'] if lab.faults else []
+        services.start(lab, node.name, _service(node), [*holding, program, '--config', lab.node_dir(node.name) / 'umbra.toml'])
     say('waiting for the agents to report to the controller')
     wait_until('all hosts report to the controller', lambda: _all_report(lab), deadline=60, every=0.2,
                remedy=f'see {lab.dir}/nodes/*/agent.log and nodes/controller/controller.log')
