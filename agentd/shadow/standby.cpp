@@ -171,6 +171,11 @@ Task<void> Standby::accept(v1::AcceptRequest request) {
     co_return fail(Errc::kConflict, "{}: epoch {} is not newer than {}", shadow->name(), request.epoch(),
                    epochs_[request.vm_uuid()]);
   if (shadow->gone) co_return fail(Errc::kConflict, "the shadow of {} on {} has died", shadow->name(), config_.node);
+  const auto here = co_await hypervisor_.domain(request.vm_uuid(), kCall);
+  if (!here)  // nobody here could let the guest run
+    co_return fail({Errc::kConflict,
+                    fmt::format("{} cannot take {} over now: {}", config_.node, shadow->name(), here.error().message),
+                    "see to libvirtd there"});
   UMBRA_CO_CHECK(take_definition(*shadow, request));
   UMBRA_CO_CHECK(co_await shadow->life.apply(Event::kArm, request.epoch()));
   epochs_[request.vm_uuid()] = request.epoch();
