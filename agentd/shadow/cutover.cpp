@@ -4,6 +4,8 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
+#include "base/fault_point.hpp"
+
 namespace umbra::shadow {
 namespace {
 
@@ -92,9 +94,11 @@ void Cutover::tell(double at, const qmp::MigrationInfo& info) {
 
 asio::awaitable<v1::CutoverResult> Cutover::run() {
   enter("arm");
+  co_await fault_point("arm");
   auto step = co_await arm();
   if (step) {
     enter("converge");
+    co_await fault_point("converge");
     auto [accepted, reached, converged, withdrawn] =
         co_await (accept() && reach_routers() && converge() && withdraw_autostart());
     step = !accepted    ? std::move(accepted)
@@ -105,6 +109,7 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   if (step) step = co_await compare_again();
   if (step) {
     enter("promise");
+    co_await fault_point("promise");
     step = co_await life_.apply(Event::kPromise);
   }
   if (!step) {  // before the promise: the primary has not noticed
@@ -113,14 +118,17 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
     co_return result_;
   }
   enter("flip");
+  co_await fault_point("flip");
   auto routes = flip();
   step = co_await routes.run();
   if (step) {
     enter("stop");
+    co_await fault_point("stop");
     step = co_await stop();
   }
   if (step) {
     enter("hand over");
+    co_await fault_point("pre-switchover");
     step = co_await hand_over();
   }
   if (step) {

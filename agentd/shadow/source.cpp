@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agentd/shadow/describe.hpp"
+#include "base/fault_point.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -234,6 +235,7 @@ Task<void> Source::stage() {
   status_.set_vm_name(domain.name);
   status_.set_source(context_.config.node);
   context_.changed();
+  co_await fault_point("staging");
   UMBRA_CO_TRY(const auto reply, co_await standby_->stage(std::move(request), kStage));
   UMBRA_CO_CHECK(co_await life_.apply(Event::kStaged));
   migration_uri_ = reply.migration_uri();
@@ -256,6 +258,7 @@ Task<void> Source::precopy() {
       built_.standby().name(), domain.name);
   const auto annotated = co_await context_.hypervisor.annotate(uuid_, line, kCall);
   if (!annotated) spdlog::warn("{}: cannot annotate the domain: {}", domain.name, annotated.error());
+  co_await fault_point("bulk-copy");
   const auto end = context_.clock.steady() + kFirstCopy;
   for (;;) {
     UMBRA_CO_CHECK(undisturbed());
@@ -348,6 +351,7 @@ Task<void> Source::keep() {
 
 /// Brings the shadow up to date and parks again, or leaves that to a cutover that is asked meanwhile.
 Task<void> Source::refresh() {
+  co_await fault_point("refreshing");
   const auto begun = context_.clock.steady();
   const auto refreshed_before = status_.refreshed_at_unix_ms();
   const auto sent_before = status_.transferred_bytes();

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agentd/shadow/source.hpp"
+#include "base/fault_point.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -173,6 +174,7 @@ asio::awaitable<void> Source::leave() {
   const auto arrived = context_.clock.steady() + kArrival;
   while (!stopping_ && context_.clock.steady() < arrived) co_await changed_.wait_until(arrived);
   for (auto wait = kLeastBackoff; !stopping_; wait = std::min<std::chrono::seconds>(wait * 2, kMostBackoff)) {
+    co_await fault_point("clean-up");
     auto cleared = co_await clear_away();
     life_.set_wish({});
     if (cleared) cleared = co_await life_.apply(Event::kDrop);

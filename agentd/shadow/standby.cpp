@@ -5,6 +5,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "agentd/virt/domain_xml.hpp"
+#include "base/fault_point.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -246,6 +247,7 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
     UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, why));
     co_return fail(Errc::kConflict, "{}", why);
   }
+  co_await fault_point("hand-over");
   shadow.may_run = true;
   const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   if (!resumed) {
@@ -278,6 +280,7 @@ Task<bool> Standby::has_run(Shadow& shadow) {
 
 /// The shadow has become this host's own VM. What remains to be done for it can wait: tidy() does that.
 Task<void> Standby::settle_in(Shadow& shadow) {
+  co_await fault_point("serving");
   const auto vm = shadow.request.vm();
   served_[vm.uuid()] = shadow.life.epoch();
   ports_.erase(shadow.port);
