@@ -13,8 +13,10 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from umbralab import cli, demo, guests, nodes, plumbing, probe, state, umbra
+from umbralab import cli, demo, guests, nodes, plumbing, probe, state, storage, umbra
 from umbralab.common import LabError, alone, run, wait_until
+from umbralab.faults.copies import LAST, Copies
+from umbralab.faults.main import CHOSEN, matrix
 from umbralab.state import Lab, Vm
 
 
@@ -26,6 +28,51 @@ def a_probe(sent: list[float], received: dict[int, float]) -> probe.Probe:
     made = object.__new__(probe.Probe)  # no raw socket
     made.sent, made.received, made.duplicates = sent, received, 0
     return made
+
+
+def copies(ran: list[tuple[float, list[int]]], alive: dict[int, float]) -> int:
+    made = object.__new__(Copies)  # nothing runs
+    made._ran, made._alive = ran, alive
+    return made.most
+
+
+def alone_from(qemu: int, begin: int, end: int) -> list[tuple[float, list[int]]]:
+    return [(sample / 100, [qemu]) for sample in range(begin, end)]
+
+
+class CopiesOfAGuest(unittest.TestCase):
+    ALIVE = {1: 4.0, 2: 4.0}
+
+    def test_a_guest_that_moves_is_one_copy(self):
+        self.assertEqual(copies(alone_from(1, 0, 100) + [(1.0, [1, 2])] + alone_from(2, 101, 400), self.ALIVE), 1)
+
+    def test_a_qemu_that_runs_after_another_has_run_since_is_a_second_copy(self):
+        self.assertEqual(copies(alone_from(1, 0, 100) + alone_from(2, 105, 200) + alone_from(1, 200, 300), self.ALIVE), 2)
+
+    def test_two_that_run_at_once_are_two_copies(self):
+        self.assertEqual(copies(alone_from(1, 0, 100) + [(1 + t / 100, [1, 2]) for t in range(5)], self.ALIVE), 2)
+
+    def test_the_last_work_of_a_qemu_that_is_being_ended_is_no_copy(self):
+        ended = 2.5
+        self.assertEqual(copies(alone_from(1, 0, 100) + alone_from(2, 105, 240) + alone_from(1, 240, 250) + alone_from(2, 251, 400),
+                                {1: ended, 2: ended + LAST + 1}), 1)
+
+    def test_nothing_ran(self):
+        self.assertEqual(copies([], {}), 0)
+
+
+class Faults(unittest.TestCase):
+    def test_the_cells_that_tests_run_plays_are_cells_of_the_matrix(self):
+        self.assertEqual(len(CHOSEN), 12)
+        self.assertLessEqual(set(CHOSEN), set(matrix()))
+
+
+class Disks(unittest.TestCase):
+    def test_a_disk_has_a_size_or_the_usual_one(self):
+        self.assertEqual([storage.size_of(word) for word in ('', 'shared', 'shared:1G')], ['', storage.DEFAULT_SIZE, '1G'])
+        for wrong in ('local', 'shared:', 'shared:0M', 'shared:1', 'shared:1M '):
+            with self.assertRaises(LabError):
+                storage.size_of(wrong)
 
 
 class ProbeReport(unittest.TestCase):

@@ -38,10 +38,9 @@ def size_of(wanted: str) -> str:
     """Of `shared` or `shared:SIZE`; nothing for nothing."""
     if not wanted:
         return ''
-    kind, _, size = wanted.partition(':')
-    if kind != 'shared' or not re.fullmatch(r'[1-9][0-9]*[MG]', size or DEFAULT_SIZE):
+    if not (found := re.fullmatch(r'shared(?::([1-9][0-9]*[MG]))?', wanted)):
         raise LabError(f"'{wanted}' is no disk", 'write shared, or shared:SIZE with SIZE like 512M or 2G')
-    return size or DEFAULT_SIZE
+    return found[1] or DEFAULT_SIZE
 
 
 def create(lab: Lab, vm: Vm) -> Path:

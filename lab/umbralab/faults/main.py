@@ -102,10 +102,20 @@ def run(wanted: argparse.Namespace) -> int:
             down(wanted.lab)
     if wanted.report:
         where = f'{platform.system()} {platform.release()}, {os.cpu_count()} cores, QEMU under TCG'
-        wanted.report.write_text(page(outcomes, len(matrix()), where))
+        wanted.report.write_text(page(played(wanted.json) if wanted.json else outcomes, len(matrix()), where))
     good = sum(not outcome.bad for outcome in outcomes)
     print(f'{good} of {len(outcomes)} cells are within the bars')
     return 0 if outcomes and good == len(outcomes) else 1
+
+
+def played(file: Path) -> list[Outcome]:
+    """The last of each cell, in the matrix's order."""
+    last: dict[str, Outcome] = {}
+    for line in file.read_text().splitlines():
+        said = json.loads(line)
+        said.pop('ok')
+        last[f"{said['fault']}/{said['phase']}"] = Outcome(**said)
+    return [last[name] for name in matrix() if name in last]
 
 
 def main() -> int:
@@ -113,7 +123,7 @@ def main() -> int:
     parser.add_argument('--cells', default='', metavar='PATTERN', help='regular expression on FAULT/PHASE (all)')
     parser.add_argument('--chosen', action='store_true', help='the twelve cells that tests/run plays')
     parser.add_argument('--report', type=Path, metavar='FILE', help='the matrix as Markdown')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='append one object a cell')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='append one object a cell; the report is then of all that the file holds')
     parser.add_argument('--random', type=int, metavar='N', help='N cells by chance, of those that match')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--list', action='store_true', help='name the cells, play none')
