@@ -225,7 +225,7 @@ TEST_P(HypervisorContract, WhatLibvirtKeepsOfADomainCanBeMadeSoElsewhere) {
 
     UMBRA_CO_CHECK(co_await hypervisor.set_autostart(kFirst.uuid, false, kSoon));
     UMBRA_CO_CHECK(co_await hypervisor.undefine(kFirst.uuid, kSoon));
-    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await hypervisor.destroy(kFirst.uuid, Ending::kOrdinary, kSoon));
     EXPECT_EQ((co_await hypervisor.domain(kFirst.uuid, kSoon)).error().code, Errc::kNotFound)
         << "its snapshots leave nothing behind";
     co_return Result<void>{};
