@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/printable.hpp"
+
 namespace umbra {
 namespace {
 
@@ -28,16 +30,28 @@ class SyslogPriority final : public spdlog::custom_flag_formatter {
   std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<SyslogPriority>(); }
 };
 
+/// "%~": the record's text in one line.
+class OneLine final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& record, const std::tm&, spdlog::memory_buf_t& out) override {
+    const auto text = printable({record.payload.data(), record.payload.size()}, kLogLine);
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<OneLine>(); }
+};
+
 }  // namespace
+
+std::unique_ptr<spdlog::formatter> log_formatter(bool to_journal) {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<SyslogPriority>('*').add_flag<OneLine>('~');
+  formatter->set_pattern(to_journal ? "%*%~" : "%Y-%m-%dT%H:%M:%S.%e %-7l %~");
+  return formatter;
+}
 
 void init_log(std::string_view program, std::string_view level) {
   auto logger = spdlog::stderr_color_mt(std::string(program));
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  if (std::getenv("JOURNAL_STREAM") != nullptr)
-    formatter->add_flag<SyslogPriority>('*').set_pattern("%*%v");
-  else
-    formatter->set_pattern("%Y-%m-%dT%H:%M:%S.%e %-7l %v");
-  logger->set_formatter(std::move(formatter));
+  logger->set_formatter(log_formatter(std::getenv("JOURNAL_STREAM") != nullptr));
   const auto parsed = spdlog::level::from_str(std::string(level));
   logger->set_level(parsed == spdlog::level::off ? spdlog::level::info : parsed);
   logger->flush_on(spdlog::level::info);
