@@ -74,6 +74,7 @@ Result<Settings> Settings::from(Config config) {
   settings.tls.ca = config.required_text("tls.ca");
   settings.tls.certificate = config.required_text("tls.certificate");
   settings.tls.key = config.required_text("tls.key");
+  settings.tls.crl = config.text("tls.crl", "");
   settings.heartbeat.interval = positive(config, "heartbeat.interval", settings.heartbeat.interval);
   if (settings.heartbeat.interval < kShortestHeartbeat)
     config.complain("heartbeat.interval", "is shorter than agents ever report", "give at least 100ms");

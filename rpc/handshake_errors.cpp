@@ -16,6 +16,8 @@ std::optional<std::string_view> refusal_of_ours(int reason) {
   switch (reason) {
     case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
       return "it is not signed by the CA of the peer's fleet";
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+      return "it is revoked";
     case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
       return "it has expired, by the peer's clock";
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:

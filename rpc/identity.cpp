@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "base/printable.hpp"
+
 namespace umbra::rpc {
 namespace {
 
@@ -15,8 +17,13 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
+/// ASCII alone, whatever the locale.
 bool is_name_character(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+std::string shown(std::string_view text) {
+  return printable(text, 128);
 }
 
 }  // namespace
@@ -47,16 +54,24 @@ std::string_view role_name(v1::Role role) {
 Result<v1::Role> parse_role(std::string_view text) {
   const auto role = std::find_if(kRoles.begin(), kRoles.end(), [&](v1::Role r) { return role_name(r) == text; });
   if (role != kRoles.end()) return *role;
-  return fail(
-      {Errc::kInvalid, fmt::format("no role \"{}\"", text), "the roles are controller, agent, edge, admin, viewer"});
+  return fail({Errc::kInvalid, fmt::format("no role \"{}\"", shown(text)),
+               "the roles are controller, agent, edge, admin, viewer"});
 }
 
 Result<void> check_name(std::string_view name) {
   const bool good = !name.empty() && name.size() <= 63 && name[0] != '.' && name[0] != '-' &&
                     std::all_of(name.begin(), name.end(), is_name_character);
   if (good) return {};
-  return fail({Errc::kInvalid, fmt::format("\"{}\" is not a node name", name),
+  return fail({Errc::kInvalid, fmt::format("\"{}\" is not a node name", shown(name)),
                "use 1 to 63 letters, digits, '.', '_' and '-', starting with a letter or digit"});
+}
+
+Result<void> check_alt_name(std::string_view name) {
+  const bool good = !name.empty() && name.size() <= 253 &&
+                    std::all_of(name.begin(), name.end(), [](char c) { return is_name_character(c) || c == '*'; });
+  if (good) return {};
+  return fail({Errc::kInvalid, fmt::format("\"{}\" is no DNS name", shown(name)),
+               "use letters, digits, '.', '_' and '-', 253 at most"});
 }
 
 std::string identity_uri(v1::Role role, std::string_view name) {
@@ -67,7 +82,7 @@ Result<Identity> parse_identity_uri(std::string_view uri) {
   const auto rest = uri.substr(0, kScheme.size()) == kScheme ? uri.substr(kScheme.size()) : std::string_view{};
   const auto slash = rest.find('/');
   if (slash == std::string_view::npos)
-    return fail(Errc::kInvalid, "\"{}\" is not of the form umbra://<role>/<name>", uri);
+    return fail(Errc::kInvalid, "\"{}\" is not of the form umbra://<role>/<name>", shown(uri));
   UMBRA_TRY(const auto role, parse_role(rest.substr(0, slash)));
   const auto name = rest.substr(slash + 1);
   UMBRA_CHECK(check_name(name));

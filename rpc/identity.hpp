@@ -2,6 +2,7 @@
 /// role.
 #pragma once
 
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@ struct Identity {
   std::string name;  ///< subject CN
   v1::Role role = v1::ROLE_UNSPECIFIED;
   std::vector<std::string> alt_names{};  ///< further names and addresses (SAN DNS and IP), as text
+  std::time_t not_after = 0;             ///< when its certificate expires
 
   /// True for the name and the further names; case does not matter.
   bool answers_to(std::string_view asked) const;
@@ -40,9 +42,12 @@ Result<v1::Role> parse_role(std::string_view text);
 /// @error kInvalid
 Result<void> check_name(std::string_view name);
 
+/// A DNS name: 1–253 of a–z A–Z 0–9 . _ - *. @error kInvalid
+Result<void> check_alt_name(std::string_view name);
+
 /// "umbra://agent/host1"
 std::string identity_uri(v1::Role role, std::string_view name);
-/// The reverse; alt_names stays empty. @error kInvalid
+/// The reverse; the rest stays empty. @error kInvalid
 Result<Identity> parse_identity_uri(std::string_view uri);
 
 }  // namespace umbra::rpc

@@ -40,8 +40,12 @@ asio::awaitable<void> hang_up(TlsStream* stream) {
   }
 }
 
+x509::Certificate certificate_of_peer(TlsStream& stream) {
+  return x509::Certificate(SSL_get1_peer_certificate(stream.native_handle()));
+}
+
 Result<Identity> check_peer(const Opening& opening, const Expect& expect) {
-  const x509::Certificate certificate(SSL_get1_peer_certificate(opening.stream.native_handle()));
+  const auto certificate = certificate_of_peer(opening.stream);
   if (!certificate) return fail(Errc::kDenied, "{} showed no certificate", opening.address);
   auto peer = x509::identity_of(*certificate);
   if (!peer)
@@ -127,11 +131,12 @@ Task<Opened> open(asio::ip::tcp::socket socket, asio::ssl::stream_base::handshak
                   Tls tls, Expect expect, Deadline deadline) {
   boost::system::error_code ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  auto stream = std::make_unique<TlsStream>(std::move(socket), tls.context());
+  auto stream = std::make_unique<TlsStream>(std::move(socket), *tls.context());
   Objection objection;
   stream->set_verify_callback([&objection](bool accepted, asio::ssl::verify_context& context) {
-    if (!accepted) objection.note(context);
-    return accepted;
+    if (accepted || Trust::tolerates(X509_STORE_CTX_get_error(context.native_handle()))) return true;
+    objection.note(context);
+    return false;
   });
   const Opening opening{*stream, address, tls, objection};
   bool expired = false;
@@ -152,7 +157,8 @@ Task<Opened> open(asio::ip::tcp::socket socket, asio::ssl::stream_base::handshak
   }
   // The objection dies with this frame; TLS 1.3 has no renegotiation that could call back later.
   stream->set_verify_callback([](bool accepted, asio::ssl::verify_context&) { return accepted; });
-  co_return Opened{std::move(stream), std::move(*peer)};
+  auto certificate = certificate_of_peer(*stream);
+  co_return Opened{std::move(stream), std::move(*peer), std::move(certificate), std::move(tls)};
 }
 
 }  // namespace umbra::rpc

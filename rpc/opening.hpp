@@ -3,12 +3,15 @@
 
 #include "rpc/connection.hpp"
 #include "rpc/tls.hpp"
+#include "rpc/x509.hpp"
 
 namespace umbra::rpc {
 
 struct Opened {
   std::unique_ptr<TlsStream> stream;
   Identity peer;
+  x509::Certificate certificate;  ///< the peer's
+  Tls tls;                        ///< ours
 };
 
 /// Runs on the socket's executor. On failure the peer has been told the reason, as far as it could be.

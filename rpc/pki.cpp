@@ -5,7 +5,10 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include "rpc/pki_ca.hpp"
 #include "rpc/pki_files.hpp"
+#include "rpc/pki_register.hpp"
+#include "rpc/trust.hpp"
 #include "rpc/x509.hpp"
 
 namespace umbra::rpc::pki {
@@ -16,14 +19,6 @@ using Number = std::unique_ptr<BIGNUM, x509::Release<BN_free>>;
 using Integer = std::unique_ptr<ASN1_INTEGER, x509::Release<ASN1_INTEGER_free>>;
 using Extension = std::unique_ptr<X509_EXTENSION, x509::Release<X509_EXTENSION_free>>;
 using AltNames = std::unique_ptr<GENERAL_NAMES, x509::Release<GENERAL_NAMES_free>>;
-
-constexpr std::chrono::minutes kClockSkew{5};
-
-/// OpenSSL fails in here only for want of memory or entropy, so one test at the end is enough for callers.
-Result<void> must(bool done) {
-  if (done) return {};
-  return fail(Errc::kInternal, "OpenSSL: {}", x509::openssl_error());
-}
 
 Result<x509::Key> new_key() {
   x509::Key key(EVP_EC_gen("P-256"));
@@ -113,28 +108,10 @@ Result<void> check_subject(const Subject& subject) {
   for (const auto& each : subject.alt_names) {
     boost::system::error_code not_an_address;
     boost::asio::ip::make_address(each, not_an_address);
-    const bool dns =
-        !each.empty() && each.size() <= 253 &&
-        each.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == std::string::npos;
-    if (not_an_address && !dns)
+    if (not_an_address && !check_alt_name(each))
       return fail({Errc::kInvalid, fmt::format("\"{}\" is neither a DNS name nor an IP address", each), "correct it"});
   }
   return {};
-}
-
-struct Ca {
-  x509::Certificate certificate;
-  x509::Key key;
-};
-
-Result<Ca> load_ca(const std::filesystem::path& directory) {
-  const auto files = ca_files(directory);
-  UMBRA_TRY(auto certificate, x509::read_certificate(files.certificate));
-  UMBRA_TRY(auto key, x509::read_key(files.key));
-  if (X509_check_private_key(certificate.get(), key.get()) == 1) return Ca{std::move(certificate), std::move(key)};
-  ERR_clear_error();
-  return fail({Errc::kInvalid, fmt::format("{} does not belong to {}", files.key.string(), files.certificate.string()),
-               "restore the CA's two files from the backup of one of them"});
 }
 
 Result<std::string> certify(const Ca& ca, const Subject& subject, EVP_PKEY& key, system_clock::time_point from,
@@ -156,7 +133,31 @@ Result<std::string> certify(const Ca& ca, const Subject& subject, EVP_PKEY& key,
   return pem_of(*certificate);
 }
 
+/// Notes in the CA's register what was certified, before anyone can hold it.
+Result<void> note(const std::filesystem::path& ca_directory, const std::string& pem) {
+  UMBRA_TRY(const auto certificates, x509::parse_certificates(pem, "the new certificate"));
+  UMBRA_TRY(auto record, record_of(*certificates.front()));
+  UMBRA_TRY(auto issued, Register::open(ca_directory));
+  issued.records.push_back(std::move(record));
+  return issued.save();
+}
+
 }  // namespace
+
+Result<void> must(bool done) {
+  if (done) return {};
+  return fail(Errc::kInternal, "OpenSSL: {}", x509::openssl_error());
+}
+
+Result<Ca> load_ca(const std::filesystem::path& directory) {
+  const auto files = ca_files(directory);
+  UMBRA_TRY(auto certificate, x509::read_certificate(files.certificate));
+  UMBRA_TRY(auto key, x509::read_key(files.key));
+  if (X509_check_private_key(certificate.get(), key.get()) == 1) return Ca{std::move(certificate), std::move(key)};
+  ERR_clear_error();
+  return fail({Errc::kInvalid, fmt::format("{} does not belong to {}", files.key.string(), files.certificate.string()),
+               "restore the CA's two files from the backup of one of them"});
+}
 
 Files ca_files(const std::filesystem::path& directory) {
   return {directory / "ca.crt", directory / "ca.key"};
@@ -187,6 +188,7 @@ Result<Files> create_ca(const std::filesystem::path& directory, std::string flee
   UMBRA_TRY(const auto certificate_pem, pem_of(*certificate));
   UMBRA_CHECK(write_file(files.key, key_pem, 0600, Existing::kKeep));
   UMBRA_CHECK(write_file(files.certificate, certificate_pem, 0644, Existing::kKeep));
+  UMBRA_CHECK(write_crl(directory));  // so that `tls.crl` can be set from the beginning
   return files;
 }
 
@@ -205,6 +207,7 @@ Result<Files> issue(const std::filesystem::path& ca_directory, const Subject& su
   UMBRA_TRY(const auto key, new_key());
   UMBRA_TRY(const auto key_pem, pem_of(*key));
   UMBRA_TRY(const auto certificate_pem, certify(ca, subject, *key, from, validity));
+  UMBRA_CHECK(note(ca_directory, certificate_pem));
   UMBRA_CHECK(write_file(files.key, key_pem, 0600, Existing::kKeep));
   UMBRA_CHECK(write_file(files.certificate, certificate_pem, 0644, Existing::kKeep));
   return files;
@@ -233,6 +236,7 @@ Result<void> renew(const std::filesystem::path& ca_directory, const Files& files
     if (name != identity.name) subject.alt_names.push_back(name);
   }
   UMBRA_TRY(const auto pem, certify(ca, subject, *key, system_clock::now(), validity));
+  UMBRA_CHECK(note(ca_directory, pem));
   return write_file(files.certificate, pem, 0644, Existing::kReplace);
 }
 
@@ -258,9 +262,9 @@ Result<std::string> show(const std::filesystem::path& file) {
 }
 
 Result<Identity> verify(const std::filesystem::path& ca_certificate, const std::filesystem::path& file) {
-  UMBRA_TRY(const auto ca, x509::read_certificate(ca_certificate));
+  UMBRA_TRY(const auto trust, Trust::load(ca_certificate, {}));
   UMBRA_TRY(const auto certificate, x509::read_certificate(file));
-  if (const auto issued = x509::check_issued_by(*certificate, *ca); !issued) {
+  if (const auto issued = trust.check(*certificate); !issued) {
     return fail({Errc::kInvalid, fmt::format("{}: {}", file.string(), issued.error().message),
                  "renew it, or issue another with `umbractl pki issue`"});
   }

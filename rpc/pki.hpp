@@ -13,6 +13,7 @@ namespace umbra::rpc::pki {
 
 inline constexpr std::chrono::hours kCaValidity = std::chrono::days(3650);
 inline constexpr std::chrono::hours kNodeValidity = std::chrono::days(825);
+inline constexpr std::chrono::hours kCrlValidity = std::chrono::days(90);
 
 /// A certificate and its key. Keys are written with mode 0600, certificates 0644, both complete or not at all.
 struct Files {
@@ -50,6 +51,19 @@ Result<Files> issue(const std::filesystem::path& ca_directory, const Subject& su
 /// @error kNotFound, kInvalid a file is missing, damaged, or the certificate is not this CA's
 Result<void> renew(const std::filesystem::path& ca_directory, const Files& files,
                    std::chrono::hours validity = kNodeValidity);
+
+/// The CA's revocation list: `ca.crl`.
+std::filesystem::path crl_file(const std::filesystem::path& ca_directory);
+
+/// Revokes all certificates that were issued to a name, or one by its file, and writes the list anew.
+/// @return their serial numbers; none if all were revoked or over before
+/// @error kNotFound nothing was issued to that name; kInvalid a certificate of another CA; the CA's files
+Result<std::vector<std::string>> revoke(const std::filesystem::path& ca_directory, const std::string& name_or_file,
+                                        std::chrono::hours validity = kCrlValidity);
+/// Writes the list anew, with a higher number and a later date. @return where it is
+Result<std::filesystem::path> write_crl(const std::filesystem::path& ca_directory,
+                                        std::chrono::hours validity = kCrlValidity,
+                                        std::chrono::system_clock::time_point from = std::chrono::system_clock::now());
 
 /// A certificate in words, several lines. @error kNotFound, kInvalid
 Result<std::string> show(const std::filesystem::path& certificate);

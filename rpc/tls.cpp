@@ -1,19 +1,37 @@
 #include "rpc/tls.hpp"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include <ctime>
-
-#include "rpc/x509.hpp"
+#include <mutex>
 
 namespace umbra::rpc {
 
 namespace ssl = boost::asio::ssl;
 
+/// What the files held. Never changes: a reload makes another one.
+struct Tls::Credentials {
+  std::string ca_pem, certificate_pem, key_pem, crl_pem;
+  Trust trust;
+  x509::Certificate certificate;
+  x509::Key key;
+  Identity self;
+  std::shared_ptr<ssl::context> context = std::make_shared<ssl::context>(ssl::context::tls);
+
+  static Result<std::shared_ptr<const Credentials>> read(const TlsFiles& files, v1::Role role);
+  bool same_as(const Credentials& other) const {
+    return ca_pem == other.ca_pem && certificate_pem == other.certificate_pem && key_pem == other.key_pem &&
+           crl_pem == other.crl_pem;
+  }
+};
+
 struct Tls::State {
   TlsFiles files;
-  Identity self;
-  ssl::context context{ssl::context::tls};
+  v1::Role role = v1::ROLE_UNSPECIFIED;
+  std::mutex mutex;  // of what follows
+  std::shared_ptr<const Credentials> now;
+  std::vector<std::weak_ptr<const std::function<void()>>> listeners;
 };
 
 namespace {
@@ -37,8 +55,7 @@ Result<void> check_time(const X509& certificate, const std::filesystem::path& fi
 }
 
 /// Everything that a peer would hold against the credentials, found before any peer sees them.
-Result<Identity> check(X509& ca, X509& certificate, EVP_PKEY& key, const TlsFiles& files, v1::Role role) {
-  UMBRA_CHECK(check_time(ca, files.ca));
+Result<Identity> check(const Trust& trust, X509& certificate, EVP_PKEY& key, const TlsFiles& files, v1::Role role) {
   UMBRA_CHECK(check_time(certificate, files.certificate));
   if (X509_check_private_key(&certificate, &key) != 1) {
     x509::openssl_error();
@@ -47,11 +64,11 @@ Result<Identity> check(X509& ca, X509& certificate, EVP_PKEY& key, const TlsFile
                              files.certificate.string()),
                  "install the two files that one `umbractl pki issue` wrote"});
   }
-  if (const auto issued = x509::check_issued_by(certificate, ca); !issued) {
+  if (const auto issued = trust.check(certificate); !issued) {
     return fail({Errc::kInvalid,
                  fmt::format("{} was refused with the CA {}: {}", files.certificate.string(), files.ca.string(),
                              issued.error().message),
-                 "install the CA certificate of the fleet that issued it"});
+                 "install the CA certificate of the fleet that issued it, or another certificate"});
   }
   auto identity = x509::identity_of(certificate);
   if (!identity) return fail(with_context(identity.error(), files.certificate.string()));
@@ -66,36 +83,110 @@ Result<Identity> check(X509& ca, X509& certificate, EVP_PKEY& key, const TlsFile
 
 }  // namespace
 
-Result<Tls> Tls::load(TlsFiles files, v1::Role role) {
-  UMBRA_TRY(const auto ca, x509::read_certificate(files.ca));
-  UMBRA_TRY(const auto certificate, x509::read_certificate(files.certificate));
-  UMBRA_TRY(const auto key, x509::read_key(files.key));
-  UMBRA_TRY(auto self, check(*ca, *certificate, *key, files, role));
-
-  auto state = std::make_shared<State>();
-  SSL_CTX* context = state->context.native_handle();
-  // Only the fleet's CA is trusted, never the system's. There is no session resumption: connections are few and long.
-  const bool ready =
-      SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
-      SSL_CTX_use_certificate(context, certificate.get()) == 1 && SSL_CTX_use_PrivateKey(context, key.get()) == 1 &&
-      X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get()) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1;
+Result<std::shared_ptr<const Tls::Credentials>> Tls::Credentials::read(const TlsFiles& files, v1::Role role) {
+  UMBRA_TRY(auto ca_pem, x509::read_text(files.ca, "certificate"));
+  UMBRA_TRY(auto certificate_pem, x509::read_text(files.certificate, "certificate"));
+  UMBRA_TRY(auto key_pem, x509::read_text(files.key, "private key"));
+  std::string crl_pem;
+  if (!files.crl.empty()) {
+    UMBRA_TRY(crl_pem, x509::read_text(files.crl, "revocation list"));
+  }
+  UMBRA_TRY(auto trust, Trust::parse(ca_pem, files.ca, crl_pem, files.crl));
+  UMBRA_TRY(auto certificates, x509::parse_certificates(certificate_pem, files.certificate));
+  auto certificate = std::move(certificates.front());
+  UMBRA_TRY(auto key, x509::parse_key(key_pem, files.key));
+  UMBRA_TRY(auto self, check(trust, *certificate, *key, files, role));
+  auto made = std::make_shared<Credentials>(Credentials{std::move(ca_pem), std::move(certificate_pem),
+                                                        std::move(key_pem), std::move(crl_pem), std::move(trust),
+                                                        std::move(certificate), std::move(key), std::move(self)});
+  SSL_CTX* context = made->context->native_handle();
+  // Only the fleet's CAs are trusted, never the system's. There is no session resumption: connections are few and long.
+  const bool ready = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
+                     SSL_CTX_use_certificate(context, made->certificate.get()) == 1 &&
+                     SSL_CTX_use_PrivateKey(context, made->key.get()) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1;
   if (!ready) return fail(Errc::kInvalid, "OpenSSL refuses {}: {}", files.certificate.string(), x509::openssl_error());
+  SSL_CTX_set1_cert_store(context, made->trust.store());
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);  // the peer has the CA, or would not believe it
-  state->context.set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert);
+  made->context->set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert);
+  return std::shared_ptr<const Credentials>(std::move(made));
+}
+
+Result<Tls> Tls::load(TlsFiles files, v1::Role role) {
+  UMBRA_TRY(auto credentials, Credentials::read(files, role));
+  auto state = std::make_shared<State>();
   state->files = std::move(files);
-  state->self = std::move(self);
+  state->role = role;
+  state->now = std::move(credentials);
   return Tls(std::move(state));
 }
 
-const Identity& Tls::self() const {
-  return state_->self;
+Result<bool> Tls::reload() {
+  UMBRA_TRY(auto next, Credentials::read(state_->files, state_->role));
+  const auto before = now();
+  if (next->same_as(*before)) return false;
+  if (next->self.name != before->self.name || next->self.role != before->self.role)
+    return fail({Errc::kConflict,
+                 fmt::format("the certificate {} is {}'s of role {}; this process runs as {} of role {}",
+                             state_->files.certificate.string(), next->self.name, role_name(next->self.role),
+                             before->self.name, role_name(before->self.role)),
+                 "install this node's own certificate, or restart the service under its new name"});
+  UMBRA_CHECK(next->trust.check_not_older_than(before->trust));
+  std::vector<std::shared_ptr<const std::function<void()>>> listeners;
+  {
+    const std::scoped_lock lock(state_->mutex);
+    state_->now = std::move(next);
+    std::erase_if(state_->listeners, [](const auto& each) { return each.expired(); });
+    for (const auto& each : state_->listeners)
+      if (auto listener = each.lock()) listeners.push_back(std::move(listener));
+  }
+  for (const auto& tell : listeners) (*tell)();
+  return true;
+}
+
+std::shared_ptr<const void> Tls::on_reload(std::function<void()> tell) const {
+  auto listener = std::make_shared<const std::function<void()>>(std::move(tell));
+  const std::scoped_lock lock(state_->mutex);
+  std::erase_if(state_->listeners, [](const auto& each) { return each.expired(); });
+  state_->listeners.push_back(listener);
+  return listener;
+}
+
+std::shared_ptr<const Tls::Credentials> Tls::now() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->now;
+}
+
+Identity Tls::self() const {
+  return now()->self;
 }
 const TlsFiles& Tls::files() const {
   return state_->files;
 }
-ssl::context& Tls::context() const {
-  return state_->context;
+std::shared_ptr<ssl::context> Tls::context() const {
+  return now()->context;
+}
+
+Result<void> Tls::check_peer(X509& certificate) const {
+  const auto checked = now()->trust.check(certificate, Trust::Times::kAreIgnored);
+  if (checked) return {};
+  return fail(Errc::kDenied, "{}", checked.error().message);
+}
+
+std::vector<std::string> Tls::warnings() const {
+  const auto credentials = now();
+  const auto time = std::time(nullptr);
+  auto found = credentials->trust.warnings(time);
+  const auto ends = credentials->self.not_after;
+  if (ends - time <= std::chrono::seconds(kExpiresSoon).count())
+    found.insert(found.begin(), fmt::format("the certificate {} {} on {}; renew it with `umbractl pki renew`",
+                                            state_->files.certificate.string(), ends < time ? "expired" : "expires",
+                                            x509::time_text(ends)));
+  return found;
+}
+
+std::optional<std::time_t> Tls::crl_next_update() const {
+  return now()->trust.next_update();
 }
 
 }  // namespace umbra::rpc

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
 
 #include "rpc/calls.hpp"
 
@@ -14,12 +15,19 @@ std::shared_ptr<TlsSession> TlsSession::start(Opened opened, std::string address
                                               OnClosed on_closed) {
   std::shared_ptr<TlsSession> session(
       new TlsSession(std::move(opened), std::move(address), std::move(services), limits, std::move(on_closed)));
+  session->watched_ = session->tls_.on_reload([weak = session->weak_from_this()] {
+    const auto self = weak.lock();
+    if (self) asio::post(self->connection_.executor(), [self] { self->check_peer(); });
+  });
   session->connection_.start(std::shared_ptr<FrameHandler>(session, static_cast<FrameHandler*>(session.get())));
+  session->check_peer();  // the handshake may have begun before the last reload
   return session;
 }
 
 TlsSession::TlsSession(Opened opened, std::string address, Services services, Limits limits, OnClosed on_closed)
     : peer_(std::move(opened.peer)),
+      certificate_(std::move(opened.certificate)),
+      tls_(std::move(opened.tls)),
       address_(std::move(address)),
       services_(std::move(services)),
       limits_(limits),
@@ -89,6 +97,14 @@ Task<void> TlsSession::drain(Deadline grace) {
   if (!outgoing_.empty() || !incoming_.empty()) (void)co_await drained_.async_wait(asio::as_tuple(asio::use_awaitable));
   close("shutting down");
   co_return Result<void>{};
+}
+
+void TlsSession::check_peer() {
+  if (!connection_.is_open()) return;
+  const auto believed = tls_.check_peer(*certificate_);
+  if (believed) return;
+  spdlog::warn("rpc: closing the connection to {}: {}", connection_.peer(), believed.error());
+  close(fmt::format("{} is not accepted any more: {}", peer_.name, believed.error().message));
 }
 
 void TlsSession::wake_drain() {

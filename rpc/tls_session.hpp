@@ -57,8 +57,13 @@ class TlsSession final : public Session, private FrameHandler, public std::enabl
   void reply(std::uint64_t id, Result<std::string> outcome);
 
   void wake_drain();
+  /// Our CAs or revocation lists have changed: closes when the peer is not believed any more.
+  void check_peer();
 
   const Identity peer_;
+  const x509::Certificate certificate_;  ///< the peer's
+  const Tls tls_;                        ///< ours
+  std::shared_ptr<const void> watched_;  ///< tls_'s word of reloads
   const std::string address_;
   const Services services_;
   const Limits limits_;

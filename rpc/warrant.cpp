@@ -17,11 +17,6 @@ using Octets = std::unique_ptr<unsigned char, x509::Release<[](unsigned char* oc
 constexpr std::string_view kPurpose{"umbra.v1.Warrant\0", 17};
 constexpr std::size_t kSerial = 16;
 
-/// This node's key and certificate, and the fleet's CAs.
-SSL_CTX* context_of(const Tls& tls) {
-  return tls.context().native_handle();
-}
-
 const unsigned char* octets(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
@@ -53,7 +48,8 @@ std::string public_key_of(X509& certificate) {
 
 /// Whether the fleet's CAs stand behind a certificate; gives what tells that CA from another.
 Result<std::string> fleet_of(const Tls& tls, X509& certificate, std::optional<UnixMillis> now) {
-  auto* store = SSL_CTX_get_cert_store(context_of(tls));
+  const auto held = tls.context();
+  auto* store = SSL_CTX_get_cert_store(held->native_handle());
   const StoreContext context(X509_STORE_CTX_new());
   if (!context || X509_STORE_CTX_init(context.get(), store, &certificate, nullptr) != 1)
     return fail(Errc::kInternal, "OpenSSL: {}", x509::openssl_error());
@@ -98,7 +94,8 @@ Result<void> check_signature(const v1::Warrant& warrant, X509& certificate) {
 }  // namespace
 
 Result<v1::Warrant> sign(const Tls& tls, v1::WarrantStatement statement) {
-  auto* context = context_of(tls);
+  const auto held = tls.context();
+  auto* context = held->native_handle();
   auto* certificate = SSL_CTX_get0_certificate(context);
   auto* key = SSL_CTX_get0_privatekey(context);
   if (certificate == nullptr || key == nullptr) return fail(Errc::kInvalid, "there is no key to sign a warrant with");

@@ -5,6 +5,9 @@
 #include <boost/asio/ip/address.hpp>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+
+#include "base/printable.hpp"
 
 namespace umbra::rpc::x509 {
 namespace {
@@ -12,25 +15,34 @@ namespace {
 namespace asio = boost::asio;
 using OpenSslText = std::unique_ptr<unsigned char, Release<[](unsigned char* text) { OPENSSL_free(text); }>>;
 using AltNames = std::unique_ptr<GENERAL_NAMES, Release<GENERAL_NAMES_free>>;
-using Store = std::unique_ptr<X509_STORE, Release<X509_STORE_free>>;
-using StoreContext = std::unique_ptr<X509_STORE_CTX, Release<X509_STORE_CTX_free>>;
+
+constexpr std::size_t kMostText = std::size_t{1} << 20;
+constexpr std::size_t kMostNames = 64;
+constexpr std::size_t kSubjectShown = 128;
 
 /// Reads without ever asking for a passphrase on the terminal.
 int no_passphrase(char*, int, int, void*) {
   return -1;
 }
 
-Result<Bio> open(const std::filesystem::path& file, std::string_view what) {
-  errno = 0;
-  if (Bio bio{BIO_new_file(file.c_str(), "r")}) return bio;
-  const int cause = errno;
-  ERR_clear_error();
-  if (cause == ENOENT) {
-    return fail({Errc::kNotFound, fmt::format("the {} {} does not exist", what, file.string()),
-                 "make one with `umbractl pki`, or correct the path in the configuration"});
-  }
-  return fail({Errc::kInvalid, fmt::format("the {} {} cannot be read: {}", what, file.string(), std::strerror(cause)),
-               "give the service's user read access to it"});
+/// Reads from text, which must outlive it.
+Bio reading(std::string_view text) {
+  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+/// Everything of one kind that PEM text holds.
+template <class T, class Read>
+Result<std::vector<T>> parse_all(std::string_view pem, const std::filesystem::path& file, std::string_view what,
+                                 Read read) {
+  const auto bio = reading(pem);
+  std::vector<T> found;
+  while (T next{read(bio.get())}) found.push_back(std::move(next));
+  // The end of the text shows as an error too, another than a damaged block's.
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  const auto cause = openssl_error();
+  if (at_end && !found.empty()) return found;
+  return fail({Errc::kInvalid, fmt::format("{} holds no PEM {}: {}", file.string(), what, cause),
+               "replace it by one made with `umbractl pki`"});
 }
 
 std::string text_of(const ASN1_STRING* string) {
@@ -62,6 +74,10 @@ std::string address_text(const ASN1_OCTET_STRING* octets) {
   return {};
 }
 
+std::string shown(std::string_view name) {
+  return printable(name, kSubjectShown);
+}
+
 std::time_t unix_time(const ASN1_TIME* time) {
   std::tm broken_down{};
   return ASN1_TIME_to_tm(time, &broken_down) == 1 ? timegm(&broken_down) : 0;
@@ -69,19 +85,56 @@ std::time_t unix_time(const ASN1_TIME* time) {
 
 }  // namespace
 
-Result<Certificate> read_certificate(const std::filesystem::path& file) {
-  UMBRA_TRY(const auto bio, open(file, "certificate"));
-  if (Certificate certificate{PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)}) return certificate;
-  return fail({Errc::kInvalid, fmt::format("{} holds no PEM certificate: {}", file.string(), openssl_error()),
+Result<std::string> read_text(const std::filesystem::path& file, std::string_view what) {
+  errno = 0;
+  std::ifstream in(file, std::ios::binary);
+  std::string text;
+  if (in) {
+    text.resize(kMostText + 1);
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(in.gcount()));
+  }
+  const int cause = errno;
+  if (!in.is_open() && cause == ENOENT) {
+    return fail({Errc::kNotFound, fmt::format("the {} {} does not exist", what, file.string()),
+                 "make one with `umbractl pki`, or correct the path in the configuration"});
+  }
+  if (!in.is_open() || in.bad()) {
+    return fail({Errc::kInvalid, fmt::format("the {} {} cannot be read: {}", what, file.string(), std::strerror(cause)),
+                 "give the service's user read access to it"});
+  }
+  if (text.size() <= kMostText) return text;
+  return fail({Errc::kInvalid, fmt::format("the {} {} is larger than 1 MiB", what, file.string()),
                "replace it by one made with `umbractl pki`"});
 }
 
-Result<Key> read_key(const std::filesystem::path& file) {
-  UMBRA_TRY(const auto bio, open(file, "private key"));
+Result<std::vector<Certificate>> parse_certificates(std::string_view pem, const std::filesystem::path& file) {
+  return parse_all<Certificate>(pem, file, "certificate",
+                                [](BIO* bio) { return PEM_read_bio_X509(bio, nullptr, no_passphrase, nullptr); });
+}
+
+Result<std::vector<Crl>> parse_crls(std::string_view pem, const std::filesystem::path& file) {
+  return parse_all<Crl>(pem, file, "revocation list",
+                        [](BIO* bio) { return PEM_read_bio_X509_CRL(bio, nullptr, no_passphrase, nullptr); });
+}
+
+Result<Key> parse_key(std::string_view pem, const std::filesystem::path& file) {
+  const auto bio = reading(pem);
   if (Key key{PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr)}) return key;
   return fail({Errc::kInvalid,
                fmt::format("{} holds no unencrypted PEM private key: {}", file.string(), openssl_error()),
                "replace it by one made with `umbractl pki`, or remove its passphrase"});
+}
+
+Result<Certificate> read_certificate(const std::filesystem::path& file) {
+  UMBRA_TRY(const auto text, read_text(file, "certificate"));
+  UMBRA_TRY(auto all, parse_certificates(text, file));
+  return std::move(all.front());
+}
+
+Result<Key> read_key(const std::filesystem::path& file) {
+  UMBRA_TRY(const auto text, read_text(file, "private key"));
+  return parse_key(text, file);
 }
 
 Result<Identity> identity_of(X509& certificate) {
@@ -89,19 +142,26 @@ Result<Identity> identity_of(X509& certificate) {
   const AltNames names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   Identity identity;
+  if (sk_GENERAL_NAME_num(names.get()) > static_cast<int>(kMostNames))
+    return fail({Errc::kInvalid, fmt::format("the certificate of {} has more than {} names", shown(cn), kMostNames),
+                 "issue it with `umbractl pki issue`"});
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type == GEN_DNS) identity.alt_names.push_back(text_of(name->d.dNSName));
+    if (name->type == GEN_DNS) {
+      identity.alt_names.push_back(text_of(name->d.dNSName));
+      UMBRA_CHECK(check_alt_name(identity.alt_names.back()));
+    }
     if (name->type == GEN_IPADD) identity.alt_names.push_back(address_text(name->d.iPAddress));
     if (name->type != GEN_URI) continue;
     UMBRA_TRY(const auto claimed, parse_identity_uri(text_of(name->d.uniformResourceIdentifier)));
     if (identity.role != v1::ROLE_UNSPECIFIED)
-      return fail(Errc::kInvalid, "the certificate of {} has two umbra:// names", cn);
+      return fail(Errc::kInvalid, "the certificate of {} has two umbra:// names", shown(cn));
     if (claimed.name != cn) {
-      return fail(Errc::kInvalid, "the certificate's umbra:// name is {}, its subject CN {}", claimed.name, cn);
+      return fail(Errc::kInvalid, "the certificate's umbra:// name is {}, its subject CN {}", claimed.name, shown(cn));
     }
     identity.name = claimed.name;
     identity.role = claimed.role;
+    identity.not_after = not_after(certificate);
   }
   if (identity.role != v1::ROLE_UNSPECIFIED) return identity;
   return fail({Errc::kInvalid,
@@ -110,12 +170,12 @@ Result<Identity> identity_of(X509& certificate) {
 }
 
 std::string subject_of(const X509& certificate) {
-  if (auto cn = common_name(certificate); !cn.empty()) return cn;
+  if (auto cn = common_name(certificate); !cn.empty()) return shown(cn);
   const Bio bio{BIO_new(BIO_s_mem())};
   X509_NAME_print_ex(bio.get(), X509_get_subject_name(&certificate), 0, XN_FLAG_RFC2253);
   char* text = nullptr;
   const auto length = BIO_get_mem_data(bio.get(), &text);
-  return length > 0 ? std::string(text, static_cast<std::size_t>(length)) : std::string("an unnamed subject");
+  return length > 0 ? shown({text, static_cast<std::size_t>(length)}) : std::string("an unnamed subject");
 }
 
 std::time_t not_before(const X509& certificate) {
@@ -125,23 +185,16 @@ std::time_t not_after(const X509& certificate) {
   return unix_time(X509_get0_notAfter(&certificate));
 }
 
+std::optional<std::time_t> next_update(const X509_CRL& list) {
+  const auto* time = X509_CRL_get0_nextUpdate(&list);
+  return time == nullptr ? std::nullopt : std::optional(unix_time(time));
+}
+
 std::string time_text(std::time_t time) {
   std::tm broken_down{};
   gmtime_r(&time, &broken_down);
   char text[40];
   return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &broken_down)};
-}
-
-Result<void> check_issued_by(X509& certificate, X509& ca) {
-  const Store store(X509_STORE_new());
-  const StoreContext context(X509_STORE_CTX_new());
-  X509_STORE_add_cert(store.get(), &ca);
-  if (X509_STORE_CTX_init(context.get(), store.get(), &certificate, nullptr) != 1)
-    return fail(Errc::kInternal, "{}", openssl_error());
-  if (X509_verify_cert(context.get()) == 1) return {};
-  const int error = X509_STORE_CTX_get_error(context.get());
-  ERR_clear_error();
-  return fail(Errc::kInvalid, "{}", explain(error, X509_STORE_CTX_get_current_cert(context.get())));
 }
 
 std::string explain(int verify_error, const X509* certificate) {
@@ -158,6 +211,10 @@ std::string explain(int verify_error, const X509* certificate) {
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
       return "the certificate is not signed by this fleet's CA";
+    case X509_V_ERR_CERT_REVOKED:
+      return "the certificate is revoked";
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+      return "there is no revocation list of its CA";
     case X509_V_ERR_INVALID_PURPOSE:
       return "the certificate is not meant for this end of a connection";
     default:

@@ -100,8 +100,8 @@ class HandshakeTest : public RpcTest {
   /// Credentials that `Tls::load` would refuse: those of `trusted`, but showing another certificate. So a node behaves
   /// whose certificate went bad while it was running.
   static Tls showing(Tls trusted, const TlsFiles& shown) {
-    trusted.context().use_certificate_file(shown.certificate, asio::ssl::context::pem);
-    trusted.context().use_private_key_file(shown.key, asio::ssl::context::pem);
+    trusted.context()->use_certificate_file(shown.certificate, asio::ssl::context::pem);
+    trusted.context()->use_private_key_file(shown.key, asio::ssl::context::pem);
     return trusted;
   }
 
@@ -300,7 +300,7 @@ TEST_F(HandshakeTest, AServerThatSpeaksNoTlsOrSaysNothingIsNamed) {
 TEST_F(HandshakeTest, AnotherProtocolVersionIsNamed) {
   listen();
   run([this]() -> asio::awaitable<void> {
-    TlsStream stream(io, host1.context());
+    TlsStream stream(io, *host1.context());
     co_await stream.next_layer().async_connect(server->endpoint(), asio::use_awaitable);
     co_await stream.async_handshake(asio::ssl::stream_base::client, asio::use_awaitable);
     wire::Frame hello;
