@@ -125,6 +125,14 @@ Result<void> check_namespaces(const pugi::xml_node& node) {
   return {};
 }
 
+/// What has a prefix is of QEMU's namespace, or of none that a domain needs. A prefix that nobody has declared would be
+/// QEMU's as soon as the shadow's own <qemu:commandline> declares it.
+Result<void> check_prefix(const pugi::xml_node& node, const std::vector<std::string>& prefixes) {
+  const std::string_view name = node.name();
+  if (name.find(':') == name.npos || !extension(name, prefixes).empty()) return {};
+  return deny("remove it, or declare xmlns:qemu at <domain>", "<{}> is of no namespace that a domain needs", name);
+}
+
 /// libvirt joins the pieces of an element's text; we read the first.
 Result<void> check_text(const pugi::xml_node& node) {
   std::size_t texts = 0, elements = 0;
@@ -157,8 +165,10 @@ Result<void> check_nodes(const pugi::xml_node& domain, const ForeignRules& rules
   const auto metadata = [&](const pugi::xml_node& node) {
     return std::string_view(node.name()) == "metadata" && node.parent() == domain;
   };
+  const auto prefixes = qemu_prefixes(domain);
   return walk(domain, metadata, [&](const pugi::xml_node& node) -> Result<void> {
     UMBRA_CHECK(check_namespaces(node));
+    UMBRA_CHECK(check_prefix(node, prefixes));
     UMBRA_CHECK(check_text(node));
     UMBRA_CHECK(check_element(node));
     return check_paths(node, rules);

@@ -130,6 +130,9 @@ INSTANTIATE_TEST_SUITE_P(
         foreign_xml(
             "",
             "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-S'/></q:commandline>"),
+        foreign_xml("", "<qemu:commandline><qemu:arg value='-S'/></qemu:commandline>"),
+        foreign_xml("", "<qemu:commandline><qemu:arg value='-S'/></qemu:commandline>",
+                    "type='kvm' xmlns:qemu='urn:another'"),
         // Programs on the host.
         foreign_xml("<emulator>/srv/evil</emulator>"),
         foreign_xml("<emulator>/usr/bin/qemu-system-x/../../../srv/evil</emulator>"),
