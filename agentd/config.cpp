@@ -118,6 +118,9 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   for (const auto& path : out.foreign.paths)
     if (!std::filesystem::path(path).is_absolute())
       config.complain("shadow.allowed_paths", fmt::format("'{}' is not absolute", path), "give whole paths of folders");
+  out.source.lease = out.standby.lease = positive(config, "shadow.lease", 30s);
+  if (out.source.lease < 10s || out.source.lease > 1h)
+    config.complain("shadow.lease", "is not between 10s and 1h", "30s lets a host be restarted in its time");
   out.sample_interval = positive(config, "telemetry.interval", 5s);
   UMBRA_CHECK(config.finish());
   return out;

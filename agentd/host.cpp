@@ -59,15 +59,20 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                                         outdate_inventory();
                                       },
                                       context_.note}),
+      leases_(executor, clock, peers, journal, config.source,
+              shadow::Leases::Hooks{[this] { return kept(); },
+                                    [this](const std::string& uuid, const v1::ShadowId& id, std::string why) {
+                                      if (const auto kept = source(uuid)) kept->lost(id, std::move(why));
+                                    }}),
       images_(hypervisor,
               [this](const std::string& vm, const std::string& text) {
                 outbox_.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, vm, text);
               }),
       changed_(executor, clock) {
-  if (const auto records = journal_.load()) {
-    for (const auto& record : *records)
+  if (const auto contents = journal_.load()) {
+    for (const auto& record : contents->records)
       remembered_[record.vm_uuid] = std::max(remembered_[record.vm_uuid], record.epoch);
-    remembered_all_ = true;
+    remembered_all_ = contents->damaged.empty();
   }
   hypervisor_.listen({[this](const auto& event) { on_lifecycle(event); }, [this](bool up) { on_connection(up); }});
 }
@@ -80,6 +85,7 @@ std::string Host::refusal() const {
 void Host::stop() {
   stopping_ = true;
   for (const auto& [uuid, source] : sources_) source->stop();
+  leases_.stop();
   changed_.notify();
 }
 
@@ -150,8 +156,43 @@ asio::awaitable<void> Host::run() {
   }
 }
 
+/// Nothing is done for these VMs, on either side, until the operator has looked at them.
+void Host::leave_alone(const std::vector<shadow::Damaged>& damaged) {
+  for (const auto& record : damaged) {
+    if (!damaged_.emplace(record.vm_uuid, record.reason).second) continue;
+    standby_.leave_alone(record.vm_uuid, record.reason);
+    outbox_.event(v1::EVENT_KIND_SHADOW, v1::SEVERITY_ALERT, record.vm_uuid, undamaged(record.vm_uuid).error().text());
+  }
+  if (!journal_.lost().empty())
+    outbox_.event(v1::EVENT_KIND_HOST, v1::SEVERITY_ALERT, "",
+                  journal_.lost() + "; shadows and cutovers that were under way here are not known any more");
+}
+
+Result<void> Host::undamaged(const std::string& vm_uuid) const {
+  const auto found = damaged_.find(vm_uuid);
+  if (found == damaged_.end()) return {};
+  return fail(
+      {Errc::kCorrupt,
+       fmt::format("its record in the journal of {} is damaged ({}), so Umbra leaves it alone", config_.name,
+                   found->second),
+       fmt::format("look at the VM on both hosts; then, on {}, umbra-agentd --forget-damaged {}, and restart it",
+                   config_.name, vm_uuid)});
+}
+
+std::vector<shadow::Kept> Host::kept() const {
+  std::vector<shadow::Kept> list;
+  for (const auto& [uuid, source] : sources_)
+    if (auto kept = source->kept()) list.push_back(std::move(*kept));
+  return list;
+}
+
 Task<void> Host::recover() {
-  UMBRA_CO_TRY(auto records, journal_.load());
+  UMBRA_CO_TRY(auto contents, journal_.load());
+  leave_alone(contents.damaged);
+  auto& records = contents.records;
+  for (auto& record : records)
+    if (damaged_.contains(record.vm_uuid)) standby_.outdate(record.vm_uuid, record.epoch);
+  std::erase_if(records, [this](const auto& record) { return damaged_.contains(record.vm_uuid); });
   UMBRA_CO_CHECK(co_await standby_.recover(records));
   for (auto& record : records) {
     const auto uuid = record.vm_uuid;
@@ -170,6 +211,7 @@ Task<void> Host::recover() {
     supervise(source, uuid);
   }
   recovered_ = true;
+  asio::co_spawn(executor_, leases_.run(), asio::detached);
   co_return Result<void>{};
 }
 
@@ -194,19 +236,19 @@ Task<void> Host::prove() {
 Task<void> Host::take_inventory() {
   co_await standby_.tidy();
   UMBRA_CO_TRY(const auto domains, co_await hypervisor_.domains(kCall));
+  co_await standby_.sweep(domains);
   UMBRA_CO_TRY(const auto host, co_await hypervisor_.host(kCall));
   UMBRA_CO_TRY(const auto free, co_await standby_.free_memory());
   std::map<std::string, v1::Vm> vms;
   for (const auto& domain : domains) {
     if (standby_.holds(domain.uuid)) continue;
+    if (damaged_.contains(domain.uuid) && domain.state != virt::DomainState::kRunning) continue;  // a shadow, may be
     if (const auto kept = source(domain.uuid); kept && kept->phase() == shadow::Phase::kMoved) continue;
     auto& vm = vms[domain.uuid] = shadow::describe(domain);
     if (vm.refusal().empty()) vm.set_refusal(network_.objection(vm));
   }
   // A domain that is neither running nor defined any more needs nobody who waits to shadow it, and no tap.
-  const auto rests = [](const shadow::Source& source) {
-    return source.phase() == shadow::Phase::kProfile || source.phase() == shadow::Phase::kDropped;
-  };
+  const auto rests = [](const shadow::Source& source) { return !exists(source.phase()); };
   for (const auto& [uuid, source] : sources_)
     if (!vms.contains(uuid) && rests(*source)) source->stop();
   for (const auto& [uuid, how] : std::map(attached_))
@@ -216,6 +258,7 @@ Task<void> Host::take_inventory() {
     }
   std::erase_if(unserved_, [&](const auto& entry) { return !vms.contains(entry.first); });
   for (const auto& [uuid, vm] : vms) adopt_network(vm);
+  co_await look_for_left_behind(domains);
   capacity_.set_cpus(config_.cpus > 0 ? config_.cpus : host.cpus);
   capacity_.set_memory_total_bytes(config_.standby.memory.count != 0 ? config_.standby.memory.count
                                                                      : host.memory_total.count);
@@ -232,15 +275,32 @@ asio::awaitable<void> Host::tend_images(std::vector<virt::Domain> domains) {
   std::erase_if(domains, [this](const virt::Domain& domain) {
     const auto kept = source(domain.uuid);
     return domain.state != virt::DomainState::kRunning || !vms_.contains(domain.uuid) ||
-           (kept && kept->phase() >= shadow::Phase::kArmed && kept->phase() <= shadow::Phase::kMoved);
+           (kept && (in_cutover(kept->phase()) || kept->phase() == shadow::Phase::kMoved));
   });
   co_await images_.look(std::move(domains));
 }
 
+/// A domain whose guest has left, and no record of that: the journal was lost. What is left of it may be the only copy.
+asio::awaitable<void> Host::look_for_left_behind(const std::vector<virt::Domain>& domains) {
+  for (const auto& domain : domains) {
+    if (domain.state != virt::DomainState::kPaused || domain.incoming || standby_.holds(domain.uuid)) continue;
+    if (source(domain.uuid) || damaged_.contains(domain.uuid) || left_behind_.contains(domain.uuid)) continue;
+    qmp::Client qmp(hypervisor_.monitor(domain.uuid));
+    const auto status = co_await qmp.status(kCall);
+    if (!status || status->state != qmp::RunState::kPostMigrate) continue;
+    left_behind_.insert(domain.uuid);
+    outbox_.event(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT, domain.name,
+                  fmt::format("its guest was moved away, but the journal of {0} does not know where: when it runs "
+                              "elsewhere, virsh destroy and undefine it here; else umbractl resolve {1}",
+                              config_.name, domain.name));
+  }
+}
+
 void Host::adopt_network(const v1::Vm& vm) {
   const auto kept = source(vm.uuid());
-  if (kept && kept->phase() >= shadow::Phase::kArmed && kept->phase() <= shadow::Phase::kMoved)
+  if (kept && (in_cutover(kept->phase()) || kept->phase() == shadow::Phase::kMoved))
     return;  // a cutover has its routes in hand
+  if (damaged_.contains(vm.uuid())) return;
   // A domain that is just being started is listed without its tap.
   if (vm.tap().empty()) return;
   const auto how = fmt::format("{} {} {}", vm.tap(), vm.mac(), fmt::join(vm.addresses(), " "));
@@ -268,7 +328,7 @@ Task<void> Host::take_samples() {
     if (!vms_.contains(sample.vm_uuid())) continue;
     const auto kept = source(sample.vm_uuid());
     // While a pre-copy is open QEMU cannot be asked for the dirty rate, but the refreshes tell it.
-    if (kept && kept->phase() >= shadow::Phase::kWarm)
+    if (kept && (is_held(kept->phase()) || in_cutover(kept->phase())))
       sample.set_dirty_bytes_per_second(kept->status().dirty_bytes_per_second());
     outbox_.sample(std::move(sample));
   }
@@ -282,7 +342,7 @@ asio::awaitable<void> Host::measure_dirty_rates() {
   std::vector<std::string> due;
   for (const auto& [uuid, vm] : vms_) {
     const auto kept = source(uuid);
-    const bool copied = kept && kept->phase() >= shadow::Phase::kPrecopy && kept->phase() != shadow::Phase::kDropped;
+    const bool copied = kept && has_precopy(kept->phase());
     if (vm.state() == v1::VM_STATE_RUNNING && !copied && clock_.steady() >= dirty_due_[uuid]) due.push_back(uuid);
   }
   std::erase_if(dirty_due_, [this](const auto& entry) { return !vms_.contains(entry.first); });
@@ -294,6 +354,7 @@ asio::awaitable<void> Host::measure_dirty_rates() {
 }
 
 Task<v1::Vm> Host::shadowable(std::string vm_uuid) {
+  UMBRA_CO_CHECK(undamaged(vm_uuid));
   UMBRA_CO_TRY(const auto domain, co_await hypervisor_.domain(vm_uuid, kCall));
   if (!domain.refusal.empty())
     co_return fail({Errc::kUnsupported, fmt::format("{} cannot have a shadow: {}", domain.name, domain.refusal), ""});
@@ -323,7 +384,7 @@ void Host::supervise(std::shared_ptr<shadow::Source> source, std::string vm_uuid
 asio::awaitable<void> Host::supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid) {
   try {
     co_await source->run();
-  } catch (const std::exception& bug) {
+  } catch (const std::exception& bug) {  // InvariantViolation, too
     outbox_.event(v1::EVENT_KIND_SHADOW, v1::SEVERITY_ALERT, vm_uuid,
                   fmt::format("bug: {}; its shadow is no longer looked after until the agent restarts", bug.what()));
     co_return;
@@ -365,6 +426,7 @@ Task<void> Host::drop_shadow(v1::DropShadowRequest request) {
 }
 
 Task<v1::CutoverResult> Host::cutover(v1::CutoverRequest request, shadow::Cutover::Progress progress) {
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   const auto kept = source(request.vm_uuid());
   if (!kept)
     co_return fail({Errc::kNotFound, fmt::format("{} keeps no shadow of VM {}", config_.name, request.vm_uuid()),
@@ -399,6 +461,13 @@ Task<std::vector<v1::Check>> Host::diagnose() {
   const auto free = co_await standby_.free_memory();
   add("memory", free.has_value(), free ? fmt::format("{} free for shadows", to_string(*free)) : free.error().message,
       "libvirt must be reachable");
+  for (const auto& [uuid, reason] : damaged_)
+    add("journal", false, fmt::format("VM {}: {}", uuid, undamaged(uuid).error().message),
+        undamaged(uuid).error().remedy);
+  if (!journal_.lost().empty())
+    add("journal", false, journal_.lost(), "look at the VMs that had a shadow here, or there; then restart the agent");
+  for (const auto& held : standby_.held())
+    if (!held.detail().empty()) add("shadow of " + held.vm_name(), false, held.detail(), "see its detail");
   for (const auto& [uuid, vm] : vms_)
     if (!vm.refusal().empty()) add("VM " + vm.name(), false, "cannot have a shadow: " + vm.refusal(), "");
   co_return checks;

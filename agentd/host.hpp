@@ -52,8 +52,12 @@ class Host {
 
  private:
   Task<void> recover();
+  void leave_alone(const std::vector<shadow::Damaged>& damaged);
+  Result<void> undamaged(const std::string& vm_uuid) const;
+  std::vector<shadow::Kept> kept() const;
   Task<void> prove();
   Task<void> take_inventory();
+  asio::awaitable<void> look_for_left_behind(const std::vector<virt::Domain>& domains);
   Task<void> take_samples();
   asio::awaitable<void> measure_dirty_rates();
   void adopt_network(const v1::Vm& vm);
@@ -79,6 +83,7 @@ class Host {
   Hooks hooks_;
   shadow::SourceContext context_;
   shadow::Standby standby_;
+  shadow::Leases leases_;
   telemetry::Sampler sampler_;
   ImageWatch images_;
   Signal changed_;
@@ -89,6 +94,8 @@ class Host {
   std::map<std::string, std::int64_t> since_;    // when they did, in Unix milliseconds, if in this life of the agent
   std::map<std::string, std::uint64_t> remembered_;  // the newest epochs in the journal as it was found
   bool remembered_all_ = false;
+  std::map<std::string, std::string> damaged_;  // by VM: what is wrong with its record
+  std::set<std::string> left_behind_;           // VMs whose guest left in a cutover that nobody here knows
   std::map<std::string, v1::Vm> vms_;
   std::map<std::string, std::string> attached_;         // by VM: what its tap was configured for
   std::map<std::string, std::string> unserved_;         // by VM: why its addresses do not lead here, as told last

@@ -13,6 +13,7 @@ void Host::fill(v1::ReportRequest& report) const {
     if (!kept || kept->phase() != shadow::Phase::kMoved) *report.add_vms() = vm;
   }
   for (const auto& [uuid, source] : sources_) *report.add_shadows() = source->status();
+  for (auto& held : standby_.held()) *report.add_held() = std::move(held);
   std::set<std::string> known;
   for (const auto& [uuid, epoch] : epochs_) known.insert(uuid);
   for (const auto& [uuid, vm] : vms_) known.insert(uuid);
@@ -39,8 +40,7 @@ std::uint64_t Host::owned_since(const std::string& vm_uuid) const {
   const auto retired = retired_.find(vm_uuid);
   if (!kept && retired == retired_.end()) return here;
   const auto& record = kept ? kept->record() : retired->second;
-  const bool ours = record.phase != shadow::Phase::kArmed && record.phase != shadow::Phase::kPromised &&
-                    record.phase != shadow::Phase::kMoved && record.cutover.empty();
+  const bool ours = !in_cutover(record.phase) && record.phase != shadow::Phase::kMoved && record.cutover.empty();
   if (ours) return std::max(here, record.epoch);
   return record.epoch > here ? 0 : here;
 }

@@ -22,10 +22,9 @@ class RpcPeer final : public shadow::Peer {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
     co_return co_await v1::StandbyClient(session).stage(std::move(request), deadline);
   }
-  Task<void> accept(v1::AcceptRequest request, Deadline deadline) override {
+  Task<v1::AcceptReply> accept(v1::AcceptRequest request, Deadline deadline) override {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
-    UMBRA_CO_CHECK(co_await v1::StandbyClient(session).accept(std::move(request), deadline));
-    co_return Result<void>{};
+    co_return co_await v1::StandbyClient(session).accept(std::move(request), deadline);
   }
   Task<v1::ReleasedReply> released(v1::ReleasedRequest request, Deadline deadline) override {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
@@ -43,6 +42,10 @@ class RpcPeer final : public shadow::Peer {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
     UMBRA_CO_CHECK(co_await v1::StandbyClient(session).discard(std::move(request), deadline));
     co_return Result<void>{};
+  }
+  Task<v1::RenewReply> renew(v1::RenewRequest request, Deadline deadline) override {
+    UMBRA_CO_TRY(auto session, co_await ready(deadline));
+    co_return co_await v1::StandbyClient(session).renew(std::move(request), deadline);
   }
   Task<void> point(v1::PointRequest request, Deadline deadline) override {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));

@@ -48,8 +48,7 @@ Task<v1::AcceptReply> StandbyApi::accept(rpc::Caller caller, v1::AcceptRequest r
   UMBRA_CO_TRY(auto* standby, host_.standby());
   UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(check_foreign_definition(request, rules_));
-  UMBRA_CO_CHECK(co_await shielded(standby->accept(std::move(request))));
-  co_return v1::AcceptReply{};
+  co_return co_await shielded(standby->accept(std::move(request)));
 }
 
 Task<v1::ReleasedReply> StandbyApi::released(rpc::Caller caller, v1::ReleasedRequest request) {
@@ -75,6 +74,13 @@ Task<v1::DiscardReply> StandbyApi::discard(rpc::Caller caller, v1::DiscardReques
   UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(co_await shielded(standby->discard(std::move(request))));
   co_return v1::DiscardReply{};
+}
+
+Task<v1::RenewReply> StandbyApi::renew(rpc::Caller caller, v1::RenewRequest request) {
+  if (caller.name != request.source())
+    co_return fail(Errc::kDenied, "{} cannot renew the shadows of {}", caller.name, request.source());
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  co_return co_await shielded(standby->renew(std::move(request)));
 }
 
 Task<v1::Shadow> AgentApi::keep_shadow(rpc::Caller caller, v1::KeepShadowRequest request) {

@@ -20,6 +20,7 @@ struct SourceConfig {
   std::string node;                                   ///< this node's name
   std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier
   std::chrono::milliseconds hot_interval{100};        ///< hot tier
+  std::chrono::milliseconds lease{30'000};            ///< of what a standby holds; renewed six times in it
 };
 
 /// References outlive the shadows. Agent strand only.

@@ -206,9 +206,11 @@ Task<void> Cutover::accept() {
   *accept.mutable_vm() = vm_;
   *accept.mutable_kept() = to_wire(definition_);
   accepted_ = true;
-  auto accepted = co_await standby_->accept(std::move(accept), kCall);
+  const auto accepted = co_await standby_->accept(std::move(accept), kCall);
   if (!accepted && !unknown(accepted.error())) accepted_ = false;
-  co_return accepted;
+  if (!accepted) co_return fail(accepted.error());
+  life_.set_peer(accepted->incarnation());  // durable with the promise
+  co_return Result<void>{};
 }
 
 Task<void> Cutover::converge() {
@@ -325,6 +327,7 @@ Task<void> Cutover::hand_over() {
   const auto sent = context_.clock.wall();
   const auto reach = since_asked();
   auto answered = sent;
+  life_.release();
   auto [continued, resumed] = co_await (go_on() && release(std::move(released), answered));
   if (!resumed) co_return fail(resumed.error());  // else, whatever QEMU answered here, the guest runs there
   if (!continued) spdlog::warn("{}: migrate-continue: {}", vm_.name(), continued.error());
@@ -374,10 +377,28 @@ asio::awaitable<void> Cutover::give_up(Error error) {
 }
 
 asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
+  UMBRA_INVARIANT(life_.phase() == Phase::kPromised && life_.epoch() == request_.epoch(),
+                  fmt::format("epoch {} was about to be settled in epoch {}, {}", request_.epoch(), life_.epoch(),
+                              to_string(life_.phase())));
+  if (!life_.may_be_released()) {  // the standby cannot run it: nobody has to be asked
+    const auto back = co_await take_back(Event::kRetract, why);
+    if (back) co_return v1::OUTCOME_REFUSED;
+    result_.set_detail(
+        fmt::format("it was not released, but it cannot run on {} again: {}", context_.config.node, back.error()));
+    co_return v1::OUTCOME_UNDECIDED;
+  }
   auto refuse = refusing(request_, why);
+  refuse.set_incarnation(life_.record().peer);
   const auto answer = co_await standby_->refuse(std::move(refuse), kResume);
   if (!answer) {
     spdlog::warn("{}: {} cannot say who owns it: {}", vm_.name(), request_.standby().name(), answer.error());
+    co_return v1::OUTCOME_UNDECIDED;
+  }
+  if (answer->unknown()) {
+    result_.set_detail(
+        fmt::format("{0} has lost the journal with which it took {1} over, so nobody can prove whether it "
+                    "has run there; it stays paused here: umbractl resolve {1}",
+                    request_.standby().name(), vm_.name()));
     co_return v1::OUTCOME_UNDECIDED;
   }
   if (!answer->refused()) {  // it runs there; make sure that all routes say so
@@ -386,33 +407,41 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
     if (!written) life_.assume(Event::kServe);
     co_return v1::OUTCOME_MOVED;
   }
-  const auto back = co_await take_back(why);
+  const auto back = co_await take_back(Event::kRefuse, why);
   if (back) co_return v1::OUTCOME_REFUSED;
   result_.set_detail(fmt::format("{} refused it, but it cannot run on {} again: {}", request_.standby().name(),
                                  context_.config.node, back.error()));
   co_return v1::OUTCOME_UNDECIDED;
 }
 
-/// The standby will never run it in this epoch: the guest runs here again, unless it has ended meanwhile.
-Task<void> Cutover::take_back(std::string why) {
-  auto routes = flip();
-  const auto unflipped = co_await routes.abort();
-  if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
+/// The guest runs here, unless it has ended meanwhile. @return whether it runs
+Task<bool> Cutover::run_again() {
   UMBRA_CO_TRY(const auto gone, co_await ended());
-  if (gone) {
-    tell_of_the_end();
-  } else {
-    const auto cancelled = co_await hold_.cancel(kCall);
-    // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the
-    // same.
-    if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
-    UMBRA_CO_TRY(const auto status, co_await hold_.state_after(kCall));
-    if (!status.running) UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
-  }
-  UMBRA_CO_CHECK(co_await life_.apply(Event::kRefuse));
+  if (gone) co_return false;
+  const auto cancelled = co_await hold_.cancel(kCall);
+  // A migration that completed towards a shadow that refused cannot be cancelled; the guest is paused here all the
+  // same.
+  if (!cancelled && cancelled.error().code != Errc::kConflict) co_return fail(cancelled.error());
+  UMBRA_CO_TRY(const auto status, co_await hold_.state_after(kCall));
+  if (status.running) co_return true;
+  UMBRA_INVARIANT(life_.phase() == Phase::kPromised, "a guest was about to run here without the right to");
+  UMBRA_CO_CHECK(co_await context_.hypervisor.resume(vm_.uuid(), kCall));
+  co_return true;
+}
+
+/// The standby will never run it in this epoch. Nodes that do not answer keep neither the guest nor the routes of the
+/// others waiting.
+Task<void> Cutover::take_back(Event event, std::string why) {
+  auto routes = flip();
+  auto [unflipped, runs] = co_await (routes.abort() && run_again());
+  if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
+  if (!runs) co_return fail(runs.error());
+  if (!*runs) tell_of_the_end();
+  UMBRA_CO_CHECK(co_await life_.apply(event));
   context_.note(v1::SEVERITY_WARNING, vm_.name(),
-                fmt::format("cutover to {} refused, {} on {}: {}", request_.standby().name(),
-                            gone ? "and its guest has ended" : "it runs again", context_.config.node, why));
+                fmt::format("cutover to {} {}, {} on {}: {}", request_.standby().name(),
+                            event == Event::kRefuse ? "refused" : "taken back",
+                            *runs ? "it runs again" : "and its guest has ended", context_.config.node, why));
   co_return Result<void>{};
 }
 

@@ -32,9 +32,10 @@ v1::RefuseRequest refusing(const v1::CutoverRequest& cutover, const std::string&
 ///       | <------------------------ RESUME at …  |
 ///       | journal: moved
 ///
-/// Before the promise every failure leaves the primary running, untouched. After it only the standby's durable refusal
-/// makes the source run the guest again; while it cannot be asked, settle() must be called again later.
-/// Agent strand only. Cancelling it would leave the question open: callers do not.
+/// Before the promise every failure leaves the primary running, untouched. After it the source runs the guest again
+/// only on the standby's durable refusal, or when this process knows that it has not sent Released; while neither is
+/// so, settle() must be called again later. Agent strand only. Cancelling it would leave the question open: callers do
+/// not.
 class Cutover {
  public:
   using Progress = std::function<void(const v1::CutoverProgress&)>;
@@ -67,7 +68,8 @@ class Cutover {
   Task<void> hand_over();
   Task<void> go_on();
   Task<v1::ReleasedReply> release(v1::ReleasedRequest released, std::chrono::microseconds& answered);
-  Task<void> take_back(std::string why);
+  Task<void> take_back(Event event, std::string why);
+  Task<bool> run_again();
   Task<bool> ended();
   void tell_of_the_end();
   asio::awaitable<void> give_up(Error error);

@@ -4,28 +4,21 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "agentd/shadow/phase.hpp"
+#include "agentd/shadow/record.hpp"
 #include "base/sqlite.hpp"
 #include "base/task.hpp"
 
 namespace umbra::shadow {
 
-enum class Side : std::uint8_t { kSource = 0, kStandby = 1 };
-
-/// One shadow's last written state on this host. QEMU's own state is the truth; this is only intent.
-struct Record {
-  std::string vm_uuid;
-  Side side = Side::kSource;
-  Phase phase = Phase::kProfile;
-  std::uint64_t epoch = 0;  ///< the newest this side has taken part in; older ones are refused
-  std::string wish;         ///< serialised umbra.v1.KeepShadowRequest (source) or StageRequest (standby)
-  /// Serialised umbra.v1.CutoverRequest, from `armed` on (source). Emptied when it is given up or refused: what is
-  /// there in `dropped` has moved the VM.
-  std::string cutover;
-  std::string origin{};  ///< serialised umbra.v1.ShadowOrigin (source): what the shadow was made of
+/// A record that no agent can have written. It is kept, out of the way, until the operator has looked at its VM.
+struct Damaged {
+  std::string vm_uuid;  ///< as far as it can be read
+  std::string reason;
+  std::int64_t at_unix_ms = 0;  ///< when it was found
 };
 
 /// Durable: when write() has answered, the record survives power loss (SQLite, WAL, synchronous=FULL).
@@ -34,17 +27,42 @@ struct Record {
 /// Errors are sqlite::Database's: kExhausted when the disk is full.
 class Journal {
  public:
+  struct Contents {
+    std::vector<Record> records;
+    std::vector<Damaged> damaged;  ///< of these VMs nothing else here decides anything either
+  };
+
+  /// Opens `file`, or makes it. A file that is no database, or a damaged one, is renamed, and a new journal begins: see
+  /// lost().
   static Result<std::unique_ptr<Journal>> open(const std::filesystem::path& file, asio::any_io_executor disk);
+  /// What an operator does once a VM is in order: its damaged records go. @return how many
+  static Result<int> forget_damaged(const std::filesystem::path& file, const std::string& vm_uuid);
+
+  /// Given by chance when the file was made: another one knows nothing of what this one's writer promised.
+  const std::string& incarnation() const { return incarnation_; }
+  /// What became of a file that was damaged; empty when this journal is the one that was here before.
+  const std::string& lost() const { return lost_; }
+
+  /// For the next shadow that is staged from here; durable with the first write of its record.
+  std::uint64_t next_number() { return ++number_; }
+  std::uint64_t newest_number() const { return number_; }
 
   Task<void> write(Record record);
-  Result<std::vector<Record>> load();
+  /// Sets aside what is damaged. Before the first write().
+  Result<Contents> load();
 
  private:
   Journal(sqlite::Database database, asio::any_io_executor disk)
       : database_(std::move(database)), disk_(std::move(disk)) {}
+  static Result<std::unique_ptr<Journal>> open_sound(const std::filesystem::path& file, asio::any_io_executor disk);
+  Result<void> identify();
+  Result<void> set_aside(const std::string& vm, const std::string& side, const std::string& reason);
 
   sqlite::Database database_;
   asio::any_io_executor disk_;
+  std::string incarnation_;
+  std::string lost_;
+  std::uint64_t number_ = 0;
 };
 
 }  // namespace umbra::shadow

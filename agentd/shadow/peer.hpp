@@ -16,11 +16,12 @@ class Peer {
   /// Waits until the connection stands.
   virtual Task<void> reach(Deadline deadline) = 0;
   virtual Task<v1::StageReply> stage(v1::StageRequest request, Deadline deadline) = 0;
-  virtual Task<void> accept(v1::AcceptRequest request, Deadline deadline) = 0;
+  virtual Task<v1::AcceptReply> accept(v1::AcceptRequest request, Deadline deadline) = 0;
   virtual Task<v1::ReleasedReply> released(v1::ReleasedRequest request, Deadline deadline) = 0;
   virtual Task<v1::RefuseReply> refuse(v1::RefuseRequest request, Deadline deadline) = 0;
   virtual Task<v1::InspectReply> inspect(v1::InspectRequest request, Deadline deadline) = 0;
   virtual Task<void> discard(v1::DiscardRequest request, Deadline deadline) = 0;
+  virtual Task<v1::RenewReply> renew(v1::RenewRequest request, Deadline deadline) = 0;
   virtual Task<void> point(v1::PointRequest request, Deadline deadline) = 0;
   virtual Task<void> unpoint(v1::UnpointRequest request, Deadline deadline) = 0;
 };

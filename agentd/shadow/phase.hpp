@@ -44,6 +44,7 @@ enum class Event : std::uint8_t {
   kServe,    ///< the standby's guest runs, and all is settled there
   kRefuse,   ///< the standby refused the epoch, durably
   kDrop,     ///< not wanted, or lost
+  kRetract,  ///< source: the promise is taken back, as the standby was never told to run
 };
 
 struct Edge {
@@ -74,6 +75,7 @@ inline constexpr std::array kEdges{
     Edge{Phase::kArmed, Event::kDrop, Phase::kDropped},
     Edge{Phase::kPromised, Event::kServe, Phase::kMoved},
     Edge{Phase::kPromised, Event::kRefuse, Phase::kDropped},
+    Edge{Phase::kPromised, Event::kRetract, Phase::kDropped},
     Edge{Phase::kPromised, Event::kResume, Phase::kServing},
     Edge{Phase::kServing, Event::kServe, Phase::kMoved},
     Edge{Phase::kMoved, Event::kDrop, Phase::kDropped},  // source: what was left of it here is gone
@@ -91,6 +93,23 @@ static_assert(!next(Phase::kPromised, Event::kDrop), "after the promise only the
 static_assert(!next(Phase::kPromised, Event::kDisarm), "a promise is not taken back by who gave it");
 static_assert(!next(Phase::kServing, Event::kRefuse), "a guest that has run here is not given back");
 static_assert(!next(Phase::kMoved, Event::kStage), "what moved away is cleared away before anything new begins");
+
+/// Source: memory is on the standby, and kept fresh.
+constexpr bool is_held(Phase phase) {
+  return phase == Phase::kWarm || phase == Phase::kHot;
+}
+/// A cutover is authorised and not decided.
+constexpr bool in_cutover(Phase phase) {
+  return phase == Phase::kArmed || phase == Phase::kPromised;
+}
+/// A migration may be open in the source's QEMU.
+constexpr bool has_precopy(Phase phase) {
+  return phase == Phase::kPrecopy || is_held(phase) || in_cutover(phase);
+}
+/// Something of the shadow may be there, on either side.
+constexpr bool exists(Phase phase) {
+  return phase != Phase::kProfile && phase != Phase::kDropped;
+}
 
 constexpr std::string_view to_string(Phase phase) {
   switch (phase) {
@@ -121,8 +140,9 @@ constexpr std::string_view to_string(Phase phase) {
 }
 
 constexpr std::string_view to_string(Event event) {
-  constexpr std::array<std::string_view, 13> names{"stage",  "staged",  "migrate", "synced", "heat",   "cool", "arm",
-                                                   "disarm", "promise", "resume",  "serve",  "refuse", "drop"};
+  constexpr std::array<std::string_view, 14> names{"stage", "staged", "migrate", "synced",  "heat",
+                                                   "cool",  "arm",    "disarm",  "promise", "resume",
+                                                   "serve", "refuse", "drop",    "retract"};
   return names[static_cast<std::size_t>(event)];
 }
 

@@ -22,6 +22,7 @@ constexpr Bytes kLittle = mebibytes(4);  // a refresh that leaves no more than t
 constexpr auto kPowerDown = 2min;        // a guest's way from the power button to its end; some ignore the button
 constexpr auto kSettled = 5s;            // libvirt's reboot is over soon after the first change it tells of
 constexpr auto kCompare = 1s;            // the least time between two looks at its definition, events aside
+constexpr auto kLateCall = 60s;          // libvirt gives up waiting for its turn with a domain after half of that
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
 constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
@@ -64,6 +65,25 @@ void Source::unwant(std::string why) {
   wish_.reset();
   unwanted_because_ = std::move(why);
   changed_.notify();
+}
+
+void Source::lost(const v1::ShadowId& id, std::string why) {
+  const auto phase = life_.phase();
+  if (id.number() != life_.record().number || given_up_) return;  // another one by now
+  if (phase != Phase::kStaged && phase != Phase::kPrecopy && !is_held(phase)) return;
+  if (pending_) return;  // a cutover finds out by itself
+  given_up_ = std::move(why);
+  changed_.notify();
+}
+
+std::optional<Kept> Source::kept() const {
+  if (!exists(life_.phase()) || life_.phase() == Phase::kMoved || built_.standby().name().empty()) return std::nullopt;
+  Kept kept;
+  kept.standby = built_.standby();
+  kept.shadow.set_vm_uuid(uuid_);
+  *kept.shadow.mutable_id() = id();
+  kept.shadow.set_phase(static_cast<v1::ShadowPhase>(life_.phase()));
+  return kept;
 }
 
 void Source::domain_changed() {
@@ -149,13 +169,14 @@ asio::awaitable<void> Source::live() {
 
 /// One step towards what is wanted, or a wait until something changes.
 Task<void> Source::step() {
-  const bool exists = life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped;
-  if (reattach_ && hypervisor_up_ && exists) UMBRA_CO_CHECK(co_await reattach());
+  const bool there = exists(life_.phase());
+  if (reattach_ && hypervisor_up_ && there) UMBRA_CO_CHECK(co_await reattach());
   if (!hypervisor_up_) {  // unknown is not gone: whatever is held stays held
     answer(fail(no_libvirt()));
     co_await pause(kMostBackoff);
     co_return Result<void>{};
   }
+  if (!there && context_.clock.steady() < late_stop_until_) UMBRA_CO_CHECK(co_await undo_late_stop());
   if (guard_.autostart_withdrawn()) co_await give_back_autostart();
   if (given_up_) {
     const std::string why = *given_up_;  // GCC 12 destroys it twice inside co_await
@@ -163,7 +184,7 @@ Task<void> Source::step() {
   }
   const bool fits = wish_ && built_.standby().name() == wish_->standby().name() && wish_->tier() != v1::TIER_PROFILE &&
                     !(hold_ && wish_->tier() == v1::TIER_STAGED);  // a precopy cannot be unsent: staging begins anew
-  if (exists && !fits) {
+  if (there && !fits) {
     const std::string why = wish_ ? "another shadow is wanted" : unwanted_because_;  // a local for GCC 12, as above
     co_return co_await drop(why);
   }
@@ -204,6 +225,20 @@ Result<void> Source::undisturbed() {
               vm_.name());
 }
 
+/// libvirt may carry out a `stop` long after the cutover that asked for it, and the agent that did, are over. Nobody
+/// else would let that guest run again. One that a person suspended stays so.
+Task<void> Source::undo_late_stop() {
+  const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
+  if (!domain || domain->state != virt::DomainState::kPaused || domain->suspended) co_return Result<void>{};
+  qmp::Client qmp(context_.hypervisor.monitor(uuid_));
+  UMBRA_CO_TRY(const auto status, co_await qmp.status(kCall));
+  if (status.state != qmp::RunState::kPaused) co_return Result<void>{};
+  UMBRA_INVARIANT(!exists(life_.phase()), "a guest was about to run here without the right to");
+  context_.note(v1::SEVERITY_WARNING, domain->name,
+                "it was stopped for a cutover that had been taken back by then; it runs again");
+  co_return co_await context_.hypervisor.resume(uuid_, kCall);
+}
+
 Task<virt::Domain> Source::primary() {
   UMBRA_CO_TRY(auto domain, co_await context_.hypervisor.domain(uuid_, kCall));
   vm_ = describe(domain);
@@ -221,7 +256,6 @@ Task<void> Source::stage() {
   v1::StageRequest request;
   *request.mutable_vm() = vm_;
   request.set_source(context_.config.node);
-  request.set_asked_at_unix_us(context_.clock.wall().count());
   UMBRA_CO_TRY(auto definition, co_await guard_.begin(kCall));
   request.set_domain_xml(std::move(definition.live_xml));
   built_ = std::move(wish);
@@ -229,6 +263,8 @@ Task<void> Source::stage() {
   standby_ = context_.peers.peer(built_.standby());
   life_.set_wish(built_.SerializeAsString());
   life_.set_origin(guard_.stored());
+  life_.set_number(context_.journal.next_number());
+  *request.mutable_id() = id();
   UMBRA_CO_CHECK(co_await life_.apply(Event::kStage));
   status_ = {};
   status_.set_vm_uuid(uuid_);
@@ -263,7 +299,8 @@ Task<void> Source::precopy() {
   for (;;) {
     UMBRA_CO_CHECK(undisturbed());
     if (!hold_->watch().migrating()) co_return fail(Errc::kUnavailable, "the copy of its memory broke off");
-    if (!wish_ || stopping_ || !hypervisor_up_) co_return fail(Errc::kCancelled, "given up during the first copy");
+    if (!wish_ || stopping_ || !hypervisor_up_ || given_up_)
+      co_return fail(Errc::kCancelled, "given up during the first copy");
     if (context_.clock.steady() >= end)
       co_return fail(Errc::kTimeout, "the first copy of its memory did not end within {} s", kFirstCopy.count() / 1000);
     UMBRA_CO_TRY(const auto passes, co_await observe());
@@ -358,7 +395,7 @@ Task<void> Source::refresh() {
   refresh_due_ = std::max(refresh_due_ + interval(), begun);  // keeps its beat, but never runs after lost ones
   const auto& watch = hold_->watch();
   const Hold::Interrupted interrupted = [this](const auto&) {
-    return pending_ || stopping_ || !hypervisor_up_ || hold_->watch().powering_down();
+    return pending_ || stopping_ || !hypervisor_up_ || given_up_ || hold_->watch().powering_down();
   };
   const auto poll = life_.phase() == Phase::kHot ? kHotPoll : kWarmPoll;
   const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, poll, kRefresh);
@@ -415,6 +452,7 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
   compare_due_ = {};  // what aborted it may be a change
   if (life_.phase() == Phase::kDropped) {
     hold_.reset();
+    if (result.outcome() == v1::OUTCOME_REFUSED) late_stop_until_ = context_.clock.steady() + kLateCall;
     co_await pause(kLeastBackoff);
   } else if (held()) {
     UMBRA_CO_CHECK(co_await hold_->park(kCall));
@@ -460,7 +498,7 @@ Task<void> Source::drop(std::string why) {
     discard.set_why(why);
     discard.set_source(context_.config.node);
     *discard.mutable_warrant() = built_.warrant();
-    discard.set_asked_at_unix_us(context_.clock.wall().count());
+    *discard.mutable_id() = id();
     const auto discarded = co_await standby_->discard(std::move(discard), kCall);
     if (!discarded)
       spdlog::warn("{}: discarding the shadow on {}: {}", vm_.name(), built_.standby().name(), discarded.error());
@@ -472,6 +510,13 @@ Task<void> Source::drop(std::string why) {
   context_.note(v1::SEVERITY_INFO, vm_.name(), fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
   changed_.notify();
   co_return Result<void>{};
+}
+
+v1::ShadowId Source::id() const {
+  v1::ShadowId id;
+  id.set_journal(context_.journal.incarnation());
+  id.set_number(life_.record().number);
+  return id;
 }
 
 asio::awaitable<void> Source::pause(std::chrono::milliseconds at_most) {

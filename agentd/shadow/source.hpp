@@ -8,6 +8,7 @@
 #include "agentd/shadow/context.hpp"
 #include "agentd/shadow/cutover.hpp"
 #include "agentd/shadow/definition_guard.hpp"
+#include "agentd/shadow/leases.hpp"
 
 namespace umbra::shadow {
 
@@ -32,6 +33,10 @@ class Source {
   /// The newest wish wins.
   void want(v1::KeepShadowRequest wish);
   void unwant(std::string why);
+  /// What was staged as `id` is not on its standby any more, or out of reach: it is built again.
+  void lost(const v1::ShadowId& id, std::string why);
+  /// What the standby is to keep, if anything may be there.
+  std::optional<Kept> kept() const;
   bool wanted() const { return wish_.has_value(); }
 
   /// @error kConflict no shadow is held, another cutover runs, or an old epoch
@@ -45,6 +50,8 @@ class Source {
   void hypervisor_changed(bool up);
 
   v1::Shadow status() const;
+  /// Names the newest shadow that was staged.
+  v1::ShadowId id() const;
   Phase phase() const { return life_.phase(); }
   /// What the journal holds of it now.
   const Record& record() const { return life_.record(); }
@@ -81,8 +88,9 @@ class Source {
   asio::awaitable<void> failed(Error error);
   asio::awaitable<void> pause(std::chrono::milliseconds at_most);
   Task<virt::Domain> primary();
+  Task<void> undo_late_stop();
   std::chrono::milliseconds interval() const;
-  bool held() const { return life_.phase() == Phase::kWarm || life_.phase() == Phase::kHot; }
+  bool held() const { return is_held(life_.phase()); }
 
   SourceContext& context_;
   std::string uuid_;
@@ -103,7 +111,8 @@ class Source {
   v1::Shadow status_;
   Signal::TimePoint refresh_due_{};
   Signal::TimePoint compare_due_{};
-  Signal::TimePoint rest_until_{};  ///< the guest shuts down or reboots: no shadow until then
+  Signal::TimePoint late_stop_until_{};  ///< a stop of a cutover that was taken back may yet be done
+  Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};
   bool hypervisor_up_ = true;
   bool reattach_ = false;

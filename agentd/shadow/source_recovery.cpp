@@ -10,6 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 5s;
+constexpr auto kLateCall = 60s;  // libvirt gives up waiting for its turn with a domain after half of that
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
 constexpr auto kAskAgain = 10s;  // a standby that could not say who owns the VM
@@ -130,7 +131,10 @@ asio::awaitable<void> Source::settle() {
   last_cutover_->set_outcome(outcome);
   context_.ended(*last_cutover_);
   backoff_ = 0ms;
-  if (outcome == v1::OUTCOME_REFUSED) hold_.reset();
+  if (outcome == v1::OUTCOME_REFUSED) {
+    hold_.reset();
+    late_stop_until_ = context_.clock.steady() + kLateCall;
+  }
 }
 
 /// After libvirt came back: its QEMU and the hold in it lived on.
@@ -154,9 +158,8 @@ asio::awaitable<void> Source::failed(Error error) {
   if (!hypervisor_up_ || error.code == Errc::kUnavailable || error.code == Errc::kTimeout)
     spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
   if (!hypervisor_up_) co_return;
-  if (life_.phase() != Phase::kProfile && life_.phase() != Phase::kDropped && life_.phase() != Phase::kPromised &&
-      life_.phase() != Phase::kMoved) {
-    const auto why = error.message;
+  if (exists(life_.phase()) && life_.phase() != Phase::kPromised && life_.phase() != Phase::kMoved) {
+    const std::string why = given_up_.value_or(error.message);
     const auto dropped = co_await drop(why);
     if (!dropped) spdlog::error("{}: {}", vm_.name(), dropped.error());
     status_.set_detail(error.text());

@@ -80,7 +80,11 @@ Task<void> Standby::admit(v1::Vm vm) {
                     fmt::format("{} has {} free for shadows, {} needs {}", config_.node, to_string(free), vm.name(),
                                 to_string(Bytes{vm.memory_bytes()})),
                     "choose another host, or drop a shadow there"});
-  const auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
+  auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
+  if (existing && existing->incoming) {  // a shadow that nobody here knows: it has never run, and its source asks anew
+    UMBRA_CO_CHECK(co_await hypervisor_.destroy(vm.uuid(), virt::Ending::kOrdinary, kCall));
+    existing = co_await hypervisor_.domain(vm.uuid(), kCall);
+  }
   if (existing)
     co_return fail({Errc::kConflict, fmt::format("{} has a domain {} of its own already", config_.node, vm.name()),
                     "if it is a left-over definition, virsh undefine it there; if it runs there, the VM runs twice: "
@@ -91,20 +95,17 @@ Task<void> Standby::admit(v1::Vm vm) {
 
 Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   const auto uuid = request.vm().uuid();
-  if (auto* old = find(uuid); old != nullptr) {  // the source begins anew: what is there has half a memory
-    v1::DiscardRequest discarded;
-    discarded.set_vm_uuid(uuid);
-    discarded.set_why("staged anew");
-    discarded.set_source(old->request.source());
-    discarded.set_asked_at_unix_us(old->request.asked_at_unix_us());
-    UMBRA_CO_CHECK(co_await discard(std::move(discarded)));
-  }
+  UMBRA_CO_CHECK(undamaged(uuid));
+  UMBRA_CO_CHECK(co_await replace(uuid));
   Record record{uuid, Side::kStandby, Phase::kProfile, epochs_[uuid], request.SerializeAsString(), {}};
   auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, std::move(record));
   shadow->request = std::move(request);
   shadow->staged_in = shadow->life.epoch();
+  shadow->since_unix_ms = clock_.unix_ms();
+  shadow->renewed = clock_.steady();
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "staging the shadow"));
   UMBRA_CO_CHECK(co_await admit(shadow->request.vm()));
+  once_held_.insert(uuid);
   if (!shadows_.emplace(uuid, shadow).second)
     co_return fail(Errc::kConflict, "{} is being staged already", shadow->name());
   auto staged = co_await stage_locked(*shadow);
@@ -115,6 +116,15 @@ Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   co_return staged;
 }
 
+/// A source that begins anew has promised nothing about the shadow that is there, which has half a memory.
+Task<void> Standby::replace(const std::string& vm_uuid) {
+  const auto old = shadows_.contains(vm_uuid) ? shadows_[vm_uuid] : nullptr;
+  if (!old) co_return Result<void>{};
+  UMBRA_CO_TRY(const auto guard, co_await old->lock.lock(kLock + kStart, "another step of the shadow before this one"));
+  if (find(vm_uuid) == old.get()) UMBRA_CO_CHECK(co_await drop_as_due(*old, "staged anew"));
+  co_return Result<void>{};
+}
+
 Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStage));
   UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
@@ -123,6 +133,7 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
   UMBRA_CO_CHECK(co_await Hold::prepare_destination(shadow.watch->qmp(), kCall));
   v1::StageReply reply;
+  reply.set_incarnation(journal_.incarnation());
   UMBRA_CO_TRY(*reply.mutable_migration_uri(), co_await listen(shadow));
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStaged));
   hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow staged for {}", shadow.request.source()));
@@ -163,11 +174,16 @@ Result<void> Standby::take_definition(Shadow& shadow, const v1::AcceptRequest& r
   return {};
 }
 
-Task<void> Standby::accept(v1::AcceptRequest request) {
+Task<v1::AcceptReply> Standby::accept(v1::AcceptRequest request) {
+  v1::AcceptReply reply;
+  reply.set_incarnation(journal_.incarnation());
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow) co_return fail(Errc::kNotFound, "{} holds no shadow of VM {}", config_.node, request.vm_uuid());
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock, "another step of this shadow"));
-  if (shadow->life.phase() == Phase::kArmed && shadow->life.epoch() == request.epoch()) co_return Result<void>{};
+  if (shadow->life.phase() == Phase::kArmed && shadow->life.epoch() == request.epoch()) co_return reply;
+  if (!shadow->doomed.empty())
+    co_return fail(Errc::kConflict, "the shadow of {} is being dropped: {}", shadow->name(), shadow->doomed);
   if (request.epoch() <= epochs_[request.vm_uuid()])
     co_return fail(Errc::kConflict, "{}: epoch {} is not newer than {}", shadow->name(), request.epoch(),
                    epochs_[request.vm_uuid()]);
@@ -180,12 +196,13 @@ Task<void> Standby::accept(v1::AcceptRequest request) {
   UMBRA_CO_CHECK(take_definition(*shadow, request));
   UMBRA_CO_CHECK(co_await shadow->life.apply(Event::kArm, request.epoch()));
   epochs_[request.vm_uuid()] = request.epoch();
-  co_return Result<void>{};
+  co_return reply;
 }
 
 Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
   const auto arrived = clock_.wall();
   const auto arrived_steady = clock_.steady();
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   if (request.epoch() != 0 && request.epoch() == served_[request.vm_uuid()])
     co_return v1::ReleasedReply{};  // told twice
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
@@ -197,6 +214,8 @@ Task<v1::ReleasedReply> Standby::released(v1::ReleasedRequest request) {
   if (!shadow->served()) {
     if (!shadow->accepted())
       co_return fail(Errc::kConflict, "the shadow of {} is {}", shadow->name(), to_string(shadow->life.phase()));
+    if (!shadow->doomed.empty())  // it was asked to refuse meanwhile, and that is not decided
+      co_return fail(Errc::kTimeout, "the shadow of {} is being dropped: {}", shadow->name(), shadow->doomed);
     UMBRA_CO_TRY(const auto after, co_await resume(*shadow, arrived));
     reply.set_resumed_after_us(after);
     co_await settle_in(*shadow);
@@ -248,6 +267,8 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
     co_return fail(Errc::kConflict, "{}", why);
   }
   co_await fault_point("hand-over");
+  UMBRA_INVARIANT(shadow.life.phase() == Phase::kPromised,
+                  fmt::format("{} was about to run while {}", shadow.name(), to_string(shadow.life.phase())));
   shadow.may_run = true;
   const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   if (!resumed) {
@@ -278,6 +299,13 @@ Task<bool> Standby::has_run(Shadow& shadow) {
   co_return shadow.may_run;
 }
 
+/// Settles the question for good: a shadow that has not run never will.
+Task<bool> Standby::may_have_run(Shadow& shadow) {
+  if (shadow.may_run) co_return co_await has_run(shadow);
+  UMBRA_CO_TRY(const auto end, co_await end_qemu(shadow));
+  co_return end == End::kRuns;  // somebody resumed it by hand
+}
+
 /// The shadow has become this host's own VM. What remains to be done for it can wait: tidy() does that.
 Task<void> Standby::settle_in(Shadow& shadow) {
   co_await fault_point("serving");
@@ -294,27 +322,50 @@ Task<void> Standby::settle_in(Shadow& shadow) {
   co_return Result<void>{};
 }
 
-/// Ends the shadow: in the journal first. What cannot be ended now stays known, and tidy() tries again.
+/// Ends the shadow. Its QEMU first: what is refused must never run, and only an end that was seen is one. What cannot
+/// be ended now is doomed, and tidy() tries again.
+/// @error kTimeout, kUnavailable not decided
 Task<void> Standby::drop(Shadow& shadow, Event event, std::string why) {
-  if (shadow.life.phase() != Phase::kProfile) UMBRA_CO_CHECK(co_await shadow.life.apply(event));
+  shadow.doomed = why;
+  UMBRA_CO_TRY(const auto end, co_await end_qemu(shadow));
+  if (end != End::kGone && shadow.may_run) co_return fail(Errc::kTimeout, "{} may still be resumed", shadow.name());
+  if (shadow.life.phase() != Phase::kProfile && shadow.life.phase() != Phase::kDropped)
+    UMBRA_CO_CHECK(co_await shadow.life.apply(event));
   hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow dropped: {}", why));
+  if (end != End::kGone) {
+    abandon(shadow, end);
+    co_return Result<void>{};
+  }
   const auto cleared = co_await clear(shadow);
   if (!cleared) spdlog::warn("dropping the shadow of {}: {}", shadow.name(), cleared.error());
   co_return Result<void>{};
 }
 
+/// The same by whatever edge leads there; what was released or serves is left alone.
+Task<void> Standby::drop_as_due(Shadow& shadow, std::string why) {
+  if (shadow.served() || shadow.life.phase() == Phase::kPromised) co_return Result<void>{};
+  if (shadow.life.phase() == Phase::kDropped) co_return co_await clear(shadow);
+  co_return co_await drop(shadow, shadow.life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop, why);
+}
+
 Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
   v1::RefuseReply reply;
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   if (request.epoch() <= served_[request.vm_uuid()]) co_return reply;  // it has run here, whatever became of it since
+  if (!request.incarnation().empty() && request.incarnation() != journal_.incarnation()) {
+    // Another journal accepted it, and is lost. A guest that runs here answers for itself; else nobody knows any more.
+    const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
+    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+    reply.set_unknown(!domain || domain->state != virt::DomainState::kRunning);
+    co_return reply;
+  }
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (shadow) {
     UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kLastPages, "another step of this shadow"));
     if (shadow->accepted() && shadow->life.epoch() == request.epoch()) {
-      if (shadow->may_run) {
-        UMBRA_CO_TRY(const bool ran, co_await has_run(*shadow));
-        if (ran) UMBRA_CO_CHECK(co_await settle_in(*shadow));
-        if (ran) co_return reply;
-      }
+      UMBRA_CO_TRY(const bool ran, co_await may_have_run(*shadow));
+      if (ran) UMBRA_CO_CHECK(co_await settle_in(*shadow));
+      if (ran) co_return reply;
       const auto why = fmt::format("epoch {} given up: {}", request.epoch(), request.why());
       UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, why));
     }
@@ -340,6 +391,7 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
 
 Task<v1::InspectReply> Standby::inspect(v1::InspectRequest request) {
   v1::InspectReply reply;
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   const auto* shadow = find(request.vm_uuid());
   reply.set_epoch(epochs_[request.vm_uuid()]);
   if (shadow != nullptr) {
@@ -356,17 +408,16 @@ Task<v1::InspectReply> Standby::inspect(v1::InspectRequest request) {
 }
 
 Task<void> Standby::discard(v1::DiscardRequest request) {
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   const auto shadow = shadows_.contains(request.vm_uuid()) ? shadows_[request.vm_uuid()] : nullptr;
   if (!shadow) co_return Result<void>{};
   UMBRA_CO_TRY(const auto guard, co_await shadow->lock.lock(kLock + kStart, "another step of this shadow"));
   if (find(request.vm_uuid()) != shadow.get() || shadow->served()) co_return Result<void>{};
   const auto& staged = shadow->request;
-  if (request.source() != staged.source() || request.asked_at_unix_us() < staged.asked_at_unix_us())
+  if (request.source() != staged.source() || request.id().journal() != staged.id().journal() ||
+      request.id().number() < staged.id().number())
     co_return Result<void>{};  // late: it means the shadow before this one
-  if (shadow->life.phase() == Phase::kDropped) co_return co_await clear(*shadow);
-  if (shadow->life.phase() == Phase::kPromised) co_return Result<void>{};  // late: who promises does not discard
-  const auto event = shadow->life.phase() == Phase::kArmed ? Event::kRefuse : Event::kDrop;
-  co_return co_await drop(*shadow, event, request.why());
+  co_return co_await drop_as_due(*shadow, request.why());
 }
 
 }  // namespace umbra::shadow

@@ -21,8 +21,9 @@ struct StandbyConfig {
   std::string node;               ///< this node's name
   std::string migration_address;  ///< QEMU listens for memory here
   std::uint16_t port_first = 49300, port_last = 49399;
-  Bytes memory{};                  ///< what this host may give to VMs in all; zero: what libvirt says it has
-  Bytes reserve = mebibytes(256);  ///< of that, what shadows must leave free
+  Bytes memory{};                           ///< what this host may give to VMs in all; zero: what libvirt says it has
+  Bytes reserve = mebibytes(256);           ///< of that, what shadows must leave free
+  std::chrono::milliseconds lease{30'000};  ///< without word from its source, what is not accepted is dropped
 };
 
 /// Holds other hosts' shadows and decides, alone on this side, whether one may run.
@@ -46,17 +47,24 @@ class Standby {
 
   /// Takes up what an earlier life of the agent left behind. Await it once libvirt answers, before serving.
   Task<void> recover(std::vector<Record> records);
+  /// Of a VM whose record is damaged nothing is decided here, and every request is answered with that.
+  void leave_alone(const std::string& vm_uuid, std::string reason) { left_alone_[vm_uuid] = std::move(reason); }
 
   /// @error kExhausted not enough memory; kUnsupported not provable or refusable; kConflict runs here already
   Task<v1::StageReply> stage(v1::StageRequest request);
   /// @error kNotFound no such shadow; kConflict an epoch this side has seen already
-  Task<void> accept(v1::AcceptRequest request);
+  Task<v1::AcceptReply> accept(v1::AcceptRequest request);
   /// @error kConflict refused, durably: this side will not run in that epoch; kTimeout not decided
   Task<v1::ReleasedReply> released(v1::ReleasedRequest request);
   Task<v1::RefuseReply> refuse(v1::RefuseRequest request);
   Task<v1::InspectReply> inspect(v1::InspectRequest request);
   /// Refuses the epoch of a shadow that is accepted: a source that discards has promised nothing.
   Task<void> discard(v1::DiscardRequest request);
+  /// Drops what its source does not name, accepted or not: a source that does not name it has promised nothing, or runs
+  /// again. Never what was released.
+  Task<v1::RenewReply> renew(v1::RenewRequest request);
+  /// All that are held here, for the controller to compare with what it knows.
+  std::vector<v1::HeldShadow> held() const;
 
   /// What a new shadow may take: by the memory that VMs and shadows were promised, not by what they have touched.
   Task<Bytes> free_memory();
@@ -71,18 +79,32 @@ class Standby {
   std::uint64_t served(const std::string& vm_uuid) const;
   /// From the agent: libvirt told that a domain stopped.
   asio::awaitable<void> domain_stopped(std::string vm_uuid);
-  /// From the agent, now and then: does what could not be done when it was due, and notices shadows that ended while
-  /// libvirt could not tell.
+  /// From the agent, now and then: does what could not be done when it was due, notices shadows that ended while
+  /// libvirt could not tell, ends leases.
   asio::awaitable<void> tidy();
+  /// From the agent, with all domains: ends shadows whose start was given up before libvirt got to it.
+  asio::awaitable<void> sweep(std::vector<virt::Domain> domains);
 
  private:
   struct Shadow;
+  /// What there is of a shadow's QEMU.
+  enum class End : std::uint8_t {
+    kGone,   ///< it has ended, and never runs
+    kRuns,   ///< it was resumed: not ended
+    kTaken,  ///< somebody has made the domain persistent: not ended
+  };
 
   Task<v1::StageReply> stage_locked(Shadow& shadow);
   Task<std::string> listen(Shadow& shadow);
   Result<void> take_definition(Shadow& shadow, const v1::AcceptRequest& request);
   Task<void> admit(v1::Vm vm);
+  Task<void> replace(const std::string& vm_uuid);
   Task<void> drop(Shadow& shadow, Event event, std::string why);
+  Task<End> end_qemu(Shadow& shadow);
+  Task<void> drop_as_due(Shadow& shadow, std::string why);
+  void abandon(Shadow& shadow, End end);
+  asio::awaitable<void> end_leases();
+  Result<void> undamaged(const std::string& vm_uuid) const;
   Task<void> clear(Shadow& shadow);
   Task<void> attend(Shadow& shadow);
   asio::awaitable<void> ended_here(Shadow& shadow);
@@ -90,6 +112,7 @@ class Standby {
   Task<void> note_release(Shadow& shadow);
   Task<void> last_pages(Shadow& shadow);
   Task<bool> has_run(Shadow& shadow);
+  Task<bool> may_have_run(Shadow& shadow);
   Task<void> settle_in(Shadow& shadow);
   Task<void> keep_definition(Shadow& shadow);
   Task<void> finish(Shadow& shadow);
@@ -106,10 +129,14 @@ class Standby {
   Hooks hooks_;
   std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised, and dropped until all of it is gone
   std::map<std::string, std::shared_ptr<Shadow>>
-      settling_;                                 // serve already, but are not persistent or not journaled so
-  std::map<std::string, std::uint64_t> epochs_;  // the newest epoch this host has answered for, by VM
-  std::map<std::string, std::uint64_t> served_;  // the newest one in which the guest ran here, by VM
-  std::set<std::uint16_t> ports_;                // in use
+      settling_;                                   // serve already, but are not persistent or not journaled so
+  std::map<std::string, std::uint64_t> epochs_;    // the newest epoch this host has answered for, by VM
+  std::map<std::string, std::uint64_t> served_;    // the newest one in which the guest ran here, by VM
+  std::map<std::string, std::string> left_alone_;  // VMs whose record is damaged, and what is wrong with it
+  std::set<std::string> once_held_;                // VMs whose shadow this journal has known
+  std::vector<v1::HeldShadow> strays_;             // shadows that it does not
+  std::set<std::uint16_t> ports_;                  // in use
+  Signal::TimePoint awake_{};                      // when leases were looked at last
 };
 
 }  // namespace umbra::shadow

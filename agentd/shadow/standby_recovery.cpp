@@ -16,20 +16,43 @@ constexpr Deadline kLock = 40s;  // another step may be starting a QEMU
 
 }  // namespace
 
+/// Makes sure that a shadow's QEMU never runs: a call to libvirt that was given up may still be done, so only an end
+/// that libvirt confirms counts.
+/// @error kTimeout, kUnavailable that cannot be said yet
+Task<Standby::End> Standby::end_qemu(Shadow& shadow) {
+  if (shadow.gone) co_return End::kGone;
+  const auto domain = co_await hypervisor_.domain(shadow.uuid(), kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+  if (domain && domain->state == virt::DomainState::kRunning) co_return End::kRuns;
+  if (domain && domain->state != virt::DomainState::kShutOff) {
+    if (domain->persistent) co_return End::kTaken;
+    const auto destroyed = co_await hypervisor_.destroy(shadow.uuid(), virt::Ending::kOrdinary, kCall);
+    if (!destroyed && destroyed.error().code != Errc::kNotFound) co_return fail(destroyed.error());
+    const auto left = co_await hypervisor_.domain(shadow.uuid(), kCall);
+    if (!left && left.error().code != Errc::kNotFound) co_return fail(left.error());
+    if (left && left->state != virt::DomainState::kShutOff)
+      co_return fail(Errc::kTimeout, "the shadow of {} is still there", shadow.name());
+  }
+  if (shadow.may_run && shadow.watch && shadow.watch->resumed_at().count() != 0) co_return End::kRuns;  // just before
+  shadow.gone = true;
+  co_return End::kGone;
+}
+
+/// A shadow neither runs nor is persistent. One that is was taken over by hand, and is not ours to end.
+void Standby::abandon(Shadow& shadow, End end) {
+  hooks_.note(v1::SEVERITY_ALERT, shadow.name(),
+              fmt::format("its shadow was {} by hand: it may run twice, look at both hosts",
+                          end == End::kRuns ? "resumed" : "defined"));
+  forget(shadow.uuid());
+}
+
 /// Takes away what is left of a dropped shadow: QEMU, tap, routes, and the journal's interest in it.
 Task<void> Standby::clear(Shadow& shadow) {
   const auto uuid = shadow.uuid();
-  if (!shadow.gone) {
-    const auto domain = co_await hypervisor_.domain(uuid, kCall);
-    if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
-    if (domain && (domain->state == virt::DomainState::kRunning || domain->persistent)) {  // a shadow is neither
-      hooks_.note(v1::SEVERITY_ALERT, shadow.name(),
-                  "its shadow was resumed or defined by hand: it may run twice, look at both hosts");
-      forget(uuid);
-      co_return Result<void>{};
-    }
-    if (domain) UMBRA_CO_CHECK(co_await hypervisor_.destroy(uuid, virt::Ending::kOrdinary, kCall));
-    shadow.gone = true;
+  UMBRA_CO_TRY(const auto end, co_await end_qemu(shadow));
+  if (end != End::kGone) {
+    abandon(shadow, end);
+    co_return Result<void>{};
   }
   // Once accepted, this host may have been pointed to its tap: back to where the VM is. Without, its newest epoch is
   // the one in which the VM moved, and that flip stands.
@@ -93,7 +116,13 @@ asio::awaitable<void> Standby::tidy() {
   const auto shadows = shadows_;
   for (const auto& [uuid, shadow] : shadows) {
     const auto phase = shadow->life.phase();
-    if (phase == Phase::kStaged || phase == Phase::kArmed) {
+    if (!shadow->doomed.empty() && phase != Phase::kDropped) {  // what is promised its source asks about
+      const auto guard = co_await shadow->lock.lock(kLock, "another step of this shadow");
+      if (!guard || find(uuid) != shadow.get()) continue;
+      const std::string why = shadow->doomed;
+      const auto dropped = co_await drop_as_due(*shadow, why);
+      if (!dropped) spdlog::warn("dropping the shadow of {}: {}", shadow->name(), dropped.error());
+    } else if (phase == Phase::kStaged || phase == Phase::kArmed) {
       const auto domain = co_await hypervisor_.domain(uuid, kCall);
       if (!domain && domain.error().code == Errc::kNotFound) co_await domain_stopped(uuid);
     } else if (phase == Phase::kDropped) {
@@ -103,6 +132,7 @@ asio::awaitable<void> Standby::tidy() {
       if (!cleared) spdlog::warn("dropping the shadow of {}: {}", shadow->name(), cleared.error());
     }
   }
+  co_await end_leases();
 }
 
 asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
@@ -158,6 +188,7 @@ Task<void> Standby::recover(std::vector<Record> records) {
   for (auto& record : records) {
     outdate(record.vm_uuid, record.epoch);
     if (record.side != Side::kStandby) continue;
+    once_held_.insert(record.vm_uuid);
     if (record.phase == Phase::kMoved) served_[record.vm_uuid] = record.epoch;
     if (record.phase == Phase::kProfile || record.phase == Phase::kMoved) continue;
     if (record.phase == Phase::kDropped && record.wish.empty()) continue;  // and nothing of it is left
@@ -166,9 +197,9 @@ Task<void> Standby::recover(std::vector<Record> records) {
       continue;                                                     // it has moved on since
     if (phase == Phase::kServing) record.phase = Phase::kPromised;  // it settles in again
     auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, record);
-    if (!shadow->request.ParseFromString(record.wish))
-      co_return fail({Errc::kCorrupt, fmt::format("the journal's record of VM {} is damaged", record.vm_uuid),
-                      "look at the VM on both hosts, then remove the record"});
+    UMBRA_INVARIANT(shadow->request.ParseFromString(record.wish), "a damaged record was not set aside");
+    shadow->since_unix_ms = clock_.unix_ms();
+    shadow->renewed = clock_.steady();
     shadows_[record.vm_uuid] = shadow;
     const auto domain = co_await hypervisor_.domain(record.vm_uuid, kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());

@@ -13,15 +13,20 @@ struct Standby::Shadow {
   Life life;
   std::uint16_t port = 0;
   std::uint64_t staged_in = 0;  // the VM's epoch when it was staged, which an accept leaves; 0 after a restart
-  bool gone = false;            // its QEMU has ended
+  bool gone = false;            // its QEMU has ended, and never runs
   bool may_run = false;         // it was told to resume, and the answer is not known
   bool unsettled = false;       // it serves, and that something of it is left to do was told
+  std::string doomed{};         // why it is to go, which could not be done at once: it will not be resumed any more
+  std::int64_t since_unix_ms = 0;
+  Signal::TimePoint renewed{};       // its source named it, or this agent took it up
+  std::int64_t renewed_unix_ms = 0;  // its source named it; 0: not yet
+  bool abandoned = false;            // that its source is silent was told
   Mutex lock;
   Signal changed;
   std::unique_ptr<Watch> watch;
 
   /// It takes part in an epoch that is not decided.
-  bool accepted() const { return life.phase() == Phase::kArmed || life.phase() == Phase::kPromised; }
+  bool accepted() const { return in_cutover(life.phase()); }
   /// Decided: the guest has run here.
   bool served() const { return life.phase() == Phase::kServing || life.phase() == Phase::kMoved; }
   const std::string& uuid() const { return request.vm().uuid(); }

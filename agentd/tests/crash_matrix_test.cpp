@@ -32,13 +32,15 @@ TEST_P(CrashMatrix, AShadowIsDroppedAllTheSame) {
 
 std::vector<std::string> fault_names() {
   std::vector<std::string> names;
-  for (const auto& one : faults()) names.push_back(one.name);
+  for (const auto* list : {&faults(), &losses()})
+    for (const auto& one : *list) names.push_back(one.name);
   return names;
 }
 
 std::string as_identifier(const testing::TestParamInfo<std::string>& info) {
   auto name = info.param;
   std::erase(name, '\'');
+  std::erase(name, ',');
   std::replace(name.begin(), name.end(), ' ', '_');
   return name;
 }

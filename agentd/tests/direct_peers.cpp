@@ -74,7 +74,7 @@ class DirectPeer final : public shadow::Peer {
   Task<v1::StageReply> stage(v1::StageRequest request, Deadline deadline) override {
     return to_standby("stage", &shadow::Standby::stage, std::move(request), deadline);
   }
-  Task<void> accept(v1::AcceptRequest request, Deadline deadline) override {
+  Task<v1::AcceptReply> accept(v1::AcceptRequest request, Deadline deadline) override {
     return to_standby("accept", &shadow::Standby::accept, std::move(request), deadline);
   }
   Task<v1::ReleasedReply> released(v1::ReleasedRequest request, Deadline deadline) override {
@@ -88,6 +88,9 @@ class DirectPeer final : public shadow::Peer {
   }
   Task<void> discard(v1::DiscardRequest request, Deadline deadline) override {
     return to_standby("discard", &shadow::Standby::discard, std::move(request), deadline);
+  }
+  Task<v1::RenewReply> renew(v1::RenewRequest request, Deadline deadline) override {
+    return to_standby("renew", &shadow::Standby::renew, std::move(request), deadline);
   }
   Task<void> point(v1::PointRequest request, Deadline deadline) override {
     return to_network("point", &Network::point, std::move(request), deadline);

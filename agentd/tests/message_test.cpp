@@ -24,7 +24,7 @@ struct MessageTest : testing::Test {
     request.set_epoch(of_epoch);
     return request;
   }
-  Result<void> accept(std::uint64_t of_epoch) {
+  Result<v1::AcceptReply> accept(std::uint64_t of_epoch) {
     auto request = about<v1::AcceptRequest>(of_epoch);
     if (const auto primary = world.domain(world.source)) *request.mutable_vm() = shadow::describe(*primary);
     return world.ask(&world.standby, world.standby_of(world.standby).accept(std::move(request)), 15s);
@@ -36,12 +36,17 @@ struct MessageTest : testing::Test {
   Result<v1::RefuseReply> refuse(std::uint64_t of_epoch) {
     return world.ask(&world.standby, world.standby_of(world.standby).refuse(about<v1::RefuseRequest>(of_epoch)), 15s);
   }
-  std::chrono::microseconds now() { return world.clock().wall(); }
-  Result<void> discard(const std::string& source, std::chrono::microseconds asked_at) {
+  /// Of the shadow that is there now.
+  v1::ShadowId id() {
+    v1::StageRequest staged;
+    EXPECT_TRUE(staged.ParseFromString(world.record(world.standby, Side::kStandby)->wish));
+    return staged.id();
+  }
+  Result<void> discard(const std::string& source, v1::ShadowId of) {
     v1::DiscardRequest request;
     request.set_vm_uuid(TwoHosts::kVm);
     request.set_source(source);
-    request.set_asked_at_unix_us(asked_at.count());
+    *request.mutable_id() = std::move(of);
     return world.ask(&world.standby, world.standby_of(world.standby).discard(request), 15s);
   }
   v1::InspectReply inspect() {
@@ -182,28 +187,29 @@ TEST_F(MessageTest, RefuseOfAnOlderEpochLeavesANewerAcceptance) {
 }
 
 TEST_F(MessageTest, DiscardOfAResumedVmDoesNothing) {
+  const auto shadow = id();
   move();
-  EXPECT_TRUE(discard("host1", now()));
+  EXPECT_TRUE(discard("host1", shadow));
   EXPECT_TRUE(world.runs(world.standby));
 }
 
 TEST_F(MessageTest, DiscardOfAnAcceptedShadowRefusesItsEpoch) {
   ASSERT_TRUE(accept(epoch));
-  ASSERT_TRUE(discard("host1", now()));
+  ASSERT_TRUE(discard("host1", id()));
   EXPECT_FALSE(released(epoch));
   EXPECT_TRUE(refuse(epoch)->refused());
   EXPECT_FALSE(world.runs(world.standby));
 }
 
 TEST_F(MessageTest, DiscardOfTheShadowBeforeLeavesThisOne) {
-  const auto before = now();
+  const auto before = id();
   world.drop(world.source, "test");
   world.pass(1s, 5ms);
   world.warm();
   EXPECT_TRUE(discard("host1", before)) << "late, and no error";
-  EXPECT_TRUE(discard("host3", now())) << "whose shadow it is not";
+  EXPECT_TRUE(discard("host3", id())) << "whose shadow it is not";
   EXPECT_EQ(phase(), Phase::kStaged);
-  ASSERT_TRUE(discard("host1", now()));
+  ASSERT_TRUE(discard("host1", id()));
   EXPECT_EQ(phase(), Phase::kDropped);
 }
 

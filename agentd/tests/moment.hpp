@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 
 namespace umbra::agent::test {
@@ -29,6 +30,23 @@ struct Moment {
     return peer.empty() ? words : words + " to " + peer;
   }
   bool is_message() const { return kind == Kind::kRequest || kind == Kind::kReply; }
+  /// A call that changes a domain or its QEMU, rather than looks at it.
+  bool is_change() const {
+    static const std::set<std::string> changes{"create_paused",
+                                               "define",
+                                               "undefine",
+                                               "destroy",
+                                               "suspend",
+                                               "resume",
+                                               "qmp stop",
+                                               "qmp migrate_cancel",
+                                               "qmp migrate",
+                                               "qmp migrate-continue",
+                                               "annotate",
+                                               "qmp cont",
+                                               "qmp migrate-incoming"};
+    return kind == Kind::kCall && changes.contains(what);
+  }
 };
 
 /// What becomes of the step.
@@ -39,6 +57,7 @@ struct Verdict {
     kTwice,  ///< a message: arrives, and so much later once more
     kDelay,  ///< a message: arrives so much later, whatever was sent after it
     kFail,   ///< a write: the disk is full; a call: fails at once, without being done
+    kLate,   ///< a call that changes something: times out, and is done so much later all the same
   };
   Kind kind = Kind::kGoOn;
   std::chrono::milliseconds delay{};

@@ -15,7 +15,7 @@ constexpr std::array kPhases{kProfile, kStaging,  kStaged, kPrecopy, kWarm,   kH
                              kArmed,   kPromised, kMoved,  kDropped, kServing};
 constexpr std::array kEvents{Event::kStage, Event::kStaged, Event::kMigrate, Event::kSynced,  Event::kHeat,
                              Event::kCool,  Event::kArm,    Event::kDisarm,  Event::kPromise, Event::kResume,
-                             Event::kServe, Event::kRefuse, Event::kDrop};
+                             Event::kServe, Event::kRefuse, Event::kDrop,    Event::kRetract};
 
 /// What may happen in each phase, as phase.hpp and DESIGN §3 and §4 tell it.
 const std::map<Phase, std::map<Event, Phase>> kLife{
@@ -31,7 +31,8 @@ const std::map<Phase, std::map<Event, Phase>> kLife{
       {Event::kPromise, kPromised},
       {Event::kRefuse, kDropped},
       {Event::kDrop, kDropped}}},
-    {kPromised, {{Event::kServe, kMoved}, {Event::kRefuse, kDropped}, {Event::kResume, kServing}}},
+    {kPromised,
+     {{Event::kServe, kMoved}, {Event::kRefuse, kDropped}, {Event::kRetract, kDropped}, {Event::kResume, kServing}}},
     {kServing, {{Event::kServe, kMoved}}},
     {kMoved, {{Event::kDrop, kDropped}}},
     {kDropped, {{Event::kStage, kStaging}}},

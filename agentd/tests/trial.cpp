@@ -10,6 +10,7 @@ using Kind = Moment::Kind;
 using shadow::Phase;
 
 constexpr std::size_t kMostFailuresTold = 5;
+constexpr int kHalfSecondsToRest = 150;  // what comes into order later than leases end is found by then
 
 bool anywhere(const Moment&) {
   return true;
@@ -22,6 +23,9 @@ bool at_commits(const Moment& moment) {
 }
 bool at_calls(const Moment& moment) {
   return moment.kind == Kind::kCall;
+}
+bool at_changes(const Moment& moment) {
+  return moment.is_change();
 }
 
 Fault crash(std::string name, std::vector<Machine TwoHosts::*> who, Milliseconds down) {
@@ -53,6 +57,36 @@ Fault verdict(std::string name, std::function<bool(const Moment&)> possible_at, 
   return {std::move(name), std::move(possible_at), [verdict](TwoHosts&, const Moment&) { return verdict; }};
 }
 
+Fault late_and_crash(std::string name, Milliseconds late, Milliseconds down) {
+  return {std::move(name), at_changes, [late, down](TwoHosts& world, const Moment& moment) {
+            auto& machine = world.machine(moment.node);
+            world.lan().after(1ms, [&world, &machine, down] { world.restart(machine, down); });
+            return Verdict{Verdict::Kind::kLate, late};
+          }};
+}
+
+Fault lose_journal(std::string name, Machine TwoHosts::*who, std::vector<Rest> rests) {
+  return {std::move(name), anywhere,
+          [who](TwoHosts& world, const Moment&) {
+            world.lose_journal(world.*who, 300ms);
+            return Verdict{};
+          },
+          std::move(rests)};
+}
+
+std::vector<Fault> all_losses() {
+  return {
+      lose_journal("standby loses its journal", &TwoHosts::standby,
+                   {{"nobody runs it", "umbractl resolve"},
+                    {"it is not persistent any more", ""},  // it was to be defined from the journal
+                    {"host2 still has the tap", ""}}),      // whose only name was there
+      lose_journal("source loses its journal", &TwoHosts::source,
+                   {{"nobody runs it", "virsh resume"},
+                    {"the controller does not know who runs it", "was moved away"},
+                    {"host1 still has a domain of it", ""}}),  // shut off, as any other that is defined
+  };
+}
+
 std::vector<Fault> all_faults() {
   const auto source = &TwoHosts::source, standby = &TwoHosts::standby, edge = &TwoHosts::edge;
   return {
@@ -74,6 +108,10 @@ std::vector<Fault> all_faults() {
       verdict("message is very late", at_messages, {Verdict::Kind::kDelay, 17s}),
       verdict("disk is full", at_commits, {Verdict::Kind::kFail, {}}),
       verdict("call fails", at_calls, {Verdict::Kind::kFail, {}}),
+      verdict("change happens late", at_changes, {Verdict::Kind::kLate, 1s}),
+      verdict("change happens very late", at_changes, {Verdict::Kind::kLate, 20s}),
+      late_and_crash("change happens late, its agent crashes", 1s, 300ms),
+      late_and_crash("change happens very late, its agent crashes", 20s, 300ms),
       {"guest is paused", anywhere,
        [](TwoHosts& world, const Moment&) {
          if (world.runs(world.source)) world.qemu(world.source)->io_error();
@@ -124,9 +162,15 @@ const std::vector<Fault>& faults() {
   return all;
 }
 
+const std::vector<Fault>& losses() {
+  static const auto all = all_losses();
+  return all;
+}
+
 const Fault& fault(std::string_view name) {
-  for (const auto& one : faults())
-    if (one.name == name) return one;
+  for (const auto* list : {&faults(), &losses()})
+    for (const auto& one : *list)
+      if (one.name == name) return one;
   throw std::runtime_error(fmt::format("no fault '{}'", name));
 }
 
@@ -157,6 +201,19 @@ std::vector<Moment> moments_of(const Story& story) {
   return moments;
 }
 
+namespace {
+
+/// Is it an end that is left to a person, who knows of it?
+bool rests(const TwoHosts& world, const std::vector<Strike>& strikes, const std::string& disorder) {
+  for (const auto& strike : strikes)
+    for (const auto& rest : strike.fault->rests)
+      if (disorder.starts_with(rest.disorder) && (rest.alert.empty() || world.told(v1::SEVERITY_ALERT, rest.alert)))
+        return true;
+  return false;
+}
+
+}  // namespace
+
 std::string play(const Story& story, const std::vector<Strike>& strikes) {
   TwoHosts world(story.options);
   story.prepare(world);
@@ -178,6 +235,7 @@ std::string play(const Story& story, const std::vector<Strike>& strikes) {
     world.pass(1s);
     wrong = world.disorder();
     for (int i = 0; i < 400 && !wrong.empty() && world.violations().empty(); ++i) {
+      if (i > kHalfSecondsToRest && rests(world, strikes, wrong)) return "";
       world.pass(500ms, 20ms);
       wrong = world.disorder();
     }

@@ -8,11 +8,18 @@
 
 namespace umbra::agent::test {
 
+/// An end that is right although not all is in order: where the rules leave the rest to a person, who is told.
+struct Rest {
+  std::string disorder;  ///< what TwoHosts::disorder() says, or how it begins
+  std::string alert;     ///< and what the operator was told, by an alert; empty: nothing
+};
+
 /// Something that goes wrong.
 struct Fault {
   std::string name;
   std::function<bool(const Moment&)> possible_at;
   std::function<Verdict(TwoHosts&, const Moment&)> strike;
+  std::vector<Rest> rests{};
 };
 
 /// What is under way when it does.
@@ -23,8 +30,10 @@ struct Story {
   TwoHosts::Options options{};
 };
 
-/// Every fault that a trial knows, each by its name.
+/// Faults after which everything comes back into order by itself.
 const std::vector<Fault>& faults();
+/// Faults that may take away what nobody else knows.
+const std::vector<Fault>& losses();
 const Fault& fault(std::string_view name);
 
 Story cutover_story();

@@ -52,7 +52,8 @@ Process::Process(TwoHosts& world, Machine& machine)
   if (!journal) throw std::runtime_error(journal.error().text());
   journal_ = std::move(*journal);
   const auto fate = [&world](const Moment& moment) { return world.meet(moment); };
-  hypervisor_ = std::make_unique<InterruptedHypervisor>(loop_.get_executor(), *machine.hypervisor, name_, fate);
+  hypervisor_ = std::make_unique<InterruptedHypervisor>(loop_.get_executor(), world.world_.get_executor(),
+                                                        world.clock(), world.lan(), *machine.hypervisor, name_, fate);
   host_ = std::make_unique<Host>(loop_.get_executor(), world.clock(), machine.config, *hypervisor_, network_, *journal_,
                                  peers_, outbox_, Host::Hooks{[] {}, [&machine] { return prove(machine); }});
   asio::co_spawn(loop_, host_->run(), [](std::exception_ptr bug) {
@@ -187,6 +188,12 @@ void TwoHosts::start(Machine& machine) {
 void TwoHosts::restart(Machine& machine, Milliseconds wait) {
   crash(machine);
   lan_.after(wait, [this, &machine] { start(machine); });
+}
+
+void TwoHosts::lose_journal(Machine& machine, Milliseconds wait) {
+  restart(machine, wait);
+  for (const auto& entry : std::filesystem::directory_iterator(machine.config.state_dir))
+    std::filesystem::remove(entry.path());
 }
 
 void TwoHosts::restart_in_order(Machine& machine) {

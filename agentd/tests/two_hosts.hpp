@@ -105,6 +105,7 @@ class TwoHosts {
   /// @return whether the condition came to hold within `limit`
   bool until(const std::function<bool()>& condition, Milliseconds limit, Milliseconds step = Milliseconds(1));
   Clock& clock() { return wire_->clock(); }
+  void step_wall_clock(Milliseconds by) { wire_->clock().step_wall(by); }
   Lan& lan() { return lan_; }
 
   // Fate.
@@ -112,6 +113,8 @@ class TwoHosts {
   void start(Machine& machine);
   /// A crash now, and a start after `wait`.
   void restart(Machine& machine, Milliseconds wait);
+  /// The same, and meanwhile its state directory is emptied: the machine is installed anew.
+  void lose_journal(Machine& machine, Milliseconds wait);
   /// `systemctl restart`.
   void restart_in_order(Machine& machine);
   void set_fate(Fate fate) { fate_ = std::move(fate); }

@@ -90,7 +90,7 @@ v1::Shadow TwoHosts::shadow(Machine& at) const {
 std::optional<shadow::Record> TwoHosts::record(Machine& machine, Side side) const {
   const auto records = machine.process->journal().load();
   if (!records) throw std::runtime_error(records.error().text());
-  for (const auto& record : *records)
+  for (const auto& record : records->records)
     if (record.side == side && record.vm_uuid == kVm) return record;
   return std::nullopt;
 }

@@ -22,7 +22,8 @@ struct Domain {
   std::string name;
   DomainState state = DomainState::kOther;
   bool persistent = false;
-  bool incoming = false;  ///< carries `-incoming` in its live XML *and* QEMU still waits: somebody's shadow
+  bool suspended = false;  ///< paused, and by a person: `virsh suspend`
+  bool incoming = false;   ///< carries `-incoming` in its live XML *and* QEMU still waits: somebody's shadow
   Bytes memory{};
   unsigned vcpus = 0;
   std::string tap;  ///< <target dev=…> of its first managed='no' ethernet interface; may be empty

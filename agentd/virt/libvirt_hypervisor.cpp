@@ -37,6 +37,7 @@ Result<Domain> summarise(virDomainPtr handle) {
   int state = 0, reason = 0;
   if (virDomainGetState(handle, &state, &reason, 0) < 0) return fail(last_error("reading the domain's state"));
   domain.state = domain_state_of(state);
+  domain.suspended = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_USER;
   domain.persistent = virDomainIsPersistent(handle) == 1;
   return domain;
 }
@@ -59,6 +60,7 @@ Result<Domain> describe(virDomainPtr handle, const ForeignRules& rules) {
   UMBRA_TRY(const auto xml, xml_of(handle, 0));
   UMBRA_TRY(auto domain, parse_domain(xml, rules));
   domain.state = summary.state;
+  domain.suspended = summary.suspended;
   domain.persistent = summary.persistent;
   if (domain.refusal.empty()) {
     UMBRA_TRY(domain.refusal, kept_refusal(handle));
@@ -111,6 +113,12 @@ Result<void> destroy_moved(virDomainPtr domain) {
   }
   for (const auto& trouble : note.put_back()) spdlog::warn("{}: {}", virDomainGetName(domain), trouble);
   return destroyed;
+}
+
+/// Of which domain an XML is; empty when libvirt will refuse it anyway.
+std::string uuid_in(const std::string& xml) {
+  const auto domain = parse_domain(xml);
+  return domain ? domain->uuid : "";
 }
 
 /// Completes a domain whose XML says -incoming: it is a shadow only while its QEMU waits. One that does not answer is
@@ -171,6 +179,8 @@ void LibvirtHypervisor::State::on_lifecycle(const LifecycleEvent& event) {
     described.erase(event.uuid);
     if (const auto lane = lanes.find(event.uuid); lane != lanes.end() && lane->second.use_count() == 1)
       lanes.erase(lane);
+    if (const auto lane = change_lanes.find(event.uuid); lane != change_lanes.end() && lane->second.use_count() == 1)
+      change_lanes.erase(lane);
   }
   const auto tell = listener.lifecycle;
   if (tell) tell(event);
@@ -221,6 +231,7 @@ Task<Domain> LibvirtHypervisor::State::complete(std::shared_ptr<State> self, Dom
   if (last == self->described.end())
     domain.refusal = "libvirt does not answer about it; its QEMU may hang, see QEMU's log";
   domain.state = summary.state;
+  domain.suspended = summary.suspended;
   domain.persistent = summary.persistent;
   co_return domain;
 }
@@ -302,23 +313,26 @@ Task<std::string> LibvirtHypervisor::inactive_xml(std::string uuid, Deadline dea
 
 Task<std::string> LibvirtHypervisor::create_paused(std::string xml, Deadline deadline) {
   const auto state = state_;
-  const std::function<Result<std::string>(virConnectPtr)> call =
-      [xml = std::move(xml)](virConnectPtr link) -> Result<std::string> {
-    const auto domain = own(virDomainCreateXML(link, xml.c_str(), VIR_DOMAIN_START_PAUSED));
+  const std::string subject = uuid_in(xml);
+  const std::function<Result<std::string>(ConnectionPtr)> call =
+      [xml = std::move(xml)](const ConnectionPtr& link) -> Result<std::string> {
+    const auto domain = own(virDomainCreateXML(link.get(), xml.c_str(), VIR_DOMAIN_START_PAUSED));
     if (!domain) return fail(last_error("starting the domain"));
     char uuid[VIR_UUID_STRING_BUFLEN] = "";
     virDomainGetUUIDString(domain.get(), uuid);
     return std::string(uuid);
   };
-  co_return co_await State::on_host(state, call, deadline);
+  co_return co_await State::on_change(state, subject, call, deadline);
 }
 
 Task<void> LibvirtHypervisor::define(std::string xml, Deadline deadline) {
-  const std::function<Result<void>(virConnectPtr)> call = [xml = std::move(xml)](virConnectPtr link) -> Result<void> {
-    if (!own(virDomainDefineXMLFlags(link, xml.c_str(), 0))) return fail(last_error("defining the domain"));
+  const std::string subject = uuid_in(xml);
+  const std::function<Result<void>(ConnectionPtr)> call =
+      [xml = std::move(xml)](const ConnectionPtr& link) -> Result<void> {
+    if (!own(virDomainDefineXMLFlags(link.get(), xml.c_str(), 0))) return fail(last_error("defining the domain"));
     return {};
   };
-  co_return co_await State::on_host(state_, call, deadline);
+  co_return co_await State::on_change(state_, subject, call, deadline);
 }
 
 Task<void> LibvirtHypervisor::undefine(std::string uuid, Deadline deadline) {
@@ -329,7 +343,7 @@ Task<void> LibvirtHypervisor::undefine(std::string uuid, Deadline deadline) {
                                                     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA),
                  "undefining the domain");
   };
-  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+  co_return co_await State::change_domain(state_, std::move(uuid), call, deadline);
 }
 
 Task<void> LibvirtHypervisor::destroy(std::string uuid, Ending ending, Deadline deadline) {
@@ -354,14 +368,14 @@ Task<void> LibvirtHypervisor::suspend(std::string uuid, Deadline deadline) {
   const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
     return check(virDomainSuspend(domain), "suspending the domain");
   };
-  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+  co_return co_await State::change_domain(state_, std::move(uuid), call, deadline);
 }
 
 Task<void> LibvirtHypervisor::resume(std::string uuid, Deadline deadline) {
   const std::function<Result<void>(virDomainPtr)> call = [](virDomainPtr domain) {
     return check(virDomainResume(domain), "resuming the domain");
   };
-  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+  co_return co_await State::change_domain(state_, std::move(uuid), call, deadline);
 }
 
 Task<void> LibvirtHypervisor::annotate(std::string uuid, std::string line, Deadline deadline) {

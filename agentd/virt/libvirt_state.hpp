@@ -24,6 +24,7 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
   Listener listener;
   std::map<std::string, DomainPtr> handles;  ///< saves a look-up, that is a round trip, for each call
   std::map<std::string, std::shared_ptr<Lane>> lanes;
+  std::map<std::string, std::shared_ptr<Lane>> change_lanes;  ///< see on_change()
   std::map<std::string, Domain> described;  ///< the newest description of each domain, for while it does not answer
   std::map<std::string, std::weak_ptr<LibvirtMonitor>> monitors;  ///< to whom a domain's events go
 
@@ -40,8 +41,7 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
   template <class T>
   static Task<T> on_domain(std::shared_ptr<State> self, std::string uuid, std::function<Result<T>(virDomainPtr)> call,
                            Deadline deadline) {
-    const auto found = self->handles.find(uuid);
-    const auto known = found != self->handles.end() ? found->second : DomainPtr{};
+    const auto known = self->handle_of(uuid);
     const auto lane = self->lane_of(uuid);
     const std::function<Result<T>(ConnectionPtr)> look_up_and_call =
         [self, uuid, known, call = std::move(call)](const ConnectionPtr& link) -> Result<T> {
@@ -51,6 +51,34 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
       return call(handle.get());
     };
     co_return co_await in_lane(self, lane, look_up_and_call, deadline);
+  }
+
+  /// Runs a call that changes one domain, or its QEMU. Such calls come one after the other: one that was given up may
+  /// be done yet, and what is said or done after it must not be overtaken by it. Destroying is not among them: it ends
+  /// what hangs.
+  template <class T>
+  static Task<T> on_change(std::shared_ptr<State> self, std::string uuid, std::function<Result<T>(ConnectionPtr)> call,
+                           Deadline deadline) {
+    auto& lane = self->change_lanes[uuid];
+    if (!lane) lane = std::make_shared<Lane>(1);
+    const auto kept = lane;  // the map may change meanwhile
+    co_return co_await in_lane(self, kept, std::move(call), deadline);
+  }
+  /// The same with the domain's handle.
+  template <class T>
+  static Task<T> change_domain(std::shared_ptr<State> self, std::string uuid,
+                               std::function<Result<T>(virDomainPtr)> call, Deadline deadline) {
+    const std::function<Result<T>(ConnectionPtr)> look_up_and_call =
+        [uuid, call = std::move(call), known = self->handle_of(uuid)](const ConnectionPtr& link) -> Result<T> {
+      const auto handle = known ? known : own(virDomainLookupByUUIDString(link.get(), uuid.c_str()));
+      if (!handle) return fail(last_error("looking the domain up"));
+      return call(handle.get());
+    };
+    co_return co_await on_change(self, uuid, look_up_and_call, deadline);
+  }
+  DomainPtr handle_of(const std::string& uuid) const {
+    const auto found = handles.find(uuid);
+    return found != handles.end() ? found->second : DomainPtr{};
   }
 
   /// Runs a call when the lane has a place, within `deadline` in all. @error kUnavailable libvirtd is away

@@ -63,6 +63,7 @@ struct FakeHypervisor::Guest {
   std::shared_ptr<qmp::FakeQemu> qemu;
   std::string end = "failed";  ///< why its QEMU goes, if it goes now
   std::optional<BytesPerSecond> dirty_rate;
+  bool suspended = false;  ///< by suspend(), and not resumed since
 };
 
 /// libvirt's passthrough: reaches the domain's QEMU of the moment, while libvirtd is there.
@@ -163,6 +164,7 @@ Domain FakeHypervisor::describe(const Guest& guest) const {
   domain.uuid = guest.uuid;
   domain.persistent = !guest.inactive_xml.empty();
   domain.state = guest.qemu ? state_of(*guest.qemu) : DomainState::kShutOff;
+  domain.suspended = domain.state == DomainState::kPaused && guest.suspended;
   domain.incoming = domain.incoming && guest.qemu && guest.qemu->run_state() == qmp::RunState::kInMigrate;
   if (domain.incoming) domain.refusal = kIsShadow;
   return domain;
@@ -274,6 +276,7 @@ Result<std::string> FakeHypervisor::start_guest(const std::string& xml, bool pau
   guest->name = domain.name;
   guest->live_xml = xml;
   guest->end = "failed";
+  guest->suspended = false;
   if (persistent) guest->inactive_xml = xml;
   label(xml, "qemu");
 
@@ -352,6 +355,7 @@ Task<void> FakeHypervisor::suspend(std::string uuid, Deadline deadline) {
   UMBRA_CO_CHECK(co_await enter("suspend"));
   UMBRA_CO_TRY(auto* guest, find_active(uuid));
   const auto qemu = guest->qemu;
+  guest->suspended = true;
   boost::json::object none;
   UMBRA_CO_CHECK(co_await qemu->execute("stop", none, deadline));
   co_return Result<void>{};
@@ -427,6 +431,7 @@ void FakeHypervisor::on_qemu_event(const std::string& uuid, const qmp::Event& ev
     const bool broken = guest.qemu->run_state() == qmp::RunState::kIoError;
     tell(guest, LifecycleChange::kSuspended, broken ? "ioerror" : "paused");
   } else if (std::holds_alternative<qmp::ResumeEvent>(event.what)) {
+    guest.suspended = false;
     tell(guest, LifecycleChange::kResumed, "unpaused");
   } else if (std::holds_alternative<qmp::ResetEvent>(event.what)) {
     tell(guest, LifecycleChange::kReset, "reset");
