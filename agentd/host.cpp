@@ -163,7 +163,7 @@ void Host::leave_alone(const std::vector<shadow::Damaged>& damaged) {
     standby_.leave_alone(record.vm_uuid, record.reason);
     outbox_.event(v1::EVENT_KIND_SHADOW, v1::SEVERITY_ALERT, record.vm_uuid, undamaged(record.vm_uuid).error().text());
   }
-  if (!journal_.lost().empty())
+  if (!journal_.lost().empty() && !std::exchange(loss_told_, true))
     outbox_.event(v1::EVENT_KIND_HOST, v1::SEVERITY_ALERT, "",
                   journal_.lost() + "; shadows and cutovers that were under way here are not known any more");
 }

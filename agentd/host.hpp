@@ -106,6 +106,7 @@ class Host {
   bool hypervisor_up_ = false;
   bool inventory_known_ = false;
   bool recovered_ = false;
+  bool loss_told_ = false;  // that the journal was lost
   bool stopping_ = false;
 };
 

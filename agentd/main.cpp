@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "agentd/agent.hpp"
+#include "agentd/shadow/journal.hpp"
 #include "base/log.hpp"
 #include "systemd/notify.hpp"
 
@@ -34,9 +35,15 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
   std::string file = "/etc/umbra/agentd.toml";
+  std::string forget;
   bool check = false;
   app.add_option("-c,--config", file, "configuration file")->capture_default_str();
   app.add_flag("--check", check, "check the configuration and end");
+  app.add_option(
+         "--forget-damaged", forget,
+         "forget the damaged journal records of this VM (uuid) and end; look at the VM on both hosts first, and "
+         "restart the agent after")
+      ->type_name("UUID");
   app.set_version_flag("--version", std::string("umbra-agentd ") + UMBRA_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -48,6 +55,13 @@ int main(int argc, char** argv) {
   if (check) {
     std::cout << file << " is fine\n";
     return 0;
+  }
+  if (!forget.empty()) {
+    const auto journal = config->state_dir / "journal.sqlite";
+    const auto forgotten = umbra::shadow::Journal::forget_damaged(journal, forget);
+    if (!forgotten) return complain(forgotten.error());
+    std::cout << *forgotten << " damaged records of VM " << forget << " forgotten\n";
+    return *forgotten > 0 ? 0 : 1;
   }
   spdlog::drop_all();
   umbra::init_log("umbra-agentd", config->log_level);

@@ -175,6 +175,7 @@ Result<void> Journal::set_aside(const std::string& vm, const std::string& side, 
 }
 
 Result<int> Journal::forget_damaged(const std::filesystem::path& file, const std::string& vm_uuid) {
+  if (!std::filesystem::exists(file)) return fail(Errc::kNotFound, "there is no journal {}", file.string());
   UMBRA_TRY(auto database, sqlite::Database::open(file, sqlite::Durability::kFull));
   UMBRA_CHECK(database.check());
   UMBRA_CHECK(database.migrate(kSchema));
