@@ -117,12 +117,13 @@ Result<Journal::Contents> Journal::load() {
   };
   std::vector<Flawed> flawed;
   {
-    UMBRA_TRY(auto rows, database_.prepare(
-                             "SELECT vm_uuid, side, phase, epoch, wish, cutover, origin, peer, number, hex(vm_uuid), hex(side),"
-                             " typeof(vm_uuid) = 'text' AND typeof(side) = 'integer' AND typeof(phase) = 'integer'"
-                             " AND typeof(epoch) = 'integer' AND typeof(number) = 'integer' AND epoch >= 0"
-                             " AND number >= 0 AND wish NOT NULL AND cutover NOT NULL AND peer NOT NULL AND origin NOT NULL,"
-                             " length(wish) <= ?1 AND length(cutover) <= ?1 AND length(origin) <= ?1 FROM shadow"));
+    UMBRA_TRY(auto rows,
+              database_.prepare(
+                  "SELECT vm_uuid, side, phase, epoch, wish, cutover, origin, peer, number, hex(vm_uuid), hex(side),"
+                  " typeof(vm_uuid) = 'text' AND typeof(side) = 'integer' AND typeof(phase) = 'integer'"
+                  " AND typeof(epoch) = 'integer' AND typeof(number) = 'integer' AND epoch >= 0"
+                  " AND number >= 0 AND wish NOT NULL AND cutover NOT NULL AND peer NOT NULL AND origin NOT NULL,"
+                  " length(wish) <= ?1 AND length(cutover) <= ?1 AND length(origin) <= ?1 FROM shadow"));
     rows.bind(kMostText);
     for (;;) {
       UMBRA_TRY(const bool more, rows.step());
@@ -167,7 +168,8 @@ Result<void> Journal::set_aside(const std::string& vm, const std::string& side, 
   UMBRA_CHECK(database_.run("UPDATE identity SET number = max(number, ?1)", number_));
   UMBRA_CHECK(database_.run(
       "INSERT INTO damaged SELECT ?3, CAST(vm_uuid AS TEXT), ?4, quote(vm_uuid) || ',' || quote(side) || ',' ||"
-      " quote(phase) || ',' || quote(epoch) || ',' || quote(wish) || ',' || quote(cutover) || ',' || quote(origin) || ',' || quote(peer)"
+      " quote(phase) || ',' || quote(epoch) || ',' || quote(wish) || ',' || quote(cutover) || ',' || quote(origin) || "
+      "',' || quote(peer)"
       " || ',' || quote(number) FROM shadow WHERE hex(vm_uuid) = ?1 AND hex(side) = ?2",
       vm, side, std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()).count(), reason));
   UMBRA_CHECK(database_.run("DELETE FROM shadow WHERE hex(vm_uuid) = ?1 AND hex(side) = ?2", vm, side));
