@@ -130,10 +130,21 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
     for_controller = {net_switch, std::make_shared<AgentApi>(*p.host, *p.warrants, executor, clock)};
   }
   UMBRA_TRY(p.door, p.around.transport->listen(p.config.listen_endpoint, for_peers, {}));
-  p.controller = std::make_unique<RegistryLink>(
-      executor, clock, *p.around.transport, p.config.controller_endpoint, p.config.controller_name, for_controller,
-      RegistryLink::Hooks{[&p] { return p.introduce(); }, [&p] { return p.report(); },
-                          [&p](const auto& report) { p.outbox.delivered(report); }});
+  RegistryLink::Hooks hooks{[&p] { return p.introduce(); },
+                            [&p](const auto& reply) {
+                              if (p.host) p.host->introduced(reply);
+                            },
+                            [&p] { return p.host ? p.host->question() : v1::WhoseVmsRequest{}; },
+                            [&p](const auto& answer) {
+                              if (p.host) p.host->answered(answer);
+                            },
+                            [&p] { return p.report(); },
+                            [&p](const auto& report) {
+                              p.outbox.delivered(report);
+                              if (p.host) p.host->delivered(report);
+                            }};
+  p.controller = std::make_unique<RegistryLink>(executor, clock, *p.around.transport, p.config.controller_endpoint,
+                                                p.config.controller_name, for_controller, std::move(hooks));
   const auto root = [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);  // ends the process: systemd restarts it, and recovery knows more than we do
   };

@@ -122,6 +122,9 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   if (out.source.lease < 10s || out.source.lease > 1h)
     config.complain("shadow.lease", "is not between 10s and 1h", "30s lets a host be restarted in its time");
   out.sample_interval = positive(config, "telemetry.interval", 5s);
+  out.autostart_dir = config.text("guard.autostart_dir", "/etc/libvirt/qemu/autostart");
+  out.guests_list = config.text("guard.guests_list", "/var/lib/libvirt/libvirt-guests");
+  out.guard_deadline = positive(config, "guard.deadline", 10s);
   UMBRA_CHECK(config.finish());
   return out;
 }

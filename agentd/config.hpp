@@ -34,7 +34,10 @@ struct AgentConfig {
   shadow::StandbyConfig standby;
   shadow::SourceConfig source;
   std::chrono::milliseconds sample_interval{5'000};
-  virt::ForeignRules foreign;  ///< what other hosts' domains may have here
+  virt::ForeignRules foreign;                        ///< what other hosts' domains may have here
+  std::filesystem::path autostart_dir;               ///< libvirt's links to the definitions that it starts at boot
+  std::filesystem::path guests_list;                 ///< libvirt-guests' list of what it starts again
+  std::chrono::milliseconds guard_deadline{10'000};  ///< how long the boot guard waits for the controller
 
   /// @error kInvalid with file, line, key and remedy
   static Result<AgentConfig> from(Config config);

@@ -69,6 +69,10 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                 outbox_.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, vm, text);
               }),
       changed_(executor, clock) {
+  if (auto withheld = read_withheld(withheld_file(config.state_dir)))
+    withheld_ = std::move(*withheld);
+  else
+    spdlog::error("{}", withheld.error());
   if (const auto contents = journal_.load()) {
     for (const auto& record : contents->records)
       remembered_[record.vm_uuid] = std::max(remembered_[record.vm_uuid], record.epoch);
@@ -97,6 +101,7 @@ void Host::outdate_inventory() {
 
 void Host::on_lifecycle(const virt::LifecycleEvent& event) {
   outdate_inventory();
+  if (event.change == virt::LifecycleChange::kDefined) definitions_[event.uuid].due = {};
   if (event.change == virt::LifecycleChange::kStopped && standby_.holds(event.uuid))
     asio::co_spawn(executor_, standby_.domain_stopped(event.uuid), asio::detached);
   const auto kept = source(event.uuid);
@@ -235,6 +240,8 @@ Task<void> Host::prove() {
 /// What runs here, what is defined here; taps for all of it, a route for what runs.
 Task<void> Host::take_inventory() {
   co_await standby_.tidy();
+  UMBRA_CO_CHECK(co_await obey());
+  UMBRA_CO_CHECK(co_await restore_autostart());
   UMBRA_CO_TRY(const auto domains, co_await hypervisor_.domains(kCall));
   co_await standby_.sweep(domains);
   UMBRA_CO_TRY(const auto host, co_await hypervisor_.host(kCall));
@@ -264,6 +271,7 @@ Task<void> Host::take_inventory() {
                                                                      : host.memory_total.count);
   capacity_.set_memory_free_bytes(free.count);
   vms_ = std::move(vms);
+  UMBRA_CO_CHECK(co_await take_definitions());
   inventory_known_ = true;
   hooks_.nudge();
   co_await tend_images(domains);

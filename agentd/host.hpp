@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agentd/config.hpp"
+#include "agentd/guard.hpp"
 #include "agentd/image_watch.hpp"
 #include "agentd/outbox.hpp"
 #include "agentd/shadow/source.hpp"
@@ -40,12 +41,23 @@ class Host {
   Task<v1::CutoverResult> cutover(v1::CutoverRequest request, shadow::Cutover::Progress progress);
   Task<v1::CutoverResult> last_cutover(std::string vm_uuid);
   Task<std::vector<v1::Check>> diagnose();
+  Task<void> start_definition(v1::StartDefinitionRequest request);
+  Task<v1::VmAccount> account(std::string vm_uuid);
+  Task<void> yield(v1::YieldRequest request);
+  Task<void> resolve(v1::ResolveRequest request);
 
   /// Serves the Standby service once recovery is done. @error kUnavailable still recovering
   Result<shadow::Standby*> standby();
   void fill(v1::ReportRequest& report) const;
   /// All epochs that this host knows of VMs, from its journal and since.
   void fill(v1::RegisterRequest& request) const;
+  /// The controller took this host in, and says what is not its own any more.
+  void introduced(const v1::RegisterReply& reply);
+  /// What the boot guard withheld: whose is it? Empty: nothing is withheld.
+  v1::WhoseVmsRequest question() const;
+  void answered(const v1::WhoseVmsReply& reply);
+  /// The report that was filled last arrived.
+  void delivered(const v1::ReportRequest& report);
   const v1::HoldProof& proof() const { return proof_; }
   /// A VM of this host's own, as it was last reported; nothing when it has none of that uuid.
   const v1::Vm* vm(const std::string& vm_uuid) const;
@@ -58,6 +70,13 @@ class Host {
   Task<void> prove();
   Task<void> take_inventory();
   asio::awaitable<void> look_for_left_behind(const std::vector<virt::Domain>& domains);
+  Task<void> take_definitions();
+  void tell_definitions(v1::ReportRequest& report) const;
+  Task<void> obey();
+  Task<void> restore_autostart();
+  void forget_withheld(const std::string& vm_uuid);
+  std::uint64_t newest_epoch(const std::string& vm_uuid) const;
+  std::string vm_name(const std::string& vm_uuid) const;
   Task<void> take_samples();
   asio::awaitable<void> measure_dirty_rates();
   void adopt_network(const v1::Vm& vm);
@@ -96,6 +115,18 @@ class Host {
   bool remembered_all_ = false;
   std::map<std::string, std::string> damaged_;  // by VM: what is wrong with its record
   std::set<std::string> left_behind_;           // VMs whose guest left in a cutover that nobody here knows
+  struct Definition {
+    std::string xml;  // inactive
+    bool told = false;
+    Signal::TimePoint due{};  // when it is read again
+  };
+  static constexpr std::chrono::seconds kDefinitionEvery{60};
+  static constexpr std::size_t kMostDefinitionsAtOnce = 1024 * 1024;  // bytes in one report, or one definition
+  std::map<std::string, Definition> definitions_;                     // by VM
+  std::vector<v1::TakenOver> taken_over_;  // from this host while it was fenced, and perhaps still here
+  std::vector<Withheld> withheld_;         // by the boot guard, and not put right yet
+  std::set<std::string> restore_;          // of these, those that are this host's for certain
+  std::set<std::string> run_twice_;        // of these, those that run here: told once
   std::map<std::string, v1::Vm> vms_;
   std::map<std::string, std::string> attached_;         // by VM: what its tap was configured for
   std::map<std::string, std::string> unserved_;         // by VM: why its addresses do not lead here, as told last

@@ -14,6 +14,7 @@ void Host::fill(v1::ReportRequest& report) const {
   }
   for (const auto& [uuid, source] : sources_) *report.add_shadows() = source->status();
   for (auto& held : standby_.held()) *report.add_held() = std::move(held);
+  tell_definitions(report);
   std::set<std::string> known;
   for (const auto& [uuid, epoch] : epochs_) known.insert(uuid);
   for (const auto& [uuid, vm] : vms_) known.insert(uuid);

@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "agentd/agent.hpp"
+#include "agentd/guard.hpp"
 #include "agentd/shadow/journal.hpp"
 #include "base/log.hpp"
 #include "systemd/notify.hpp"
@@ -29,6 +30,19 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agen
   io.stop();
 }
 
+int run_guard(umbra::agent::AgentConfig config) {
+  if (config.role != umbra::agent::NodeRole::kHost) return 0;
+  asio::io_context io(1);
+  int status = 0;
+  const auto ended = [&status](std::exception_ptr bug, umbra::Result<void> guarded) {
+    if (bug) std::rethrow_exception(bug);
+    if (!guarded) status = complain(guarded.error());
+  };
+  asio::co_spawn(io, umbra::agent::guard(io.get_executor(), std::move(config)), ended);
+  io.run();
+  return status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -36,7 +50,7 @@ int main(int argc, char** argv) {
       "Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
   std::string file = "/etc/umbra/agentd.toml";
   std::string forget;
-  bool check = false;
+  bool check = false, guard = false;
   app.add_option("-c,--config", file, "configuration file")->capture_default_str();
   app.add_flag("--check", check, "check the configuration and end");
   app.add_option(
@@ -44,6 +58,8 @@ int main(int argc, char** argv) {
          "forget the damaged journal records of this VM (uuid) and end; look at the VM on both hosts first, and "
          "restart the agent after")
       ->type_name("UUID");
+  app.add_flag("--guard", guard,
+               "at boot, before libvirt: keep it from starting VMs that another host may be running, and end");
   app.set_version_flag("--version", std::string("umbra-agentd ") + UMBRA_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -66,6 +82,8 @@ int main(int argc, char** argv) {
   spdlog::drop_all();
   umbra::init_log("umbra-agentd", config->log_level);
   spdlog::info("umbra-agentd {} on {}", UMBRA_VERSION, config->name);
+
+  if (guard) return run_guard(std::move(*config));
 
   // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
   std::signal(SIGPIPE, SIG_IGN);

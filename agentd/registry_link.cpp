@@ -55,6 +55,11 @@ Task<void> RegistryLink::serve(std::shared_ptr<rpc::Session> session) {
   UMBRA_CO_TRY(const auto reply, co_await controller.register_(std::move(introduction), kCall));
   const auto interval = std::chrono::milliseconds(std::clamp<std::int64_t>(reply.heartbeat_interval_ms(), 100, 60'000));
   registered_ = true;
+  hooks_.introduced(reply);
+  if (auto question = hooks_.question(); !question.vm_uuids().empty()) {
+    UMBRA_CO_TRY(const auto answer, co_await controller.whose_vms(std::move(question), kCall));
+    hooks_.answered(answer);
+  }
   spdlog::info("registered with controller {}", session->peer().name);
   while (!stopping_) {
     nudged_ = false;

@@ -16,6 +16,9 @@ class RegistryLink {
  public:
   struct Hooks {
     std::function<v1::RegisterRequest()> introduce;
+    std::function<void(const v1::RegisterReply&)> introduced;
+    std::function<v1::WhoseVmsRequest()> question;  ///< asked once registered, unless it is empty
+    std::function<void(const v1::WhoseVmsReply&)> answered;
     std::function<v1::ReportRequest()> report;
     std::function<void(const v1::ReportRequest&)> delivered;
   };

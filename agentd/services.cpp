@@ -150,6 +150,25 @@ Task<v1::DiagnoseReply> AgentApi::diagnose(rpc::Caller, v1::DiagnoseRequest) {
   co_return reply;
 }
 
+Task<v1::StartDefinitionReply> AgentApi::start_definition(rpc::Caller, v1::StartDefinitionRequest request) {
+  UMBRA_CO_CHECK(co_await shielded(host_.start_definition(std::move(request))));
+  co_return v1::StartDefinitionReply{};
+}
+
+Task<v1::VmAccount> AgentApi::account(rpc::Caller, v1::AccountRequest request) {
+  co_return co_await host_.account(request.vm_uuid());
+}
+
+Task<v1::YieldReply> AgentApi::yield(rpc::Caller, v1::YieldRequest request) {
+  UMBRA_CO_CHECK(co_await shielded(host_.yield(std::move(request))));
+  co_return v1::YieldReply{};
+}
+
+Task<v1::ResolveReply> AgentApi::resolve(rpc::Caller, v1::ResolveRequest request) {
+  UMBRA_CO_CHECK(co_await shielded(host_.resolve(std::move(request))));
+  co_return v1::ResolveReply{};
+}
+
 Task<v1::PointReply> NetSwitchApi::point(rpc::Caller caller, v1::PointRequest request) {
   UMBRA_CO_CHECK(warrants_.allow(caller, request));
   UMBRA_CO_CHECK(network_.point(request));

@@ -42,6 +42,10 @@ class AgentApi final : public v1::AgentService {
   Task<void> cutover(rpc::Caller caller, v1::CutoverRequest request, rpc::Sink<v1::CutoverProgress> sink) override;
   Task<v1::LastCutoverReply> last_cutover(rpc::Caller caller, v1::LastCutoverRequest request) override;
   Task<v1::DiagnoseReply> diagnose(rpc::Caller caller, v1::DiagnoseRequest request) override;
+  Task<v1::StartDefinitionReply> start_definition(rpc::Caller caller, v1::StartDefinitionRequest request) override;
+  Task<v1::VmAccount> account(rpc::Caller caller, v1::AccountRequest request) override;
+  Task<v1::YieldReply> yield(rpc::Caller caller, v1::YieldRequest request) override;
+  Task<v1::ResolveReply> resolve(rpc::Caller caller, v1::ResolveRequest request) override;
 
  private:
   Host& host_;

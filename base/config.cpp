@@ -113,6 +113,15 @@ std::vector<std::string> Config::texts(std::string_view key) {
   return values;
 }
 
+std::size_t Config::tables(std::string_view key) {
+  auto* node = state_->find(key);
+  if (node == nullptr) return 0;
+  const auto* array = node->as_array();
+  if (array != nullptr && array->is_homogeneous(toml::node_type::table)) return array->size();
+  state_->complain(node, key, "is no list of tables", fmt::format("write [[{}]] above each", key));
+  return 0;
+}
+
 std::chrono::milliseconds Config::duration(std::string_view key, std::chrono::milliseconds fallback) {
   const auto text = state_->value<std::string>(key, "a duration in quotes");
   if (!text) return fallback;
@@ -127,20 +136,31 @@ void Config::complain(std::string_view key, std::string_view cause, std::string_
 
 Result<void> Config::finish() const {
   if (state_->complaint) return fail(*state_->complaint);
+  const auto unknown = [this](const toml::node& node, std::string_view key) {
+    return fail({Errc::kInvalid, fmt::format("{}:{}: unknown key {}", state_->name, node.source().begin.line, key),
+                 "correct or remove it"});
+  };
+  // The keys of [[lists of tables]], which are asked for one by one.
+  const auto check_list = [&](const toml::node& list, std::string_view key) -> Result<void> {
+    if (!list.is_array_of_tables()) return {};
+    for (std::size_t i = 0; i < list.as_array()->size(); ++i)
+      for (const auto& [name, value] : *list.as_array()->get(i)->as_table())
+        if (const auto inner = fmt::format("{}[{}].{}", key, i, name.str()); !state_->asked.contains(inner))
+          return unknown(value, inner);
+    return {};
+  };
   for (const auto& [section, node] : state_->table) {
     const auto* table = node.as_table();
     if (table == nullptr) {
-      if (state_->asked.contains(section.str())) continue;
-      return fail({Errc::kInvalid,
-                   fmt::format("{}:{}: unknown key {}", state_->name, node.source().begin.line, section.str()),
-                   "correct or remove it"});
+      if (!state_->asked.contains(section.str())) return unknown(node, section.str());
+      UMBRA_CHECK(check_list(node, section.str()));
+      continue;
     }
-    for (const auto& [key, value] : *table)
-      if (!state_->asked.contains(fmt::format("{}.{}", section.str(), key.str())))
-        return fail(
-            {Errc::kInvalid,
-             fmt::format("{}:{}: unknown key {}.{}", state_->name, value.source().begin.line, section.str(), key.str()),
-             "correct or remove it"});
+    for (const auto& [key, value] : *table) {
+      const auto name = fmt::format("{}.{}", section.str(), key.str());
+      if (!state_->asked.contains(name)) return unknown(value, name);
+      UMBRA_CHECK(check_list(value, name));
+    }
   }
   return {};
 }

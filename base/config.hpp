@@ -33,6 +33,8 @@ class Config {
   double number(std::string_view key, double fallback, double least, double most);
   bool boolean(std::string_view key, bool fallback);
   std::vector<std::string> texts(std::string_view key);
+  /// How many [[key]] there are. Their own keys are "key[0].name" and so on.
+  std::size_t tables(std::string_view key);
   /// Written as "250ms", "5s", "10min", "2h".
   std::chrono::milliseconds duration(std::string_view key, std::chrono::milliseconds fallback);
 

@@ -71,6 +71,7 @@ void add_event_verbs(CLI::App& app, Action& action);        // events
 void add_shadow_verbs(CLI::App& app, Action& action);       // shadow keep|drop
 void add_move_verbs(CLI::App& app, Action& action);         // cutover migrate
 void add_evacuate_verb(CLI::App& app, Action& action);      // evacuate
+void add_host_loss_verbs(CLI::App& app, Action& action);    // fence unfence restart resolve
 void add_why_verb(CLI::App& app, Action& action);           // why
 void add_zone_verbs(CLI::App& app, Action& action);         // zone set
 void add_maintenance_verbs(CLI::App& app, Action& action);  // maintenance add|list|remove

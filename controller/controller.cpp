@@ -73,7 +73,13 @@ struct Controller::Parts {
               settings.zone_feed.empty() ? std::nullopt : std::optional<ZoneFeed>(settings.zone_feed)};
   AddressBook addresses{*inventory, *store, *events, clock, {settings.allowed_addresses, {}}};
   RoutePusher routes{*inventory, addresses, *events, clock, tasks};
-  Core core{clock, *store, *events, *inventory, addresses, zones, demand, brain, keeper, mover, evacuator, pilot};
+  Resolver resolver{*inventory, *events, clock, mover};
+  HostLoss host_loss{
+      *inventory, *store, *events, clock, executor, tasks, mover, resolver, settings.brain, settings.fence, [this] {
+        return pilot.picture();
+      }};
+  Core core{clock, *store, *events, *inventory, addresses, zones,     demand,
+            brain, keeper, mover,   evacuator,  pilot,     host_loss, resolver};
   std::shared_ptr<rpc::Transport> transport;
   std::unique_ptr<rpc::Door> door;
 };
@@ -103,9 +109,11 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
   p.transport = std::move(transport);
   UMBRA_TRY(p.door, p.transport->listen(p.settings.listen, std::move(services), {}));
   UMBRA_CHECK(p.mover.resume());
+  UMBRA_CHECK(p.host_loss.load());
   p.tasks.spawn(watch_heartbeats(*p.inventory, clock, p.beat));
   p.tasks.spawn(p.pilot.run());
   p.tasks.spawn(p.routes.run());
+  p.tasks.spawn(p.host_loss.run());
   return std::unique_ptr<Controller>(new Controller(std::move(parts)));
 }
 
@@ -115,6 +123,7 @@ Controller::~Controller() = default;
 asio::awaitable<void> Controller::stop() {
   const auto drained = co_await parts_->door->drain(kDrain);
   if (!drained) spdlog::debug("{}", drained.error());
+  parts_->host_loss.stop();
   co_await parts_->tasks.stop();
 }
 

@@ -4,6 +4,8 @@
 #include "controller/inventory/addresses.hpp"
 #include "controller/pilot.hpp"
 #include "controller/planner/evacuation.hpp"
+#include "controller/planner/host_loss.hpp"
+#include "controller/planner/resolver.hpp"
 
 namespace umbra::controller {
 
@@ -20,6 +22,8 @@ struct Core {
   Mover& mover;
   Evacuator& evacuator;
   Pilot& pilot;
+  HostLoss& host_loss;
+  Resolver& resolver;
 };
 
 }  // namespace umbra::controller

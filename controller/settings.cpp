@@ -6,7 +6,8 @@
 namespace umbra::controller {
 namespace {
 
-constexpr Milliseconds kShortestHeartbeat{100};     // agentd/registry_link.cpp
+constexpr Milliseconds kShortestHeartbeat{100};  // agentd/registry_link.cpp
+constexpr std::size_t kMostFenceAgents = 10'000;
 constexpr std::int64_t kMostHistorySteps = 10'000;  // what a forecast may be fitted to
 
 Milliseconds positive(Config& config, std::string_view key, Milliseconds fallback) {
@@ -59,6 +60,34 @@ BrainSettings read_brain(Config& config) {
   return brain;
 }
 
+/// [fence], and one [[fence.agent]] for each host that can be powered off by a command.
+FenceSettings read_fence(Config& config) {
+  FenceSettings fence;
+  fence.automatic = config.boolean("fence.automatic", fence.automatic);
+  fence.after = positive(config, "fence.after", fence.after);
+  const auto count = config.tables("fence.agent");
+  if (count > kMostFenceAgents)
+    config.complain("fence.agent", fmt::format("are {}, more than {}", count, kMostFenceAgents), "leave some out");
+  for (std::size_t i = 0; i < std::min(count, kMostFenceAgents); ++i) {
+    const auto key = [i](std::string_view name) { return fmt::format("fence.agent[{}].{}", i, name); };
+    FenceAgentSettings agent;
+    agent.host = config.required_text(key("host"));
+    agent.command = config.texts(key("command"));
+    agent.status = config.texts(key("status"));
+    agent.off = config.text(key("off"), agent.off);
+    if (agent.off.empty()) config.complain(key("off"), "is empty", "give the word that `status` writes when it is off");
+    agent.timeout = positive(config, key("timeout"), agent.timeout);
+    if (agent.command.empty() || agent.command.front().empty())
+      config.complain(key("command"), "is missing", "write it like [\"/usr/sbin/fence_ipmilan\", \"--ip=…\"]");
+    if (fence.agent(agent.host) != nullptr)
+      config.complain(key("host"), fmt::format("'{}' has an agent already", agent.host), "keep one of them");
+    fence.agents.push_back(std::move(agent));
+  }
+  if (fence.automatic && fence.agents.empty())
+    config.complain("fence.automatic", "is set, but no [[fence.agent]] is", "configure one, or leave it false");
+  return fence;
+}
+
 }  // namespace
 
 Result<Settings> Settings::from(Config config) {
@@ -86,6 +115,7 @@ Result<Settings> Settings::from(Config config) {
     config.complain("network.allowed_addresses", allowed.error().message, allowed.error().remedy);
   settings.brain = read_brain(config);
   settings.zone_feed = config.text("zones.feed", "");
+  settings.fence = read_fence(config);
   UMBRA_CHECK(config.finish());
   return settings;
 }

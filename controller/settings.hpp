@@ -4,6 +4,7 @@
 #include "base/config.hpp"
 #include "controller/brain/settings.hpp"
 #include "controller/inventory/inventory.hpp"
+#include "controller/planner/fence_agent.hpp"
 #include "netswitch/address_rules.hpp"
 #include "rpc/tls.hpp"
 
@@ -19,6 +20,7 @@ struct Settings {
   std::vector<netswitch::IpPrefix> allowed_addresses;  ///< of VMs; empty: any
   BrainSettings brain;
   std::filesystem::path zone_feed;  ///< empty: none
+  FenceSettings fence;
 
   /// @error kInvalid, naming file, line, key and remedy
   static Result<Settings> from(Config config);

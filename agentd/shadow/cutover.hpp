@@ -52,6 +52,8 @@ class Cutover {
   /// @return OUTCOME_MOVED, OUTCOME_REFUSED (the primary runs again), or OUTCOME_UNDECIDED: try again later
   asio::awaitable<v1::Outcome> settle(std::string why);
   const v1::CutoverResult& result() const { return result_; }
+  /// The standby will never run it in this epoch, for certain: the guest runs here again, unless it has ended.
+  Task<void> take_back(Event event, std::string why);
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -68,7 +70,6 @@ class Cutover {
   Task<void> hand_over();
   Task<void> go_on();
   Task<v1::ReleasedReply> release(v1::ReleasedRequest released, std::chrono::microseconds& answered);
-  Task<void> take_back(Event event, std::string why);
   Task<bool> run_again();
   Task<bool> ended();
   void tell_of_the_end();

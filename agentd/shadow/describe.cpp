@@ -35,6 +35,7 @@ v1::Vm describe(const virt::Domain& domain) {
   vm.set_refusal(domain.refusal);
   vm.set_account(domain.account);
   vm.set_profile(domain.profile);
+  vm.set_on_host_loss(domain.restart_on_host_loss ? v1::ON_HOST_LOSS_RESTART : v1::ON_HOST_LOSS_LEAVE);
   return vm;
 }
 

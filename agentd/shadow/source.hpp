@@ -43,6 +43,16 @@ class Source {
   Task<v1::CutoverResult> cutover(v1::CutoverRequest request, Cutover::Progress progress);
   const std::optional<v1::CutoverResult>& last_cutover() const { return last_cutover_; }
 
+  /// The controller's word on a cutover that nobody else can decide.
+  enum class Decision : std::uint8_t {
+    kRun,    ///< the standby gave its copy up: this one runs
+    kYield,  ///< this copy is destroyed, whatever the standby's does
+  };
+  /// @error kConflict nothing is undecided; kTimeout it is not carried out yet
+  Task<void> decide(Decision decision);
+  /// Adds this side's share; `account` has libvirt's already.
+  Task<void> tell(v1::VmAccount* account);
+
   /// From the agent: this domain was started, stopped, paused …; its definition or devices were changed; libvirt came
   /// or went.
   void domain_changed();
@@ -82,6 +92,7 @@ class Source {
   void account(v1::Outcome outcome, std::string detail);
   asio::awaitable<void> recover();
   asio::awaitable<void> settle();
+  asio::awaitable<void> carry_out(Cutover& cutover);
   asio::awaitable<void> leave();
   Task<void> clear_away();
   Task<void> check_gone();
@@ -114,6 +125,8 @@ class Source {
   Signal::TimePoint late_stop_until_{};  ///< a stop of a cutover that was taken back may yet be done
   Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};
+  std::optional<Decision> decision_;
+  std::string undecided_because_;  ///< why the last decision was not carried out
   bool hypervisor_up_ = true;
   bool reattach_ = false;
   bool renewed_ = false;  ///< a wish has come that is not taken up yet

@@ -114,6 +114,10 @@ asio::awaitable<void> Source::settle() {
   }
   take_monitor();  // libvirt may have come back since
   Cutover cutover(context_, *hold_, life_, guard_, vm_, request, [](const auto&) {});
+  if (decision_) {
+    co_await carry_out(cutover);
+    co_return;
+  }
   const auto outcome = co_await cutover.settle("the cutover broke off");
   if (outcome == v1::OUTCOME_UNDECIDED) {
     const auto& why = cutover.result().detail();
@@ -202,6 +206,7 @@ Task<void> Source::clear_away() {
 
 /// Nothing is destroyed on the journal's word alone: QEMU must say that the guest left, or the standby that it has it.
 Task<void> Source::check_gone() {
+  if (decision_ == Decision::kYield) co_return Result<void>{};  // by the controller's word, in its journal too
   qmp::Client qmp(context_.hypervisor.monitor(uuid_));
   UMBRA_CO_TRY(const auto status, co_await qmp.status(kCall));
   if (status.state == qmp::RunState::kPostMigrate) co_return Result<void>{};

@@ -73,6 +73,12 @@ class Standby {
   /// Is this domain a shadow (and so none of this host's own VMs)?
   bool holds(const std::string& vm_uuid) const;
   std::size_t count() const { return shadows_.size(); }
+  /// Adds this side's share; `account` has libvirt's already.
+  Task<void> tell(std::string vm_uuid, v1::VmAccount* account);
+  /// The epoch that this host has accepted, and that is not decided; 0 for none.
+  std::uint64_t accepted_epoch(const std::string& vm_uuid) const;
+  /// Outside of any cutover the VM has become this host's, in that epoch.
+  void took(const std::string& vm_uuid, std::uint64_t epoch);
   /// The newest epoch this host has answered for, by VM.
   const std::map<std::string, std::uint64_t>& epochs() const { return epochs_; }
   /// The newest epoch in which the VM ran on this host; 0 when it never did.

@@ -15,6 +15,7 @@ struct UmbraMetadata {
   bool shared_disks = false;
   std::string account{};
   std::string profile{};
+  bool restart_on_host_loss = false;
 };
 
 /// Why this domain cannot have a shadow, in words that end with the remedy; empty when it can.

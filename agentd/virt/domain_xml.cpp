@@ -51,6 +51,8 @@ UmbraMetadata read_metadata(const pugi::xml_node& domain) {
     for (const auto& address : child.children(name.c_str())) metadata.addresses.emplace_back(address.text().get());
     metadata.account = child.child((*prefix + "account").c_str()).text().get();
     metadata.profile = child.child((*prefix + "profile").c_str()).text().get();
+    const std::string_view policy = child.child((*prefix + "on-host-loss").c_str()).text().get();
+    metadata.restart_on_host_loss = policy == "restart";
     metadata.shared_disks = static_cast<bool>(child.child((*prefix + "shared-disks").c_str()));
   }
   return metadata;
@@ -175,6 +177,7 @@ Result<Domain> parse_domain(std::string_view xml, const ForeignRules& rules) {
   domain.addresses = std::move(metadata.addresses);
   domain.account = std::move(metadata.account);
   domain.profile = std::move(metadata.profile);
+  domain.restart_on_host_loss = metadata.restart_on_host_loss;
   return domain;
 }
 

@@ -16,6 +16,7 @@ namespace umbra::virt {
 ///       <umbra:address>10.50.0.1</umbra:address>    one for each address that Umbra routes
 ///       <umbra:account>acme</umbra:account>         who owns it, for forecasts of all that is theirs
 ///       <umbra:profile>web</umbra:profile>          what it does, for forecasts of VMs that are new
+///       <umbra:on-host-loss>restart</umbra:on-host-loss>   or leave, the default: when its host was fenced
 ///       <umbra:shared-disks/>                       every writable disk is on storage that all hosts share
 ///     </umbra:vm>
 ///   </metadata>

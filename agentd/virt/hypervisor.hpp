@@ -31,6 +31,7 @@ struct Domain {
   std::vector<std::string> addresses;  ///< from <metadata><umbra:vm>
   std::string account{};               ///< from there too; may be empty
   std::string profile{};               ///< from there too; may be empty
+  bool restart_on_host_loss = false;   ///< from there too
   std::string refusal;                 ///< why this domain cannot have a shadow; empty when it can
   std::vector<std::string> warnings;   ///< what may go wrong with a shadow of it, but need not
 };

@@ -33,6 +33,7 @@ Cell health(double value) {
 }
 
 Cell host_state(const v1::Host& host) {
+  if (host.has_fence()) return {host.up() ? "fenced, back" : "fenced", Style::kWarn};
   if (!host.up()) return {"down", Style::kBad};
   const bool edge = host.node().role() == v1::ROLE_EDGE;
   if (!edge && !host.hypervisor_up()) return {"libvirt down", Style::kBad};

@@ -343,6 +343,70 @@ Task<void> FakeFleet::evacuate(rpc::Caller, v1::EvacuateRequest request, rpc::Si
   co_return Result<void>{};
 }
 
+Task<v1::Fence> FakeFleet::fence_host(rpc::Caller caller, v1::FenceHostRequest request) {
+  UMBRA_CO_CHECK(check_host(request.host()));
+  auto& host = hosts_[request.host()];
+  if (!request.confirmed())
+    co_return fail(
+        {Errc::kNotFound, fmt::format("no fence agent is configured for {}", request.host()),
+         fmt::format("see with your own eyes that it is off, then: umbractl fence {} --confirmed", request.host())});
+  auto& fence = *host.mutable_fence();
+  fence.set_host(request.host());
+  fence.set_epoch(1);
+  fence.set_at_unix_ms(kNow);
+  fence.set_actor(caller.name);
+  fence.set_reason(request.reason());
+  fence.set_confirmed(true);
+  fence.set_vms(2);
+  host.set_up(false);
+  co_return fence;
+}
+
+Task<v1::UnfenceHostReply> FakeFleet::unfence_host(rpc::Caller, v1::UnfenceHostRequest request) {
+  UMBRA_CO_CHECK(check_host(request.host()));
+  hosts_[request.host()].clear_fence();
+  co_return v1::UnfenceHostReply{};
+}
+
+Task<v1::ListFencesReply> FakeFleet::list_fences(rpc::Caller, v1::ListFencesRequest) {
+  v1::ListFencesReply reply;
+  for (const auto& [name, host] : hosts_)
+    if (host.has_fence()) *reply.add_fences() = host.fence();
+  reply.add_agents("host2");
+  co_return reply;
+}
+
+Task<v1::RestartVmReply> FakeFleet::restart_vm(rpc::Caller, v1::RestartVmRequest request) {
+  UMBRA_CO_TRY(auto* view, find_vm(request.vm()));
+  if (!hosts_[view->host()].has_fence())
+    co_return fail(
+        {Errc::kConflict,
+         fmt::format("{0} is {1}'s, which is not fenced: it may be running there", request.vm(), view->host()),
+         fmt::format("make sure that it is off, then: umbractl fence {}", view->host())});
+  v1::RestartVmReply reply;
+  reply.set_vm(request.vm());
+  reply.set_from(view->host());
+  reply.set_to(request.on().empty() ? "host2" : request.on());
+  reply.set_epoch(2);
+  co_return reply;
+}
+
+Task<v1::ResolveVmReply> FakeFleet::resolve_vm(rpc::Caller, v1::ResolveVmRequest request) {
+  UMBRA_CO_CHECK(find_vm(request.vm()));
+  v1::ResolveVmReply reply;
+  auto& here = *reply.add_sides();
+  here.set_host("host1");
+  here.set_reachable(true);
+  here.mutable_account()->set_domain("paused");
+  here.mutable_account()->set_qemu("postmigrate");
+  here.mutable_account()->set_source_phase("promised");
+  here.mutable_account()->set_source_epoch(7);
+  here.mutable_account()->set_can_run(true);
+  reply.add_sides()->set_host("host2");
+  if (!request.keep().empty()) reply.set_epoch(8);
+  co_return reply;
+}
+
 Task<v1::Zone> FakeFleet::set_zone(rpc::Caller caller, v1::SetZoneRequest request) {
   const auto found = zones_.find(request.zone());
   if (found == zones_.end())

@@ -46,6 +46,11 @@ class FakeFleet final : public v1::FleetService {
   Task<void> cutover(rpc::Caller, v1::StartCutoverRequest, rpc::Sink<v1::MoveProgress>) override;
   Task<void> migrate(rpc::Caller, v1::MigrateRequest, rpc::Sink<v1::MoveProgress>) override;
   Task<void> evacuate(rpc::Caller, v1::EvacuateRequest, rpc::Sink<v1::EvacuateProgress>) override;
+  Task<v1::Fence> fence_host(rpc::Caller, v1::FenceHostRequest) override;
+  Task<v1::UnfenceHostReply> unfence_host(rpc::Caller, v1::UnfenceHostRequest) override;
+  Task<v1::ListFencesReply> list_fences(rpc::Caller, v1::ListFencesRequest) override;
+  Task<v1::RestartVmReply> restart_vm(rpc::Caller, v1::RestartVmRequest) override;
+  Task<v1::ResolveVmReply> resolve_vm(rpc::Caller, v1::ResolveVmRequest) override;
   Task<v1::Zone> set_zone(rpc::Caller, v1::SetZoneRequest) override;
   Task<v1::Maintenance> add_maintenance(rpc::Caller, v1::AddMaintenanceRequest) override;
   Task<v1::ListMaintenanceReply> list_maintenance(rpc::Caller, v1::ListMaintenanceRequest) override;

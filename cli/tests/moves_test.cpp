@@ -160,5 +160,32 @@ TEST_F(Moves, AnEvacuationThatLeavesAVmBehindFails) {
   EXPECT_THAT(ran.out, HasSubstr("0 moved, 2 failed, 0 had nowhere to go"));
 }
 
+TEST_F(Moves, FencesAHostByItsAgentOrByAPersonsWord) {
+  const auto refused = run({"fence", "host1"});
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("umbractl fence host1 --confirmed"));
+  EXPECT_THAT(run({"fence", "host1", "--confirmed", "--reason", "plug pulled"}).out,
+              HasSubstr("host1 is fenced: confirmed by alice"));
+  EXPECT_THAT(run({"fence", "--list"}).out, HasSubstr("plug pulled"));
+  EXPECT_THAT(run({"hosts"}).out, HasSubstr("fenced"));
+  EXPECT_EQ(run_json({"fence", "--list"}).at("agents").at(0), "host2");
+  EXPECT_EQ(run_json({"restart", "web1"}).at("to"), "host2");
+  EXPECT_EQ(run({"unfence", "host1"}).out, "host1 is not fenced any more\n");
+  EXPECT_EQ(run({"fence"}).status, 2);
+}
+
+TEST_F(Moves, RestartsOnlyWhatAFencedHostHad) {
+  const auto refused = run({"restart", "web1"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("umbractl fence host1"));
+}
+
+TEST_F(Moves, ShowsWhatEachSideKnowsBeforeItDecides) {
+  const auto shown = run({"resolve", "web1"}).out;
+  EXPECT_THAT(shown, HasSubstr("promised, epoch 7"));
+  EXPECT_THAT(shown, HasSubstr("no answer"));
+  EXPECT_THAT(run({"resolve", "web1", "--keep", "host1"}).out, HasSubstr("host1 runs it, in epoch 8"));
+}
+
 }  // namespace
 }  // namespace umbra::cli::test

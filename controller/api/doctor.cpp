@@ -55,7 +55,12 @@ Task<v1::DoctorReply> FleetService::doctor(rpc::Caller, v1::DoctorRequest) {
     if (move->asking_since)
       add(check(move->from, "cutover", false,
                 fmt::format("nobody can say how the cutover of {} to {} ended", move->vm, move->to),
-                fmt::format("bring {} back, or look at both hosts with virsh", move->from)));
+                fmt::format("bring {} back, or see what each side knows: umbractl resolve {}", move->from, move->vm)));
+  for (const auto& fence : core_.host_loss.fences())
+    add(check(fence.host(), "fence", false,
+              fmt::format("fenced by {}; {} VMs are still its own, {} were taken over", fence.actor(), fence.vms(),
+                          fence.taken_over()),
+              fmt::format("umbractl restart starts its VMs elsewhere; it is unfenced by itself when it is back")));
   for (const auto& [uuid, record] : core_.inventory.vms())
     if (record.alerted)
       add(check(record.host, "owner", false, fmt::format("more than one host may be running {}", record.vm.name()),

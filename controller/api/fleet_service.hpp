@@ -7,7 +7,8 @@
 namespace umbra::controller {
 
 /// Looking: queries.cpp, forecasts.cpp. Shadows and moves: actions.cpp. Zones, maintenance, telemetry:
-/// settings_calls.cpp. Doctor: doctor.cpp. What a caller started goes on when the caller goes away.
+/// settings_calls.cpp. Fences, restarts: host_loss_calls.cpp. Doctor: doctor.cpp. What a caller started goes on when
+/// the caller goes away.
 class FleetService final : public v1::FleetService {
  public:
   /// @param state_dir for Doctor, which looks at its disk
@@ -28,6 +29,12 @@ class FleetService final : public v1::FleetService {
   Task<void> cutover(rpc::Caller caller, v1::StartCutoverRequest request, rpc::Sink<v1::MoveProgress> sink) override;
   Task<void> migrate(rpc::Caller caller, v1::MigrateRequest request, rpc::Sink<v1::MoveProgress> sink) override;
   Task<void> evacuate(rpc::Caller caller, v1::EvacuateRequest request, rpc::Sink<v1::EvacuateProgress> sink) override;
+
+  Task<v1::Fence> fence_host(rpc::Caller caller, v1::FenceHostRequest request) override;
+  Task<v1::UnfenceHostReply> unfence_host(rpc::Caller caller, v1::UnfenceHostRequest request) override;
+  Task<v1::ListFencesReply> list_fences(rpc::Caller caller, v1::ListFencesRequest request) override;
+  Task<v1::RestartVmReply> restart_vm(rpc::Caller caller, v1::RestartVmRequest request) override;
+  Task<v1::ResolveVmReply> resolve_vm(rpc::Caller caller, v1::ResolveVmRequest request) override;
 
   Task<v1::Zone> set_zone(rpc::Caller caller, v1::SetZoneRequest request) override;
   Task<v1::Maintenance> add_maintenance(rpc::Caller caller, v1::AddMaintenanceRequest request) override;

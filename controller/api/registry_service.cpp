@@ -1,6 +1,11 @@
 #include "controller/api/registry_service.hpp"
 
 namespace umbra::controller {
+namespace {
+
+constexpr int kMostAsked = 10'000;
+
+}  // namespace
 
 Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::RegisterRequest request) {
   const auto& node = request.node();
@@ -14,6 +19,7 @@ Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::Regis
   core_.pilot.nudge();
   v1::RegisterReply reply;
   reply.set_heartbeat_interval_ms(core_.inventory.heartbeat().interval.count());
+  for (auto& taken : core_.host_loss.taken_over(caller.name)) *reply.add_taken_over() = std::move(taken);
   co_return reply;
 }
 
@@ -22,7 +28,15 @@ Task<v1::ReportReply> RegistryService::report(rpc::Caller caller, v1::ReportRequ
   // First how cutovers ended: it explains where the report's VMs are.
   for (const auto& cutover : request.cutovers()) core_.mover.reported(caller.name, cutover);
   UMBRA_CO_CHECK(core_.inventory.reported(caller.name, caller.session.lock(), request));
+  core_.host_loss.reported(caller.name, request);
   co_return v1::ReportReply{};
+}
+
+Task<v1::WhoseVmsReply> RegistryService::whose_vms(rpc::Caller caller, v1::WhoseVmsRequest request) {
+  if (request.vm_uuids_size() > kMostAsked)
+    co_return fail({Errc::kInvalid, fmt::format("{} VMs are asked for at once", request.vm_uuids_size()),
+                    fmt::format("ask for at most {}", kMostAsked)});
+  co_return core_.host_loss.whose(caller.name, request);
 }
 
 }  // namespace umbra::controller

@@ -40,6 +40,7 @@ v1::Host view_host(const Inventory& inventory, const NodeRecord& node) {
   *host.mutable_capacity() = node.capacity;
   *host.mutable_proof() = node.proof;
   host.set_version(node.version);
+  if (node.fence) *host.mutable_fence() = *node.fence;
   for (const auto& [uuid, record] : inventory.vms()) {
     if (record.host == node.node.name()) host.set_vms(host.vms() + 1);
     if (record.shadow && record.shadow->standby() == node.node.name() &&

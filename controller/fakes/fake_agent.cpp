@@ -70,12 +70,43 @@ class FakeAgent::AgentApi final : public v1::AgentService {
   }
 
   Task<v1::LastCutoverReply> last_cutover(rpc::Caller, v1::LastCutoverRequest request) override {
+    if (agent_.silent_about_cutovers) co_return fail(Errc::kUnavailable, "as the test wants it");
     const auto last = agent_.last_cutovers_.find(request.vm_uuid());
     if (agent_.deny_cutovers || last == agent_.last_cutovers_.end())
       co_return fail(Errc::kNotFound, "no cutover of it is known here");
     v1::LastCutoverReply reply;
     *reply.mutable_result() = last->second;
     co_return reply;
+  }
+
+  Task<v1::StartDefinitionReply> start_definition(rpc::Caller, v1::StartDefinitionRequest request) override {
+    if (agent_.start_error) co_return fail(*agent_.start_error);
+    const auto uuid = request.vm().uuid();
+    agent_.vms_[uuid] = request.vm();
+    agent_.vms_[uuid].set_state(v1::VM_STATE_RUNNING);
+    agent_.served[uuid] = request.epoch();
+    agent_.started.push_back(std::move(request));
+    agent_.changed_.notify();
+    if (std::exchange(agent_.start_hangs, false)) co_return fail(Errc::kTimeout, "as the test wants it");
+    co_return v1::StartDefinitionReply{};
+  }
+
+  Task<v1::VmAccount> account(rpc::Caller, v1::AccountRequest request) override {
+    co_return agent_.accounts[request.vm_uuid()];
+  }
+
+  Task<v1::YieldReply> yield(rpc::Caller, v1::YieldRequest request) override {
+    if (agent_.yield_error) co_return fail(*agent_.yield_error);
+    agent_.vms_.erase(request.vm_uuid());
+    agent_.accounts.erase(request.vm_uuid());
+    agent_.yields.push_back(std::move(request));
+    co_return v1::YieldReply{};
+  }
+
+  Task<v1::ResolveReply> resolve(rpc::Caller, v1::ResolveRequest request) override {
+    agent_.accounts[request.vm_uuid()].set_domain("running");
+    agent_.resolves.push_back(std::move(request));
+    co_return v1::ResolveReply{};
   }
 
   Task<v1::DiagnoseReply> diagnose(rpc::Caller, v1::DiagnoseRequest) override {
@@ -189,6 +220,11 @@ v1::ReportRequest FakeAgent::news() {
   report.set_vms_known(hypervisor_up);
   for (const auto& [uuid, vm] : vms_) *report.add_vms() = vm;
   for (const auto& [uuid, shadow] : shadows_) *report.add_shadows() = shadow;
+  for (const auto& [uuid, xml] : definitions) {
+    auto* told = report.add_definitions();
+    told->set_vm_uuid(uuid);
+    told->set_xml(xml);
+  }
   for (const auto& [uuid, epoch] : served) {
     if (!tell_served) break;
     auto* told = report.add_served();
@@ -222,6 +258,8 @@ asio::awaitable<void> FakeAgent::report() {
           }
         const auto reply = co_await registry.register_(std::move(request), 5s);
         if (reply) registered = *session;
+        if (reply && obey)
+          for (const auto& taken : reply->taken_over()) vms_.erase(taken.vm_uuid());
       }
       grow_shadows();
       auto report = news();

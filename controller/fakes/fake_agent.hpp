@@ -50,7 +50,18 @@ class FakeAgent {
   std::map<std::string, std::uint64_t> served;  ///< by VM uuid: what its journal says that it got, and when
   std::map<std::string, std::uint64_t> known;   ///< by VM uuid: epochs that its journal knows beside those
 
+  bool obey = true;                                ///< lets go of what was taken over, when it is told so
+  std::optional<Error> start_error;                ///< of definitions
+  bool start_hangs = false;                        ///< the start happens, and its answer is lost
+  std::map<std::string, std::string> definitions;  ///< by VM uuid: inactive XML, told in every report
+  std::map<std::string, v1::VmAccount> accounts;   ///< by VM uuid: what it says of it
+  std::optional<Error> yield_error;
+  bool silent_about_cutovers = false;  ///< LastCutover cannot be answered
+
   // What was asked of it.
+  std::vector<v1::StartDefinitionRequest> started;
+  std::vector<v1::YieldRequest> yields;
+  std::vector<v1::ResolveRequest> resolves;
   std::vector<v1::CutoverRequest> cutovers;
   std::optional<v1::ReconcileRequest> routes;
   unsigned drops = 0;

@@ -1,13 +1,14 @@
 // What nodes know of epochs: the controller's store is not the only place that remembers them, and may have been lost.
 #include <spdlog/spdlog.h>
 
+#include "base/epoch.hpp"
 #include "controller/inventory/inventory.hpp"
 
 namespace umbra::controller {
 namespace {
 
 /// Nobody takes so many: a node that tells of a greater one is damaged, or wants to use them all up.
-constexpr Epoch kGreatestEpoch = Epoch{1} << 40;
+constexpr Epoch kMostBelieved = kGreatestEpoch / 1024;
 constexpr std::size_t kMostHeard = 100'000;  // VMs unknown to the store whose epochs are remembered
 
 }  // namespace
@@ -33,7 +34,7 @@ void Inventory::heard_epochs(const std::string& node,
   std::size_t newer = 0, absurd = 0;
   std::string example;
   for (const auto& known : epochs) {
-    if (known.epoch() > kGreatestEpoch) {
+    if (known.epoch() > kMostBelieved) {
       ++absurd;
       continue;
     }

@@ -27,6 +27,11 @@ Result<std::unique_ptr<Inventory>> Inventory::load(Store& store, EventLog& event
     record.version = std::move(stored.version);
     record.last_seen = stored.last_seen;
   }
+  UMBRA_TRY(const auto fences, store.fences.fences());
+  for (const auto& [fence, returned] : fences) {
+    inventory->nodes_[fence.host()].fence = fence;
+    inventory->nodes_[fence.host()].returned = returned;
+  }
   UMBRA_TRY(auto vms, store.fleet.vms());
   for (auto& stored : vms) {
     auto& place = stored.host.empty() ? inventory->gone_ : inventory->vms_;
@@ -74,6 +79,7 @@ Result<void> Inventory::registered(const v1::RegisterRequest& request, std::weak
     return fail({Errc::kInvalid, fmt::format("{} registers without zone or underlay address", node.name()),
                  "set them in its agent's configuration"});
   auto& record = nodes_[node.name()];
+  UMBRA_CHECK(returned(node.name()));
   if (!record.up || record.node.SerializeAsString() != node.SerializeAsString())
     events_.add(v1::EVENT_KIND_HOST, v1::SEVERITY_INFO,
                 fmt::format("is up: {} in zone {}, umbra-agentd {}", node.role() == v1::ROLE_EDGE ? "edge" : "host",
@@ -213,12 +219,20 @@ void Inventory::rule_on(VmRecord& record) {
   if (record.moving()) return;
   std::vector<Claim> claims;
   for (const auto& [name, node] : nodes_) {
+    if (node.fence) continue;
     const auto claim = node.claims.find(record.vm.uuid());
     if (node.up && node.vms_known && claim != node.claims.end())
       claims.push_back({name, is_active(claim->second), served_epoch(name, record.vm.uuid()) > record.owner_epoch});
   }
   const auto* owner = node(record.host);
-  const auto ruling = rule(record.host, owner != nullptr && owner->up && owner->vms_known, claims);
+  OwnershipRuling ruling;
+  if (owner != nullptr && owner->fence) {
+    // It waits for its host, or for somebody who starts it elsewhere; a mere definition elsewhere is neither.
+    std::erase_if(claims, [](const Claim& claim) { return !claim.active; });
+    if (!claims.empty()) ruling = rule("", true, claims);
+  } else {
+    ruling = rule(record.host, owner != nullptr && owner->up && owner->vms_known, claims);
+  }
   if (ruling.ruling == Ruling::kKeep) {
     record.pending = {};
     record.alerted = false;
@@ -311,6 +325,31 @@ Result<Epoch> Inventory::take_epoch(const std::string& vm_uuid) {
   UMBRA_CHECK(epochs_certain());
   UMBRA_TRY(found->second.epoch, store_.fleet.next_epoch(vm_uuid, found->second.epoch));
   return found->second.epoch;
+}
+
+void Inventory::fenced(const v1::Fence& fence) {
+  auto& node = nodes_[fence.host()];
+  node.fence = fence;
+  node.returned = false;
+  node.up = node.hypervisor_up = node.vms_known = false;
+  node.session.reset();
+  node.claims.clear();
+  touch();
+}
+
+Result<void> Inventory::returned(const std::string& host) {
+  auto& node = nodes_[host];
+  if (!node.fence || node.returned) return {};
+  UMBRA_CHECK(store_.fences.set_returned(host));
+  node.returned = true;
+  events_.add(v1::EVENT_KIND_HOST, v1::SEVERITY_INFO,
+              "was fenced, and is heard again: nothing more is taken over from it", {host});
+  return {};
+}
+
+void Inventory::unfenced(const std::string& host) {
+  nodes_[host].fence.reset();
+  touch();
 }
 
 Result<void> Inventory::settle(const std::string& vm_uuid, const std::string& host, Epoch epoch) {

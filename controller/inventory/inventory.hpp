@@ -35,11 +35,15 @@ struct NodeRecord {
   UnixMillis last_seen = 0;
   std::weak_ptr<rpc::Session> session;
   bool epochs_known = false;                  ///< since this controller started it has told all epochs that it knows
+  std::optional<v1::Fence> fence;             ///< since when it owns nothing that runs, and who says so
+  bool returned = false;                      ///< since then it has been heard: it may start what is still its own
   std::map<std::string, v1::VmState> claims;  ///< its last report's VMs, by uuid
   /// By uuid: VMs that it has by its journal, and the epoch of that. Kept while it is down: what was proven stays so.
   std::map<std::string, v1::ServedVm> served;
 
   bool is_host() const { return node.role() == v1::ROLE_AGENT; }
+  /// May its VMs be started elsewhere?
+  bool is_off() const { return fence && !returned && !up; }
 };
 
 struct VmRecord {
@@ -111,6 +115,12 @@ class Inventory {
   Epoch served_epoch(const std::string& host, const std::string& vm_uuid) const;
   /// Records who owns the VM since `epoch`. @error kConflict a newer epoch has an owner; of the store
   Result<void> settle(const std::string& vm_uuid, const std::string& host, Epoch epoch);
+
+  /// The host is off: it is down from now on, and what it runs when it comes back counts only once it is unfenced.
+  void fenced(const v1::Fence& fence);
+  /// A fenced host is heard: nothing more is taken over from it. Durable before it returns. @error of the store
+  Result<void> returned(const std::string& host);
+  void unfenced(const std::string& host);
 
   /// Notified at every report and change.
   Signal& changed() { return changed_; }

@@ -30,7 +30,8 @@ v1::ReconcileRequest wanted_routes(const Inventory& inventory, const AddressBook
     }
   }
   request.set_complete(inventory.settled() && std::ranges::all_of(inventory.nodes(), [](const auto& entry) {
-                         return !entry.second.is_host() || (entry.second.up && entry.second.vms_known);
+                         const auto& node = entry.second;
+                         return !node.is_host() || node.fence || (node.up && node.vms_known);
                        }));
   return request;
 }

@@ -16,6 +16,7 @@ struct Move {
   std::string reason;
   std::string actor;
   TimePoint begun{};
+  Epoch epoch = 0;  ///< of its cutover; 0 before one was asked for
 
   v1::MoveProgress progress;                ///< the newest
   std::uint64_t news = 0;                   ///< grows with each change of `progress`

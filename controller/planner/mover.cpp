@@ -173,6 +173,7 @@ Result<v1::CutoverRequest> Mover::request(const Move& move, Epoch epoch) const {
 Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
   UMBRA_CO_CHECK(inventory_.session(move->from));
   UMBRA_CO_TRY(const auto epoch, co_await take_epoch(move->vm_uuid));
+  move->epoch = epoch;
   auto open = result_of(*move, epoch, v1::OUTCOME_UNSPECIFIED, "");
   open.set_at_unix_ms(clock_.unix_ms());
   UMBRA_CO_CHECK(store_.log.save_cutover(open));
@@ -253,8 +254,8 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
       events_.add(
           v1::EVENT_KIND_CUTOVER, v1::SEVERITY_ALERT,
           fmt::format("nobody can say how the cutover from {} to {} in epoch {} ended: {}. It is asked on; bring {} "
-                      "back, or look at both hosts with virsh",
-                      move->from, move->to, epoch, why, move->from),
+                      "back, or see what each side knows: umbractl resolve {}",
+                      move->from, move->to, epoch, why, move->from, move->vm),
           {move->from, move->vm});
     }
     co_await changed_.wait_until(clock_.steady() + kAskAgain);
@@ -298,9 +299,12 @@ void Mover::reported(const std::string& node, const v1::CutoverResult& result) {
 
 Result<void> Mover::resume() {
   UMBRA_TRY(const auto open, store_.log.open_cutovers());
+  std::map<std::string, Epoch> newest;
+  for (const auto& cutover : open) newest[cutover.vm_uuid()] = std::max(newest[cutover.vm_uuid()], cutover.epoch());
   for (const auto& cutover : open) {
     const auto* record = inventory_.vm(cutover.vm_uuid());
-    if (record == nullptr || record->epoch != cutover.epoch()) {
+    // Epochs beyond its own mean nothing, if no owner came of them: nodes told of them, or somebody meant to decide it.
+    if (record == nullptr || record->owner_epoch >= cutover.epoch() || newest[cutover.vm_uuid()] != cutover.epoch()) {
       auto closed = cutover;
       closed.set_outcome(v1::OUTCOME_UNDECIDED);
       closed.set_detail("the VM is gone, or was moved since");
@@ -309,6 +313,7 @@ Result<void> Mover::resume() {
     }
     UMBRA_TRY(auto move, begin(*record, cutover.to(), cutover.reason(), "controller"));
     move->from = cutover.from();
+    move->epoch = cutover.epoch();
     tasks_.spawn(resume(std::move(move), cutover.epoch()));
   }
   return {};
@@ -359,6 +364,18 @@ void Mover::settle(const v1::CutoverResult& result) {
                                     outcome_name(result.outcome()), result.from(), result.detail()),
               {moved ? result.to() : result.from(), result.vm()});
   ended_(result);
+}
+
+std::shared_ptr<const Move> Mover::open(const std::string& vm_uuid) const {
+  const auto found = moves_.find(vm_uuid);
+  return found == moves_.end() ? nullptr : found->second;
+}
+
+void Mover::decide(const std::string& vm_uuid, v1::Outcome outcome, std::string why) {
+  const auto move = open(vm_uuid);
+  if (!move || move->epoch == 0) return;
+  reported_[vm_uuid] = result_of(*move, move->epoch, outcome, std::move(why));
+  changed_.notify();
 }
 
 std::vector<std::shared_ptr<const Move>> Mover::moves() const {

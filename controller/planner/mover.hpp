@@ -33,6 +33,11 @@ class Mover {
   /// Takes up the cutovers that were open when the controller ended. @error of the store
   Result<void> resume();
 
+  /// The move of this VM that is going on; null without one.
+  std::shared_ptr<const Move> open(const std::string& vm_uuid) const;
+  /// Somebody who may has decided how the open cutover ends: both sides act on it, or have done so.
+  void decide(const std::string& vm_uuid, v1::Outcome outcome, std::string why);
+
   /// Moves that are going on, for the brain.
   std::vector<std::shared_ptr<const Move>> moves() const;
   /// Notified when any move has news.

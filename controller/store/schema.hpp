@@ -7,7 +7,7 @@
 namespace umbra::controller {
 
 /// state.db: what must survive. Columns hold what queries ask for; `record` is the protobuf message.
-inline constexpr std::array<std::string_view, 2> kStateSchema{R"sql(
+inline constexpr std::array<std::string_view, 3> kStateSchema{R"sql(
 CREATE TABLE nodes(
   name TEXT PRIMARY KEY, version TEXT NOT NULL, last_seen INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 
@@ -45,6 +45,22 @@ CREATE INDEX open_cutovers ON cutovers(outcome) WHERE outcome = 0;
 -- Who had an address first keeps its routes. Ids grow, whatever the wall clock does.
 CREATE TABLE address_claims(
   id INTEGER PRIMARY KEY AUTOINCREMENT, vm TEXT NOT NULL, address TEXT NOT NULL, UNIQUE(vm, address));
+)sql",
+                                                              R"sql(
+CREATE TABLE fences(
+  host TEXT NOT NULL, epoch INTEGER NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL,
+  lifted_at INTEGER NOT NULL DEFAULT 0,  -- 0: in force
+  lifted_by TEXT NOT NULL DEFAULT '',
+  returned INTEGER NOT NULL DEFAULT 0,  -- the host was heard since: nothing more is taken over from it
+  record BLOB NOT NULL, PRIMARY KEY(host, epoch)) WITHOUT ROWID;
+-- Inactive XML with its secrets: shown to nobody.
+CREATE TABLE definitions(vm TEXT PRIMARY KEY, xml TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE takeovers(
+  vm TEXT NOT NULL, epoch INTEGER NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+  at INTEGER NOT NULL, actor TEXT NOT NULL,
+  state INTEGER NOT NULL,    -- 0 not known yet, 1 runs on target, 2 failed
+  cleared INTEGER NOT NULL,  -- source's copy is gone
+  PRIMARY KEY(vm, epoch)) WITHOUT ROWID;
 )sql"};
 
 /// telemetry.db: what may be lost.

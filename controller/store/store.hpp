@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "controller/store/fence_store.hpp"
 #include "controller/store/fleet_store.hpp"
 #include "controller/store/log_store.hpp"
 #include "controller/store/telemetry_store.hpp"
@@ -20,6 +21,7 @@ class Store {
   FleetStore fleet{state_};
   WishStore wishes{state_};
   LogStore log{state_};
+  FenceStore fences{state_};
   TelemetryStore telemetry;
 
  private:

@@ -41,6 +41,23 @@ TEST(Settings, ReadWhatIsWritten) {
   EXPECT_EQ(settings->zone_feed, "/run/zones.json");
 }
 
+TEST(Settings, ReadOneFenceAgentForEachHost) {
+  const auto settings = read(
+      "[fence]\nautomatic = true\nafter = '1min'\n"
+      "[[fence.agent]]\nhost = 'host1'\ncommand = ['/bin/off', '--now']\n"
+      "[[fence.agent]]\nhost = 'host2.example.net'\ncommand = ['/bin/off']\nstatus = ['/bin/ask']\noff = "
+      "'OFF'\ntimeout = "
+      "'5s'\n");
+  ASSERT_TRUE(settings) << settings.error().text();
+  EXPECT_TRUE(settings->fence.automatic);
+  ASSERT_NE(settings->fence.agent("host1"), nullptr);
+  EXPECT_EQ(settings->fence.agent("host1")->command.size(), 2u);
+  ASSERT_NE(settings->fence.agent("host2.example.net"), nullptr);
+  EXPECT_EQ(settings->fence.agent("host2.example.net")->off, "OFF");
+  EXPECT_EQ(settings->fence.agent("host2.example.net")->timeout, 5s);
+  EXPECT_EQ(settings->fence.agent("host3"), nullptr);
+}
+
 TEST(Settings, ShortenTheHistoryWithTheStep) {
   EXPECT_LE(read("[brain]\nforecast_step = '1s'\n")->brain.history, 10'000s);
 }
@@ -57,6 +74,12 @@ TEST(Settings, RefuseNonsenseWithFileLineAndRemedy) {
       {"[brain]\nmemory_reserve = 'much'\n", ":2: brain.memory_reserve: 'much'", "256MiB"},
       {"[brain]\nforecast_step = '1s'\nhistory = '14d'\n", ":3: brain.history", "lengthen brain.forecast_step"},
       {"[brain]\nmaintenance_lead = '7h'\n", ":2: brain.maintenance_lead", "the notice comes first"},
+      {"[fence]\nautomatic = true\n", ":2: fence.automatic: is set, but no [[fence.agent]] is", "configure one"},
+      {"[[fence.agent]]\nhost = 'a'\n", "fence.agent[0].command: is missing", "fence_ipmilan"},
+      {"[[fence.agent]]\nhost = 'a'\ncommand = ['x']\n[[fence.agent]]\nhost = 'a'\ncommand = ['y']\n",
+       "'a' has an agent already", "keep one"},
+      {"[[fence.agent]]\nhost = 'a'\ncommand = ['x']\ncomand = ['y']\n", ":4: unknown key fence.agent[0].comand",
+       "correct or remove it"},
       {"[brian]\ntick = '1s'\n", ":2: unknown key brian.tick", "correct or remove it"},
       {"[controller]\nlog_level = 'loud'\n", ":2: controller.log_level: 'loud' is no log level",
        "allowed are trace, debug, info, warning, error"},

@@ -67,6 +67,23 @@ TEST_P(Units, announce_readiness_and_are_watched) {
   EXPECT_TRUE(std::regex_search(source(), std::regex("\nWatchdogSec=[0-9]+s\n")));
 }
 
+TEST(Guard, ends_before_libvirt_begins_and_is_as_hardened) {
+  const auto directory = TemporaryDirectory::make("umbra-units-").value();
+  const auto copy = directory.path() / "umbra-guard.service";
+  const auto source = text_of(fs::path(UMBRA_UNITS) / "umbra-guard.service");
+  std::ofstream(copy) << std::regex_replace(source, std::regex("ExecStart=\\S+"), "ExecStart=/bin/true");
+  const auto verified = run("systemd-analyze verify " + copy.string());
+  EXPECT_EQ(verified.code, 0) << verified.output;
+  EXPECT_EQ(verified.output, "");
+  const auto judged = run("systemd-analyze security --offline=true --no-pager --threshold=25 " + copy.string());
+  EXPECT_EQ(judged.code, 0) << judged.output;
+  EXPECT_NE(source.find("\nType=oneshot\n"), std::string::npos);
+  std::smatch before;
+  ASSERT_TRUE(std::regex_search(source, before, std::regex("\nBefore=(.*)\n")));
+  for (const char* unit : {"libvirtd.service", "virtqemud.service", "libvirt-guests.service"})
+    EXPECT_NE(before[1].str().find(unit), std::string::npos) << unit;
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, Units, testing::Values("umbra-agentd.service", "umbra-controllerd.service"),
                          [](const auto& each) {
                            return std::string(each.param).starts_with("umbra-agentd") ? "agentd" : "controllerd";

@@ -20,7 +20,7 @@ std::string xml(std::string_view devices, std::string_view more = "", std::strin
 constexpr std::string_view kMetadata =
     R"(<metadata><other:x xmlns:other='urn:x'><other:address>no</other:address></other:x>
     <u:vm xmlns:u='https://umbra.invalid/vm/1'><u:address>10.50.0.1</u:address><u:address>fd00::1</u:address>
-    <u:account>acme</u:account><u:profile>web</u:profile></u:vm></metadata>)";
+    <u:account>acme</u:account><u:profile>web</u:profile><u:on-host-loss>restart</u:on-host-loss></u:vm></metadata>)";
 
 TEST(DomainXml, ReadsWhatTheAgentNeeds) {
   const auto domain = parse_domain(xml(R"(
@@ -37,6 +37,7 @@ TEST(DomainXml, ReadsWhatTheAgentNeeds) {
   EXPECT_EQ(domain->addresses, (std::vector<std::string>{"10.50.0.1", "fd00::1"}));
   EXPECT_EQ(domain->account, "acme");
   EXPECT_EQ(domain->profile, "web");
+  EXPECT_TRUE(domain->restart_on_host_loss);
   EXPECT_FALSE(domain->incoming);
   EXPECT_EQ(domain->refusal, "");
   EXPECT_TRUE(domain->warnings.empty());

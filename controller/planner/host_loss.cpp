@@ -1,0 +1,414 @@
+#include "controller/planner/host_loss.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "controller/brain/placement.hpp"
+#include "umbra/v1/agent.rpc.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kStart = 90s;  // a QEMU's start, the first one after libvirtd's too
+constexpr auto kAskAgain = 2s;
+constexpr auto kTryAgain = 60s;    // a fence agent that proved nothing, a VM that could not be started
+constexpr auto kSettleAgain = 5s;  // a cutover with a fenced side
+constexpr auto kEpochsWait = 40s;
+
+bool unknown(const Error& error) {
+  return error.code == Errc::kTimeout || error.code == Errc::kUnavailable || error.code == Errc::kCancelled;
+}
+
+}  // namespace
+
+HostLoss::HostLoss(Inventory& inventory, Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor,
+                   TaskGroup& tasks, Mover& mover, Resolver& resolver, const BrainSettings& brain,
+                   FenceSettings settings, Look look)
+    : inventory_(inventory),
+      store_(store),
+      events_(events),
+      clock_(clock),
+      tasks_(tasks),
+      mover_(mover),
+      resolver_(resolver),
+      brain_(brain),
+      settings_(std::move(settings)),
+      look_(std::move(look)),
+      changed_(std::move(executor), clock) {}
+
+void HostLoss::save(const Takeover& takeover) {
+  if (const auto saved = store_.fences.save_takeover(takeover); !saved)
+    spdlog::error("{}: its restart could not be stored: {}", takeover.vm, saved.error());
+}
+
+Result<void> HostLoss::load() {
+  UMBRA_TRY(const auto stored, store_.fences.takeovers());
+  for (const auto& takeover : stored) {
+    takeovers_[{takeover.vm_uuid, takeover.epoch}] = takeover;
+    if (takeover.state != Takeover::State::kOpen) continue;
+    const auto* record = inventory_.vm(takeover.vm_uuid);
+    UMBRA_TRY(auto xml, store_.fences.definition(takeover.vm_uuid));
+    if (record == nullptr || record->epoch != takeover.epoch || !xml) {
+      end(takeover, fail(Errc::kCancelled, "the controller was restarted, and the VM is gone or was moved since"));
+      continue;
+    }
+    UMBRA_CHECK(inventory_.begin_move(takeover.vm_uuid, takeover.to));
+    tasks_.spawn(start(takeover, record->vm, std::move(*xml)));
+  }
+  return {};
+}
+
+Task<v1::Fence> HostLoss::fence(std::string host, bool confirmed, std::string reason, std::string actor) {
+  const auto* node = inventory_.node(host);
+  if (node == nullptr || !node->is_host())
+    co_return fail({Errc::kNotFound, fmt::format("no host '{}'", host), "see umbractl hosts"});
+  if (node->fence && !node->returned && !node->up) co_return *node->fence;
+  if (confirmed && node->up)
+    co_return fail({Errc::kConflict, fmt::format("{} is not off: its agent reports", host),
+                    fmt::format("power it off first; to empty a host that runs: umbractl evacuate {}", host)});
+  v1::Fence fence;
+  if (!confirmed) {
+    const auto* agent = settings_.agent(host);
+    if (agent == nullptr)
+      co_return fail({Errc::kNotFound, fmt::format("no fence agent is configured for {}", host),
+                      fmt::format("see with your own eyes that it is off, then: umbractl fence {} --confirmed", host)});
+    const auto with = *agent;  // GCC 12: named before the co_await
+    auto proof = co_await agents_.fence(with);
+    if (!proof) {
+      const auto& error = proof.error();
+      events_.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_ALERT, fmt::format("fence of {} failed: {}", host, error.message),
+                  {host}, actor);
+      co_return fail({error.code, error.message,
+                      fmt::format("it is not fenced. See with your own eyes that it is off, then: umbractl fence {} "
+                                  "--confirmed",
+                                  host)});
+    }
+    fence.set_proof(*proof);
+  }
+  fence.set_host(host);
+  fence.set_at_unix_ms(clock_.unix_ms());
+  fence.set_actor(actor);
+  fence.set_reason(reason);
+  fence.set_confirmed(confirmed);
+  UMBRA_CO_TRY(fence, store_.fences.add_fence(std::move(fence)));
+  inventory_.fenced(fence);
+  events_.add(
+      v1::EVENT_KIND_AUDIT, v1::SEVERITY_WARNING,
+      fmt::format("fenced: {}{}{}", confirmed ? "a person's word" : fence.proof(), reason.empty() ? "" : ", ", reason),
+      {host}, actor);
+  changed_.notify();
+  co_return fence;
+}
+
+Result<void> HostLoss::unfence(const std::string& host, const std::string& reason, const std::string& actor) {
+  const auto* node = inventory_.node(host);
+  if (node == nullptr || !node->fence)
+    return fail({Errc::kNotFound, fmt::format("{} is not fenced", host), "see umbractl fence --list"});
+  if (const auto left = taken_over(host); !left.empty())
+    return fail(
+        {Errc::kConflict,
+         fmt::format("{} VMs were taken over from {}, {} among them, and it has not said that they are gone there",
+                     left.size(), host, left.front().vm()),
+         fmt::format("start {}: its agent clears them away and it is unfenced by itself", host)});
+  UMBRA_CHECK(store_.fences.lift_fence(host, clock_.unix_ms(), actor));
+  inventory_.unfenced(host);
+  events_.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_INFO, fmt::format("unfenced{}{}", reason.empty() ? "" : ": ", reason),
+              {host}, actor);
+  changed_.notify();
+  return {};
+}
+
+std::vector<v1::Fence> HostLoss::fences() const {
+  std::vector<v1::Fence> all;
+  for (const auto& [name, node] : inventory_.nodes()) {
+    if (!node.fence) continue;
+    auto& fence = all.emplace_back(*node.fence);
+    for (const auto& [uuid, record] : inventory_.vms()) fence.set_vms(fence.vms() + (record.host == name ? 1 : 0));
+    fence.set_taken_over(static_cast<std::uint32_t>(taken_over(name).size()));
+  }
+  return all;
+}
+
+Result<std::string> HostLoss::place_for(const VmRecord& record, const std::string& on) const {
+  const auto picture = look_();
+  const auto found = picture.vms.find(record.vm.uuid());
+  if (found == picture.vms.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  Promises promises;
+  for (const auto& [key, takeover] : takeovers_)
+    if (takeover.state == Takeover::State::kOpen) {
+      const auto arriving = picture.vms.find(takeover.vm_uuid);
+      auto& memory = promises.memory[takeover.to];
+      if (arriving != picture.vms.end()) memory = memory + arriving->second.memory + kShadowOverhead;
+    }
+  if (on.empty()) {
+    auto placement = place(picture, {&found->second}, promises, brain_);
+    if (!placement.host.empty()) return placement.host;
+    return fail({Errc::kConflict, fmt::format("no host can take {}: {}", record.vm.name(), placement.why),
+                 "make room on one, then umbractl restart again"});
+  }
+  const auto host = picture.hosts.find(on);
+  if (host == picture.hosts.end())
+    return fail({Errc::kNotFound, fmt::format("no host '{}'", on), "see umbractl hosts"});
+  const auto reason = objection(picture, {&found->second}, host->second, promises, brain_);
+  if (reason.empty()) return on;
+  return fail({Errc::kConflict, fmt::format("{} cannot take {}: {}", on, record.vm.name(), reason),
+               "name another host, or leave --on out to let the controller choose"});
+}
+
+Task<v1::RestartVmReply> HostLoss::restart(std::string vm_uuid, std::string on, std::string reason, std::string actor) {
+  const auto* record = inventory_.vm(vm_uuid);
+  if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  const auto name = record->vm.name();
+  const auto* owner = inventory_.node(record->host);
+  if (owner == nullptr || !owner->is_off())
+    co_return fail({Errc::kConflict,
+                    fmt::format("{} is {}'s, which is {}: it may be running there", name, record->host,
+                                owner != nullptr && owner->fence ? "fenced but heard again" : "not fenced"),
+                    owner != nullptr && owner->up
+                        ? fmt::format("{0} is up: virsh start {1} there, or umbractl migrate {1}", record->host, name)
+                        : fmt::format("make sure that it is off, then: umbractl fence {} (--confirmed without a fence "
+                                      "agent)",
+                                      record->host)});
+  if (record->moving())
+    co_return fail({Errc::kConflict,
+                    fmt::format("{} is moving to {}, and it is not known yet how that ended", name, record->moving_to),
+                    fmt::format("umbractl resolve {} shows what each side knows", name)});
+  if (!record->vm.refusal().empty())
+    co_return fail(
+        {Errc::kUnsupported, fmt::format("{} cannot run on another host: {}", name, record->vm.refusal()), ""});
+  UMBRA_CO_TRY(auto xml, store_.fences.definition(vm_uuid));
+  if (!xml)
+    co_return fail({Errc::kNotFound,
+                    fmt::format("how {} is defined is not known: it was transient, or {}'s agent could not report it",
+                                name, record->host),
+                    "define it by hand on the host where it shall run, and start it there"});
+  const auto until = clock_.steady() + kEpochsWait;
+  while (!inventory_.epochs_certain() && clock_.steady() < until)
+    co_await inventory_.changed().wait_until(clock_.steady() + inventory_.heartbeat().interval);
+  record = inventory_.vm(vm_uuid);
+  owner = record == nullptr ? nullptr : inventory_.node(record->host);
+  if (owner == nullptr || !owner->is_off() || record->moving())
+    co_return fail(Errc::kConflict, "{} was moved or started meanwhile", name);
+  UMBRA_CO_TRY(const auto to, place_for(*record, on));
+  UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(vm_uuid));
+  const Takeover takeover{vm_uuid, name, record->host, to, epoch, clock_.unix_ms(), actor};
+  UMBRA_CO_CHECK(store_.fences.save_takeover(takeover));
+  UMBRA_CO_CHECK(inventory_.begin_move(vm_uuid, to));
+  const Key key{vm_uuid, epoch};
+  takeovers_[key] = takeover;
+  events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+              fmt::format("is started on {} in epoch {}, from its definition, as {} is fenced{}{}", to, epoch,
+                          takeover.from, reason.empty() ? "" : ": ", reason),
+              {to, name}, actor);
+  waiting_[key] = std::nullopt;
+  tasks_.spawn(start(takeover, record->vm, std::move(*xml)));
+  while (!waiting_[key]) co_await changed_.wait_until(clock_.steady() + kAskAgain);
+  if (const auto how = waiting_.extract(key); !*how.mapped()) co_return fail(how.mapped()->error());
+  v1::RestartVmReply reply;
+  reply.set_vm(name);
+  reply.set_from(takeover.from);
+  reply.set_to(to);
+  reply.set_epoch(epoch);
+  co_return reply;
+}
+
+/// Asks until the new host has said for certain how it went.
+asio::awaitable<void> HostLoss::start(Takeover takeover, v1::Vm vm, std::string xml) {
+  v1::StartDefinitionRequest request;
+  *request.mutable_vm() = std::move(vm);
+  request.set_xml(std::move(xml));
+  request.set_epoch(takeover.epoch);
+  request.set_from(takeover.from);
+  bool told = false;
+  while (true) {
+    auto started = co_await start_there(takeover, request);
+    const auto* there = inventory_.node(takeover.to);
+    if (!started && unknown(started.error()) && (there == nullptr || !there->fence)) {
+      if (!std::exchange(told, true))
+        events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+                    fmt::format("it is not known yet whether it runs on {}, which is asked again: {}", takeover.to,
+                                started.error()),
+                    {takeover.to, takeover.vm});
+      co_await changed_.wait_until(clock_.steady() + kAskAgain);
+      continue;
+    }
+    end(takeover, std::move(started));
+    co_return;
+  }
+}
+
+Task<void> HostLoss::start_there(const Takeover& takeover, const v1::StartDefinitionRequest& request) {
+  UMBRA_CO_TRY(auto session, inventory_.session(takeover.to));
+  v1::AgentClient agent(session);
+  auto asked = request;
+  UMBRA_CO_CHECK(co_await agent.start_definition(std::move(asked), kStart));
+  co_return Result<void>{};
+}
+
+void HostLoss::end(Takeover takeover, Result<void> how) {
+  const Key key{takeover.vm_uuid, takeover.epoch};
+  takeover.state = how ? Takeover::State::kRuns : Takeover::State::kFailed;
+  inventory_.end_move(takeover.vm_uuid);
+  if (how) {
+    takeovers_[key] = takeover;
+    if (const auto settled = inventory_.settle(takeover.vm_uuid, takeover.to, takeover.epoch); !settled)
+      spdlog::error("{}: the owner could not be stored: {}", takeover.vm, settled.error());
+    events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_INFO,
+                fmt::format("runs on {} in epoch {}, started from its definition; it was {}'s", takeover.to,
+                            takeover.epoch, takeover.from),
+                {takeover.to, takeover.vm}, takeover.actor);
+  } else {
+    takeovers_.erase(key);
+    restart_due_[takeover.vm_uuid] = clock_.steady() + kTryAgain;
+    events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
+                fmt::format("could not be started on {}: {}", takeover.to, how.error()), {takeover.to, takeover.vm},
+                takeover.actor);
+  }
+  save(takeover);
+  if (const auto waits = waiting_.find(key); waits != waiting_.end()) waits->second = std::move(how);
+  changed_.notify();
+}
+
+std::vector<v1::TakenOver> HostLoss::taken_over(const std::string& host) const {
+  std::vector<v1::TakenOver> all;
+  for (const auto& [key, takeover] : takeovers_) {
+    if (takeover.from != host || takeover.cleared) continue;
+    auto& taken = all.emplace_back();
+    taken.set_vm_uuid(takeover.vm_uuid);
+    taken.set_vm(takeover.vm);
+    taken.set_host(takeover.to);
+    taken.set_epoch(takeover.epoch);
+  }
+  return all;
+}
+
+Result<v1::WhoseVmsReply> HostLoss::whose(const std::string& host, const v1::WhoseVmsRequest& request) {
+  // It starts what it is told to be its own, perhaps long before its agent registers.
+  UMBRA_CHECK(inventory_.returned(host));
+  v1::WhoseVmsReply reply;
+  for (const auto& uuid : request.vm_uuids()) {
+    auto* owner = reply.add_owners();
+    owner->set_vm_uuid(uuid);
+    const auto* record = inventory_.vm(uuid);
+    if (record != nullptr) {
+      owner->set_host(record->host);
+      owner->set_epoch(record->owner_epoch);
+    }
+    // One that moves from here may run there already.
+    owner->set_yours(record == nullptr || record->host.empty() || (record->host == host && !record->moving()));
+  }
+  return reply;
+}
+
+void HostLoss::reported(const std::string& host, const v1::ReportRequest& report) {
+  for (const auto& definition : report.definitions()) {
+    const auto* record = inventory_.vm(definition.vm_uuid());
+    if (record != nullptr && record->host != host) continue;  // a copy that is not the owner's
+    const bool fits = !definition.xml().empty() && definition.xml().size() <= FenceStore::kMostDefinition;
+    const auto kept = fits ? store_.fences.save_definition(definition.vm_uuid(), definition.xml())
+                           : store_.fences.remove_definition(definition.vm_uuid());
+    if (!kept) spdlog::error("the definition of VM {} could not be stored: {}", definition.vm_uuid(), kept.error());
+    if (!definition.refusal().empty() && record != nullptr)
+      events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+                  fmt::format("could not be started elsewhere if {} were lost: {}", host, definition.refusal()),
+                  {host, record->vm.name()});
+  }
+  const auto* node = inventory_.node(host);
+  if (node == nullptr || !node->fence || !node->up || !report.vms_known()) return;
+  bool left = false;
+  for (const auto& taken : taken_over(host)) {
+    const auto claim = node->claims.find(taken.vm_uuid());
+    if (claim == node->claims.end()) continue;
+    left = true;
+    const bool active = claim->second == v1::VM_STATE_RUNNING || claim->second == v1::VM_STATE_PAUSED;
+    if (active && alerted_.insert(taken.vm_uuid()).second)
+      events_.add(
+          v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
+          fmt::format("runs on {0}, which was fenced and is back, and on {1}, which took it over: it runs twice. "
+                      "{0} was not off; end its copy at once: virsh destroy {2}, on {0}",
+                      host, taken.host(), taken.vm()),
+          {host, taken.vm()});
+  }
+  if (!left) obeyed(host);
+}
+
+void HostLoss::obeyed(const std::string& host) {
+  for (auto next = takeovers_.begin(); next != takeovers_.end();) {
+    auto& takeover = next->second;
+    if (takeover.from != host) {
+      ++next;
+      continue;
+    }
+    takeover.cleared = true;
+    alerted_.erase(takeover.vm_uuid);
+    save(takeover);
+    next = takeover.state == Takeover::State::kOpen ? std::next(next) : takeovers_.erase(next);
+  }
+  if (const auto lifted = unfence(host, "it is back, and has none of the VMs that were taken over", "controller");
+      !lifted)
+    spdlog::error("{}: {}", host, lifted.error());
+}
+
+asio::awaitable<void> HostLoss::run() {
+  while (true) {
+    const auto now = clock_.steady();
+    for (const auto& [name, node] : inventory_.nodes()) {
+      if (!settings_.automatic || !node.is_host() || node.up || node.is_off() || settings_.agent(name) == nullptr) {
+        fence_due_.erase(name);
+        continue;
+      }
+      if (!inventory_.settled() && !node.heard) continue;  // it may only be slow to register
+      const auto due = fence_due_.try_emplace(name, now + settings_.after).first;
+      if (now < due->second) continue;
+      due->second = now + kTryAgain + settings_.agent(name)->timeout * 2;
+      tasks_.spawn(fence_by_itself(name));
+    }
+    for (const auto& [uuid, record] : inventory_.vms()) {
+      const auto* owner = inventory_.node(record.host);
+      if (owner == nullptr || !owner->is_off() || record.moving() || !record.active() ||
+          record.vm.on_host_loss() != v1::ON_HOST_LOSS_RESTART)
+        continue;
+      const auto due = restart_due_.try_emplace(uuid, now).first;
+      if (now < due->second) continue;
+      due->second = now + kTryAgain;
+      tasks_.spawn(restart_by_itself(uuid));
+    }
+    for (const auto& move : mover_.moves()) {
+      const auto *from = inventory_.node(move->from), *to = inventory_.node(move->to);
+      const bool fenced = (from != nullptr && from->is_off()) || (to != nullptr && to->is_off());
+      if (!fenced || !move->asking_since) continue;
+      const auto due = settle_due_.try_emplace(move->vm_uuid, now).first;
+      if (now < due->second) continue;
+      due->second = now + kSettleAgain;
+      tasks_.spawn(settle_by_itself(move->vm_uuid));
+    }
+    std::erase_if(settle_due_, [this](const auto& entry) { return mover_.open(entry.first) == nullptr; });
+    co_await changed_.wait_until(now + inventory_.heartbeat().interval);
+  }
+}
+
+asio::awaitable<void> HostLoss::fence_by_itself(std::string host) {
+  std::string reason = "it is down", actor = "controller";
+  const auto fenced = co_await fence(host, false, std::move(reason), std::move(actor));
+  if (!fenced) spdlog::error("{}: {}", host, fenced.error());
+}
+
+asio::awaitable<void> HostLoss::settle_by_itself(std::string vm_uuid) {
+  auto asked = vm_uuid;
+  const auto settled = co_await resolver_.settle_fenced(std::move(asked));
+  if (!settled) spdlog::warn("VM {}: {}", vm_uuid, settled.error());
+}
+
+asio::awaitable<void> HostLoss::restart_by_itself(std::string vm_uuid) {
+  std::string nowhere, reason = "its policy says so", actor = "controller";
+  const auto restarted = co_await restart(vm_uuid, std::move(nowhere), std::move(reason), std::move(actor));
+  if (restarted) co_return;
+  const auto* record = inventory_.vm(vm_uuid);
+  if (record == nullptr) co_return;
+  events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
+              fmt::format("{} is fenced, and it could not be started elsewhere: {}", record->host, restarted.error()),
+              {record->host, record->vm.name()});
+}
+
+}  // namespace umbra::controller

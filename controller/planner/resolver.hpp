@@ -1,0 +1,40 @@
+/// Ends a cutover that neither side can decide, by a person's word or because a side is fenced.
+#pragma once
+
+#include "controller/planner/mover.hpp"
+
+namespace umbra::controller {
+
+/// The side that gives up destroys its copy, durably, before the other is told to run; a side that is fenced has none.
+/// So at no moment may both run. Nothing is destroyed before the side that is kept has said that its copy can run.
+/// Controller's thread only.
+class Resolver {
+ public:
+  Resolver(Inventory& inventory, EventLog& events, Clock& clock, Mover& mover)
+      : inventory_(inventory), events_(events), clock_(clock), mover_(mover) {}
+
+  /// What each host that has to do with the VM knows of it: both sides of an open cutover, else its owner and whoever
+  /// says to have it.
+  Task<std::vector<v1::Side>> look(std::string vm_uuid);
+  /// Lets `keep` run.
+  /// @return the epoch in which it does
+  /// @error kConflict nothing is undecided, or that copy cannot run; kUnavailable a side cannot be asked; what a side
+  ///        says
+  Task<Epoch> keep(std::string vm_uuid, std::string keep, std::string reason, std::string actor);
+  /// Ends a cutover one side of which is fenced: by the copy that can run, if there is one.
+  Task<void> settle_fenced(std::string vm_uuid);
+
+ private:
+  Task<v1::Side> ask(std::string host, std::string vm_uuid);
+  bool fenced(const std::string& host) const;
+  Task<void> yield(std::string host, std::string vm_uuid, Epoch epoch, std::string to);
+  Task<void> run(std::string host, std::string vm_uuid, Epoch epoch);
+  Task<Epoch> settle(std::shared_ptr<const Move> move, std::string keep, std::string why);
+
+  Inventory& inventory_;
+  EventLog& events_;
+  Clock& clock_;
+  Mover& mover_;
+};
+
+}  // namespace umbra::controller

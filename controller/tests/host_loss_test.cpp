@@ -1,0 +1,288 @@
+// What is done when a host is lost, on a live fleet of fake agents.
+#include <fstream>
+
+#include "controller/tests/live_fleet.hpp"
+
+namespace umbra::controller {
+namespace {
+
+using testing::HasSubstr;
+
+class HostLossTest : public TwoZones {
+ protected:
+  void SetUp() override {
+    off = (fleet.directory() / "off").string();
+    settings.fence.agents.push_back({.host = "host2", .command = {"true"}, .status = {"echo", "power is off"}});
+    settings.fence.agents.push_back({.host = "host3", .command = {"true"}, .status = {"echo", "power is on"}});
+    settings.fence.agents.push_back({.host = "host4", .command = {"sleep", "60"}, .timeout = 100ms});
+    settings.fence.after = 100ms;
+    TwoZones::SetUp();
+    for (const auto* name : {"vm1", "vm2"}) host1->definitions[uuid_of(name)] = "<domain/>";
+    until([&] {
+      return core().store.fences.definition(uuid_of("vm1")).value() &&
+             core().store.fences.definition(uuid_of("vm2")).value();
+    });
+  }
+  void lose(FakeAgent& host) {
+    host.disconnect();
+    until([&] { return !core().inventory.node(host.name())->up; });
+  }
+  Result<v1::Fence> fence(const std::string& host, bool confirmed) {
+    v1::FenceHostRequest request;
+    request.set_host(host);
+    request.set_confirmed(confirmed);
+    request.set_reason("a test");
+    return ask(client().fence_host(std::move(request), 20s));
+  }
+  Result<v1::RestartVmReply> restart(const std::string& vm, const std::string& on = "") {
+    v1::RestartVmRequest request;
+    request.set_vm(vm);
+    request.set_on(on);
+    return ask(client().restart_vm(std::move(request), 20s));
+  }
+  bool fenced(const std::string& host) { return core().inventory.node(host)->fence.has_value(); }
+
+  std::string off;
+};
+
+TEST_F(HostLossTest, AVmOfALostHostStartsElsewhereOnlyOnceThatIsFenced) {
+  lose(*host1);
+  const auto early = restart("vm1");
+  ASSERT_FALSE(early);
+  EXPECT_THAT(early.error().text(), HasSubstr("umbractl fence host1"));
+  const auto with = fence("host1", true);
+  ASSERT_TRUE(with) << with.error().text();
+  EXPECT_EQ(with->actor(), "ops");
+  const auto restarted = restart("vm1", "host3");
+  ASSERT_TRUE(restarted) << restarted.error().text();
+  EXPECT_EQ(restarted->to(), "host3");
+  EXPECT_EQ(host_of("vm1"), "host3");
+  EXPECT_EQ(vm("vm1")->owner_epoch, restarted->epoch());
+  ASSERT_EQ(host3->started.size(), 1u);
+  EXPECT_EQ(host3->started[0].xml(), "<domain/>");
+  EXPECT_EQ(host3->started[0].epoch(), restarted->epoch());
+  EXPECT_EQ(host_of("vm2"), "host1") << "nobody asked for that one, and its policy is to leave it";
+  const auto again = restart("vm1");
+  ASSERT_FALSE(again) << "it runs on host3, which is not fenced";
+}
+
+TEST_F(HostLossTest, AHostThatIsHeardIsNotFencedByAWord) {
+  const auto refused = fence("host1", true);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("is not off"));
+}
+
+TEST_F(HostLossTest, AFenceAgentMustProveThatTheHostIsOff) {
+  const auto none = fence("host1", false);
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().text(), HasSubstr("no fence agent is configured for host1"));
+  const auto proven = fence("host2", false);
+  ASSERT_TRUE(proven) << proven.error().text();
+  EXPECT_THAT(proven->proof(), HasSubstr("power is off"));
+  EXPECT_FALSE(core().inventory.node("host2")->up);
+  const auto on = fence("host3", false);
+  ASSERT_FALSE(on);
+  EXPECT_THAT(on.error().message, HasSubstr("power is on"));
+  const auto late = fence("host4", false);
+  ASSERT_FALSE(late);
+  EXPECT_THAT(late.error().message, HasSubstr("was killed"));
+  EXPECT_FALSE(fenced("host3") || fenced("host4"));
+}
+
+TEST_F(HostLossTest, AFencedHostThatComesBackLosesWhatWasTakenOverAndIsUnfencedThen) {
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  ASSERT_TRUE(restart("vm1", "host3"));
+  v1::UnfenceHostRequest unfence;
+  unfence.set_host("host1");
+  EXPECT_FALSE(ask(client().unfence_host(unfence, 5s))) << "its copy of vm1 may start with it";
+  host1->obey = false;
+  host1->connect();
+  until([&] { return has_event("runs on host1, which was fenced and is back"); });
+  EXPECT_TRUE(fenced("host1"));
+  EXPECT_EQ(host_of("vm1"), "host3");
+  lose(*host1);
+  host1->obey = true;
+  host1->connect();
+  until([&] { return !fenced("host1"); });
+  EXPECT_FALSE(host1->runs(uuid_of("vm1")));
+  EXPECT_EQ(host_of("vm1"), "host3");
+  EXPECT_EQ(host_of("vm2"), "host1");
+}
+
+TEST_F(HostLossTest, FencesAndWhatWasTakenOverOutliveTheController) {
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  ASSERT_TRUE(restart("vm1", "host3"));
+  admin.reset();
+  restart_controller();
+  EXPECT_TRUE(fenced("host1"));
+  ASSERT_EQ(core().host_loss.taken_over("host1").size(), 1u);
+  v1::WhoseVmsRequest question;
+  for (const auto& uuid : {uuid_of("vm1"), uuid_of("vm2"), uuid_of("vm3")}) question.add_vm_uuids(uuid);
+  const auto whose = core().host_loss.whose("host1", question).value();
+  EXPECT_FALSE(whose.owners(0).yours());
+  EXPECT_EQ(whose.owners(0).host(), "host3");
+  EXPECT_TRUE(whose.owners(1).yours());
+  EXPECT_TRUE(whose.owners(2).yours()) << "nobody knows it";
+  const auto late = restart("vm2");
+  ASSERT_FALSE(late) << "host1 boots, and was told to start it";
+  EXPECT_THAT(late.error().message, HasSubstr("heard again"));
+  ASSERT_TRUE(fence("host1", true));
+  EXPECT_TRUE(restart("vm2")) << "it was lost once more, and fenced once more";
+}
+
+TEST_F(HostLossTest, AStartWhoseAnswerIsLostIsAskedForAgainAndHappensNowhereElse) {
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  host3->start_hangs = true;
+  const auto restarted = restart("vm1", "host3");
+  ASSERT_TRUE(restarted) << restarted.error().text();
+  EXPECT_EQ(host3->started.size(), 2u);
+  EXPECT_EQ(host3->started[0].epoch(), host3->started[1].epoch());
+}
+
+TEST_F(HostLossTest, AStartThatFailsForCertainMayBeTriedElsewhere) {
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  host3->start_error = Error{Errc::kInvalid, "no such image", ""};
+  const auto failed = restart("vm1", "host3");
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("no such image"));
+  const auto restarted = restart("vm1", "host4");
+  ASSERT_TRUE(restarted) << restarted.error().text();
+  EXPECT_EQ(host_of("vm1"), "host4");
+}
+
+TEST_F(HostLossTest, ByPolicyVmsOfAFencedHostRestartByThemselves) {
+  host1->vm(uuid_of("vm1"))->set_on_host_loss(v1::ON_HOST_LOSS_RESTART);
+  until([&] { return vm("vm1")->vm.on_host_loss() == v1::ON_HOST_LOSS_RESTART; });
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  until([&] { return host_of("vm1") != "host1"; });
+  EXPECT_EQ(host_of("vm2"), "host1");
+}
+
+class AutomaticFences : public HostLossTest {
+ protected:
+  void SetUp() override {
+    settings.fence.automatic = true;
+    settings.fence.agents.push_back({.host = "host1", .command = {"true"}});
+    HostLossTest::SetUp();
+  }
+};
+
+TEST_F(AutomaticFences, AHostThatIsDownForLongIsFencedAndItsVmsRestartByPolicy) {
+  host1->vm(uuid_of("vm2"))->set_on_host_loss(v1::ON_HOST_LOSS_RESTART);
+  until([&] { return vm("vm2")->vm.on_host_loss() == v1::ON_HOST_LOSS_RESTART; });
+  lose(*host1);
+  until([&] { return host_of("vm2") != "host1"; });
+  EXPECT_TRUE(fenced("host1"));
+  EXPECT_EQ(host_of("vm1"), "host1");
+}
+
+class Undecided : public HostLossTest {
+ protected:
+  /// A cutover from host1 to host3 whose end nobody can tell: both sides are paused.
+  void SetUp() override {
+    HostLossTest::SetUp();
+    v1::PinShadowRequest keep;
+    keep.set_vm("vm1");
+    keep.set_to("host3");
+    keep.set_wait(true);
+    all(client().keep_shadow(std::move(keep), rpc::kNoDeadline));
+    host1->pause_before_cutover = true;
+    host1->hang_up_in_cutover = true;
+    host1->silent_about_cutovers = true;
+    move = core().mover.cutover(uuid_of("vm1"), "test", "test").value();
+    until([&] { return !host1->cutovers.empty(); });
+    host1->disconnect();
+    until([&] { return move->asking_since.has_value(); });
+    auto& here = host1->accounts[uuid_of("vm1")];
+    here.set_domain("paused");
+    here.set_source_phase("promised");
+    here.set_can_run(true);
+    auto& there = host3->accounts[uuid_of("vm1")];
+    there.set_domain("paused");
+    there.set_standby_phase("armed");
+    there.set_can_run(true);
+  }
+  Result<v1::ResolveVmReply> resolve(const std::string& keep) {
+    v1::ResolveVmRequest request;
+    request.set_vm("vm1");
+    request.set_keep(keep);
+    return ask(client().resolve_vm(std::move(request), 30s));
+  }
+  std::shared_ptr<const Move> move;
+};
+
+TEST_F(Undecided, ShowsWhatEachSideKnowsAndChangesNothing) {
+  const auto shown = resolve("");
+  ASSERT_TRUE(shown) << shown.error().text();
+  ASSERT_EQ(shown->sides_size(), 2);
+  EXPECT_FALSE(shown->sides(0).reachable());
+  EXPECT_EQ(shown->sides(1).account().standby_phase(), "armed");
+  EXPECT_EQ(shown->epoch(), 0u);
+  EXPECT_TRUE(host3->yields.empty() && host3->resolves.empty());
+}
+
+TEST_F(Undecided, IsNotDecidedWhileTheOtherSideMayRunIt) {
+  const auto refused = resolve("host3");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("umbractl fence host1"));
+  EXPECT_TRUE(host3->resolves.empty());
+}
+
+TEST_F(Undecided, TheKeptSideRunsOnceTheOtherHasYielded) {
+  host1->connect();
+  until([&] { return is_up("host1"); });
+  const auto resolved = resolve("host3");
+  ASSERT_TRUE(resolved) << resolved.error().text();
+  ASSERT_EQ(host1->yields.size(), 1u);
+  ASSERT_EQ(host3->resolves.size(), 1u);
+  EXPECT_EQ(host_of("vm1"), "host3");
+  EXPECT_EQ(vm("vm1")->owner_epoch, resolved->epoch());
+  EXPECT_GT(resolved->epoch(), move->epoch);
+  EXPECT_FALSE(vm("vm1")->moving());
+}
+
+TEST_F(Undecided, NobodyIsToldToRunWhileTheOtherDoesNotYield) {
+  host1->yield_error = Error{Errc::kUnavailable, "libvirtd is away", ""};
+  host1->connect();
+  until([&] { return is_up("host1"); });
+  EXPECT_FALSE(resolve("host3"));
+  EXPECT_TRUE(host3->resolves.empty());
+  EXPECT_TRUE(vm("vm1")->moving());
+}
+
+TEST_F(Undecided, ACopyThatCannotRunIsNotKept) {
+  host3->accounts[uuid_of("vm1")].set_can_run(false);
+  host3->accounts[uuid_of("vm1")].set_detail("half a memory");
+  host1->connect();
+  until([&] { return is_up("host1"); });
+  const auto refused = resolve("host3");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("half a memory"));
+  EXPECT_TRUE(host1->yields.empty());
+}
+
+TEST_F(Undecided, AFencedSourceLeavesTheVmToAShadowThatHasAllOfItsMemory) {
+  until([&] { return !core().inventory.node("host1")->up; });
+  ASSERT_TRUE(fence("host1", true));
+  until([&] { return host_of("vm1") == "host3" && !vm("vm1")->moving(); });
+  EXPECT_EQ(host3->resolves.size(), 1u);
+}
+
+TEST_F(Undecided, AFencedSourceWhoseShadowIsIncompleteLeavesTheDefinition) {
+  host3->accounts[uuid_of("vm1")].set_can_run(false);
+  until([&] { return !core().inventory.node("host1")->up; });
+  ASSERT_TRUE(fence("host1", true));
+  until([&] { return !vm("vm1")->moving(); });
+  EXPECT_EQ(host3->yields.size(), 1u);
+  EXPECT_EQ(host_of("vm1"), "host1");
+  const auto restarted = restart("vm1", "host4");
+  ASSERT_TRUE(restarted) << restarted.error().text();
+}
+
+}  // namespace
+}  // namespace umbra::controller
