@@ -9,6 +9,7 @@
 #include "agentd/virt/libvirt_hypervisor.hpp"
 #include "netswitch/netlink_kernel.hpp"
 #include "netswitch/upkeep.hpp"
+#include "rpc/tls_keeper.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -20,6 +21,14 @@ v1::Role role_of(NodeRole role) {
 }
 
 }  // namespace
+
+Result<rpc::Tls> load_credentials(const AgentConfig& config) {
+  UMBRA_TRY(auto tls, rpc::Tls::load(config.tls, role_of(config.role)));
+  if (tls.self().name == config.name) return tls;
+  return fail({Errc::kInvalid,
+               fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, config.name),
+               "issue one for this node: umbractl pki issue"});
+}
 
 struct Agent::Parts {
   Parts(asio::any_io_executor on, AgentConfig with, Surroundings in)
@@ -38,7 +47,9 @@ struct Agent::Parts {
   std::unique_ptr<Host> host;
   std::unique_ptr<rpc::Door> door;
   std::unique_ptr<RegistryLink> controller;
+  std::unique_ptr<rpc::TlsKeeper> credentials;
 
+  v1::Credentials describe_credentials() const;
   v1::RegisterRequest introduce() const;
   v1::ReportRequest report();
 };
@@ -56,23 +67,28 @@ v1::RegisterRequest Agent::Parts::introduce() const {
   request.set_epochs_known(true);
   network->fill(request);
   if (host) host->fill(request);
+  *request.mutable_credentials() = describe_credentials();
   return request;
+}
+
+v1::Credentials Agent::Parts::describe_credentials() const {
+  v1::Credentials described;
+  described.set_not_after_unix_ms(credentials->not_after_unix_ms());
+  for (const auto& warning : credentials->warnings()) described.add_warnings(warning);
+  return described;
 }
 
 v1::ReportRequest Agent::Parts::report() {
   v1::ReportRequest report;
   outbox.fill(report);
+  *report.mutable_credentials() = describe_credentials();
   if (host) host->fill(report);
   return report;
 }
 
 Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentConfig config) {
   static SystemClock clock;
-  UMBRA_TRY(const auto tls, rpc::Tls::load(config.tls, role_of(config.role)));
-  if (tls.self().name != config.name)
-    return fail({Errc::kInvalid,
-                 fmt::format("the certificate is {}'s, but [agent] name is {}", tls.self().name, config.name),
-                 "issue one for this node: umbractl pki issue"});
+  UMBRA_TRY(const auto tls, load_credentials(config));
   Surroundings around{
       .clock = clock,
       .tls = tls,
@@ -94,6 +110,20 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   auto parts = std::make_unique<Parts>(executor, std::move(config), std::move(surroundings));
   auto& p = *parts;
   auto& clock = p.around.clock;
+  p.credentials = std::make_unique<rpc::TlsKeeper>(
+      executor, clock, p.around.tls,
+      rpc::TlsKeeper::Hooks{
+          .renewed =
+              [&p](const std::string& what) {
+                p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_INFO, "", "has new certificates: " + what);
+              },
+          .failed =
+              [&p](const Error& why) {
+                p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, "",
+                               fmt::format("its certificates were changed and cannot be used, so those from "
+                                           "before stay in force: {}",
+                                           why));
+              }});
   std::error_code made;
   std::filesystem::create_directories(p.config.state_dir, made);
   if (made)
@@ -149,6 +179,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
     if (bug) std::rethrow_exception(bug);  // ends the process: systemd restarts it, and recovery knows more than we do
   };
   asio::co_spawn(executor, p.controller->run(), root);
+  asio::co_spawn(executor, p.credentials->run(), root);
   if (p.host) asio::co_spawn(executor, p.host->run(), root);
   asio::co_spawn(executor, p.upkeep->run(), root);
   return std::unique_ptr<Agent>(new Agent(std::move(parts)));
@@ -164,7 +195,12 @@ shadow::Journal* Agent::journal() {
 Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Agent::~Agent() = default;
 
+void Agent::reload() {
+  parts_->credentials->ask();
+}
+
 asio::awaitable<void> Agent::stop() {
+  parts_->credentials->stop();
   if (parts_->host) parts_->host->stop();
   parts_->controller->stop();
   parts_->upkeep->stop();

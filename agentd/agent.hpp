@@ -23,6 +23,10 @@ struct Surroundings {
   std::function<Task<v1::HoldProof>()> prove;
 };
 
+/// Checks all that others would hold against this node's certificate, and that it is this node's.
+/// @error as rpc::Tls::load; kInvalid it is another's
+Result<rpc::Tls> load_credentials(const AgentConfig& config);
+
 /// One process's worth of agent: a host's or an edge's. Everything runs on `executor`'s one thread, except libvirt's
 /// blocking calls and the journal's writes, which have threads of their own.
 class Agent {
@@ -33,6 +37,9 @@ class Agent {
   static Result<std::unique_ptr<Agent>> start(asio::any_io_executor executor, AgentConfig config,
                                               Surroundings surroundings);
   ~Agent();
+
+  /// Reads certificates, CAs and revocation lists again (SIGHUP). What cannot be used changes nothing, and is told.
+  void reload();
 
   /// Leaves shadows held in QEMU, for the next life; closes connections. Awaited before the executor stops.
   asio::awaitable<void> stop();

@@ -43,6 +43,15 @@ int run_guard(umbra::agent::AgentConfig config) {
   return status;
 }
 
+/// systemctl reload
+asio::awaitable<void> reload_when_told(asio::io_context& io, umbra::agent::Agent& agent) {
+  asio::signal_set signals(io, SIGHUP);
+  while (true) {
+    co_await signals.async_wait(asio::use_awaitable);
+    agent.reload();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -52,7 +61,7 @@ int main(int argc, char** argv) {
   std::string forget;
   bool check = false, guard = false;
   app.add_option("-c,--config", file, "configuration file")->capture_default_str();
-  app.add_flag("--check", check, "check the configuration and end");
+  app.add_flag("--check", check, "check the configuration and the certificates, and end");
   app.add_option(
          "--forget-damaged", forget,
          "forget the damaged journal records of this VM (uuid) and end; look at the VM on both hosts first, and "
@@ -69,6 +78,9 @@ int main(int argc, char** argv) {
   auto config = umbra::agent::AgentConfig::from(std::move(*read));
   if (!config) return complain(config.error());
   if (check) {
+    const auto tls = umbra::agent::load_credentials(*config);
+    if (!tls) return complain(tls.error());
+    for (const auto& warning : tls->warnings()) spdlog::warn("{}", warning);
     std::cout << file << " is fine\n";
     return 0;
   }
@@ -87,11 +99,13 @@ int main(int argc, char** argv) {
 
   // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // until reload_when_told() waits for it
   asio::io_context io(1);
   auto agent = umbra::agent::Agent::start(io.get_executor(), std::move(*config));
   if (!agent) return complain(agent.error());
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
+  asio::co_spawn(io, reload_when_told(io, **agent), asio::detached);
   asio::co_spawn(io, until_told(io, **agent, notifier), asio::detached);
   io.run();
   return 0;

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <numeric>
 
+#include "base/printable.hpp"
+
 namespace umbra::cli {
 namespace {
 
@@ -73,8 +75,30 @@ std::string nearest_option(const CLI::App& verb, std::string_view word) {
   return nearest(names, word);
 }
 
+std::string for_terminal(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const auto line = text.substr(0, text.find('\n'));
+    auto rest = line;
+    while (!rest.empty()) {
+      // "\x1b[31m": our own colours, the only sequence that is let through.
+      const auto colour = rest.find("\x1b[");
+      const auto end = colour == rest.npos ? rest.npos : rest.find_first_not_of("0123456789;", colour + 2);
+      const bool ours = end != rest.npos && rest[end] == 'm' && end - colour <= 6;
+      const auto plain = ours ? colour : rest.size();
+      out += printable(rest.substr(0, plain));
+      if (ours) out += rest.substr(plain, end + 1 - plain);
+      rest.remove_prefix(ours ? end + 1 : plain);
+    }
+    if (line.size() < text.size()) out += '\n';
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  }
+  return out;
+}
+
 void print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  const auto safe = for_terminal(text);
+  std::fwrite(safe.data(), 1, safe.size(), stdout);
 }
 
 }  // namespace umbra::cli

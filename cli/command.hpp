@@ -62,12 +62,16 @@ std::vector<const CLI::App*> all_verbs(const CLI::App& parent);
 std::string nearest_verb(const CLI::App& parent, std::string_view word);
 std::string nearest_option(const CLI::App& verb, std::string_view word);
 
-/// Writes to standard output.
+/// Lines of text in which nothing steers the terminal but line ends and our own colours. Names and texts from outside
+/// are made printable() before they are put into a line; this is for those that were forgotten.
+std::string for_terminal(std::string_view text);
+/// Writes to standard output, for_terminal().
 void print(std::string_view text);
 
 // Each sets `action` when one of its verbs is given; one file under cli/commands/ each.
 void add_inventory_verbs(CLI::App& app, Action& action);    // hosts vms zones shadows
 void add_event_verbs(CLI::App& app, Action& action);        // events
+void add_audit_verb(CLI::App& app, Action& action);         // audit
 void add_shadow_verbs(CLI::App& app, Action& action);       // shadow keep|drop
 void add_move_verbs(CLI::App& app, Action& action);         // cutover migrate
 void add_evacuate_verb(CLI::App& app, Action& action);      // evacuate
@@ -80,7 +84,7 @@ void add_forecast_verb(CLI::App& app, Action& action);      // forecast
 void add_backtest_verb(CLI::App& app, Action& action);      // backtest
 void add_plot_verb(CLI::App& app, Action& action);          // plot
 void add_doctor_verb(CLI::App& app, Action& action);        // doctor
-void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew
+void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew|revoke|crl
 void add_version_verb(CLI::App& app, Action& action);       // version
 void add_completion_verbs(CLI::App& app, Action& action);   // completion bash
 

@@ -23,6 +23,14 @@ asio::awaitable<void> watch_heartbeats(Inventory& inventory, Clock& clock, Signa
 
 }  // namespace
 
+Result<rpc::Tls> load_credentials(const Settings& settings) {
+  UMBRA_TRY(auto tls, rpc::Tls::load(settings.tls, v1::ROLE_CONTROLLER));
+  if (settings.name.empty() || tls.self().name == settings.name) return tls;
+  return fail({Errc::kInvalid,
+               fmt::format("the certificate is {}'s, but [controller] name is {}", tls.self().name, settings.name),
+               "correct the name, or issue a certificate for it: umbractl pki issue"});
+}
+
 struct Controller::Parts {
   Parts(asio::any_io_executor on, Settings with, rpc::Tls credentials, Clock& time, std::unique_ptr<Store> opened,
         std::unique_ptr<EventLog> log, std::unique_ptr<Inventory> loaded)
@@ -41,6 +49,8 @@ struct Controller::Parts {
   std::unique_ptr<Store> store;
   std::unique_ptr<EventLog> events;
   std::unique_ptr<Inventory> inventory;
+  Audit audit{*events, clock, executor};
+  Certificates certificates{*inventory, *events, clock, executor, tls};
   TaskGroup tasks{executor};
   Signal beat{executor, clock};
   Brain brain{settings.brain};
@@ -78,18 +88,14 @@ struct Controller::Parts {
       *inventory, *store, *events, clock, executor, tasks, mover, resolver, settings.brain, settings.fence, [this] {
         return pilot.picture();
       }};
-  Core core{clock, *store, *events, *inventory, addresses, zones,     demand,
-            brain, keeper, mover,   evacuator,  pilot,     host_loss, resolver};
+  Core core{clock,  *store, *events, audit, certificates, *inventory, addresses, zones,
+            demand, brain,  keeper,  mover, evacuator,    pilot,      host_loss, resolver};
   std::shared_ptr<rpc::Transport> transport;
   std::unique_ptr<rpc::Door> door;
 };
 
 Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor executor, Settings settings, Clock& clock) {
-  UMBRA_TRY(auto tls, rpc::Tls::load(settings.tls, v1::ROLE_CONTROLLER));
-  if (!settings.name.empty() && tls.self().name != settings.name)
-    return fail({Errc::kInvalid,
-                 fmt::format("the certificate is {}'s, but [controller] name is {}", tls.self().name, settings.name),
-                 "correct the name, or issue a certificate for it: umbractl pki issue"});
+  UMBRA_TRY(auto tls, load_credentials(settings));
   auto transport = std::make_shared<rpc::TlsTransport>(executor, tls);
   return start(executor, std::move(settings), clock, std::move(tls), std::move(transport));
 }
@@ -104,13 +110,20 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
   auto& p = *parts;
   UMBRA_CHECK(p.pilot.load());
   UMBRA_CHECK(p.addresses.load());
-  rpc::Services services{std::make_shared<RegistryService>(p.core),
-                         std::make_shared<FleetService>(p.core, p.settings.state_dir)};
+  const rpc::Services services{std::make_shared<RegistryService>(p.core),
+                               std::make_shared<FleetService>(p.core, p.settings.state_dir)};
+  rpc::ServerHooks hooks;
+  hooks.on_session_open = [&p](const std::shared_ptr<rpc::Session>& session) { p.certificates.saw(session->peer()); };
   p.transport = std::move(transport);
-  UMBRA_TRY(p.door, p.transport->listen(p.settings.listen, std::move(services), {}));
+  UMBRA_TRY(p.door,
+            p.transport->listen(p.settings.listen, services.watched([&p](const auto& call) { p.audit.failed(call); }),
+                                std::move(hooks)));
   UMBRA_CHECK(p.mover.resume());
   UMBRA_CHECK(p.host_loss.load());
   p.tasks.spawn(watch_heartbeats(*p.inventory, clock, p.beat));
+  p.tasks.spawn(p.audit.run());
+  p.tasks.spawn(p.certificates.run());
+  p.tasks.spawn(p.certificates.own().run());
   p.tasks.spawn(p.pilot.run());
   p.tasks.spawn(p.routes.run());
   p.tasks.spawn(p.host_loss.run());
@@ -129,6 +142,9 @@ asio::awaitable<void> Controller::stop() {
 
 asio::ip::tcp::endpoint Controller::endpoint() const {
   return parts_->door->endpoint();
+}
+void Controller::reload() {
+  parts_->certificates.own().ask();
 }
 Core& Controller::core() {
   return parts_->core;

@@ -7,6 +7,10 @@
 
 namespace umbra::controller {
 
+/// Checks all that others would hold against the controller's certificate, and its name if one is configured.
+/// @error as rpc::Tls::load; kInvalid it is another's
+Result<rpc::Tls> load_credentials(const Settings& settings);
+
 /// Everything runs on the given executor's one thread. stop() must be awaited before destruction.
 class Controller {
  public:
@@ -21,6 +25,9 @@ class Controller {
   /// Lets calls in flight end for a moment, closes all sessions, ends all loops. Cutovers go on without us; their ends
   /// are asked for at the next start.
   asio::awaitable<void> stop();
+
+  /// Reads certificates, CAs and revocation lists again (SIGHUP). What cannot be used changes nothing, and is told.
+  void reload();
 
   asio::ip::tcp::endpoint endpoint() const;
   Core& core();

@@ -1,6 +1,8 @@
 /// The parts of a running controller, for those who serve it to others.
 #pragma once
 
+#include "controller/audit.hpp"
+#include "controller/certificates.hpp"
 #include "controller/inventory/addresses.hpp"
 #include "controller/pilot.hpp"
 #include "controller/planner/evacuation.hpp"
@@ -13,6 +15,8 @@ struct Core {
   Clock& clock;
   Store& store;
   EventLog& events;
+  Audit& audit;
+  Certificates& certificates;
   Inventory& inventory;
   AddressBook& addresses;
   Zones& zones;

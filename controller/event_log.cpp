@@ -2,9 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
+#include "base/printable.hpp"
+
 namespace umbra::controller {
 
 void EventLog::add(v1::Event event) {
+  event.set_text(limited(event.text(), kMostText));
+  event.set_node(limited(event.node(), kMostName));
+  event.set_vm(limited(event.vm(), kMostName));
+  event.set_actor(limited(event.actor(), kMostName));
   if (event.at_unix_ms() == 0) event.set_at_unix_ms(clock_.unix_ms());
   const auto level = event.severity() == v1::SEVERITY_ALERT     ? spdlog::level::err
                      : event.severity() == v1::SEVERITY_WARNING ? spdlog::level::warn

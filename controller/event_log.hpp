@@ -8,6 +8,10 @@ namespace umbra::controller {
 
 class EventLog {
  public:
+  /// Characters; longer ones are cut, with a mark.
+  static constexpr std::size_t kMostText = 2'000;
+  static constexpr std::size_t kMostName = 255;
+
   EventLog(LogStore& store, Clock& clock, asio::any_io_executor executor)
       : store_(store), clock_(clock), arrived_(std::move(executor), clock) {}
 

@@ -29,6 +29,15 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::controller::Contro
   io.stop();
 }
 
+/// systemctl reload
+asio::awaitable<void> reload_when_told(asio::io_context& io, umbra::controller::Controller& controller) {
+  asio::signal_set signals(io, SIGHUP);
+  while (true) {
+    co_await signals.async_wait(asio::use_awaitable);
+    controller.reload();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -36,7 +45,7 @@ int main(int argc, char** argv) {
   std::string file = "/etc/umbra/controllerd.toml";
   bool check = false;
   app.add_option("-c,--config", file, "configuration file")->capture_default_str();
-  app.add_flag("--check", check, "check the configuration and end");
+  app.add_flag("--check", check, "check the configuration and the certificates, and end");
   app.set_version_flag("--version", std::string("umbra-controllerd ") + UMBRA_VERSION);
   CLI11_PARSE(app, argc, argv);
 
@@ -46,6 +55,9 @@ int main(int argc, char** argv) {
   auto settings = umbra::controller::Settings::from(std::move(*read));
   if (!settings) return complain(settings.error());
   if (check) {
+    const auto tls = umbra::controller::load_credentials(*settings);
+    if (!tls) return complain(tls.error());
+    for (const auto& warning : tls->warnings()) spdlog::warn("{}", warning);
     std::cout << file << " is fine\n";
     return 0;
   }
@@ -54,6 +66,7 @@ int main(int argc, char** argv) {
 
   // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // until reload_when_told() waits for it
   asio::io_context io(1);
   umbra::SystemClock clock;
   auto controller = umbra::controller::Controller::start(io.get_executor(), std::move(*settings), clock);
@@ -62,6 +75,7 @@ int main(int argc, char** argv) {
                (*controller)->endpoint().port());
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
+  asio::co_spawn(io, reload_when_told(io, **controller), asio::detached);
   asio::co_spawn(io, until_told(io, **controller, notifier), asio::detached);
   io.run();
   return 0;

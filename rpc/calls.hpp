@@ -37,6 +37,7 @@ struct TlsSession::Incoming {
 
   const std::uint64_t id;
   const Services::Found found;
+  std::string request;  ///< kept for Services::on_failure, when there is one
   asio::cancellation_signal cancel;
   asio::steady_timer deadline;
   asio::steady_timer readable;  ///< never expires; cancelled when credit came or the call was stopped

@@ -9,6 +9,11 @@
 #include "rpc/calls.hpp"
 
 namespace umbra::rpc {
+namespace {
+
+constexpr std::size_t kKeptRequest = std::size_t{64} << 10;
+
+}  // namespace
 
 Result<void> TlsSession::on_request(std::uint64_t id, wire::Request request) {
   if (id <= last_incoming_)
@@ -16,10 +21,13 @@ Result<void> TlsSession::on_request(std::uint64_t id, wire::Request request) {
   last_incoming_ = id;
   auto admitted = admit(id, request);
   if (!admitted) {
+    const auto named = services_.find(request.method());
+    tell_failure(request.method(), named ? named->method : nullptr, request.body(), admitted.error());
     reply(id, fail(admitted.error()));
     return {};
   }
   const auto& call = *admitted;
+  if (services_.on_failure() != nullptr && request.body().size() <= kKeptRequest) call->request = request.body();
   if (request.deadline_ms() > 0) {
     constexpr std::uint64_t kDay = 24 * 3600 * 1000;
     call->deadline.expires_after(Deadline(static_cast<Deadline::rep>(std::min(request.deadline_ms(), 365 * kDay))));
@@ -59,6 +67,8 @@ asio::awaitable<void> TlsSession::serve(std::shared_ptr<Incoming> call, std::str
   Result<std::string> outcome;
   try {
     Caller caller{peer_.name, peer_.role, weak_from_this()};
+    caller.address = address_;
+    caller.method = call->found.method->name;
     auto& service = *call->found.service;
     if (const auto* unary = std::get_if<Method::Unary>(&call->found.method->serve)) {
       outcome = co_await (*unary)(service, std::move(caller), std::move(request));
@@ -93,12 +103,22 @@ void TlsSession::finish(Incoming& call, Result<std::string> outcome) {
   incoming_.erase(call.id);
   if (!outcome && outcome.error().code == Errc::kInternal)
     spdlog::error("rpc: {} called by {}: {}", call.found.method->name, peer_.name, outcome.error());
+  if (!outcome && (!call.stopped || call.stopped == Errc::kTimeout))
+    tell_failure(call.found.method->name, call.found.method, call.request, outcome.error());
   if (call.stopped == Errc::kTimeout && !outcome) {
     outcome = fail(Errc::kTimeout, "{}: stopped at the caller's deadline: {}", call.found.method->name,
                    outcome.error().message);
   }
   if (!call.stopped || call.stopped == Errc::kTimeout) reply(call.id, std::move(outcome));
   wake_drain();
+}
+
+void TlsSession::tell_failure(std::string_view name, const Method* method, std::string_view request,
+                              const Error& error) {
+  const auto* tell = services_.on_failure();
+  if (tell == nullptr) return;
+  if (request.size() > kKeptRequest) request = {};
+  (*tell)({peer_, address_, name, method, request, error});
 }
 
 void TlsSession::reply(std::uint64_t id, Result<std::string> outcome) {
@@ -111,8 +131,7 @@ void TlsSession::reply(std::uint64_t id, Result<std::string> outcome) {
     set_status(*wired.mutable_status(), outcome.error());
   }
   const auto sent = connection_.send(frame);
-  // Too large; so is never an error's text, unless it quotes something huge.
-  if (!sent) reply(id, fail({sent.error().code, sent.error().message.substr(0, 1000), sent.error().remedy}));
+  if (!sent) reply(id, fail(sent.error()));  // too large; an error's text never is
 }
 
 Task<void> TlsSession::CallOutflow::send(std::string message) {

@@ -7,11 +7,13 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/write.hpp>
 
+#include "base/printable.hpp"
 #include "base/units.hpp"
 
 namespace umbra::rpc {
 namespace {
 
+constexpr std::size_t kMostErrorText = 2'000;  // characters
 constexpr std::size_t kReadChunk = std::size_t{32} << 10;
 /// Buffers grown beyond this by a large frame are given back.
 constexpr std::size_t kKeptCapacity = std::size_t{1} << 20;
@@ -22,8 +24,9 @@ constexpr std::chrono::seconds kLinger{1};
 
 void set_status(wire::Status& status, const Error& error) {
   status.set_code(static_cast<std::uint32_t>(error.code));
-  status.set_message(error.message);
-  status.set_remedy(error.remedy);
+  // Text that is no UTF-8 would make the whole frame unreadable for the peer.
+  status.set_message(limited(error.message, kMostErrorText));
+  status.set_remedy(limited(error.remedy, kMostErrorText));
 }
 
 Error error_of(const wire::Status& status) {

@@ -169,7 +169,7 @@ Files node_files(const std::filesystem::path& directory, std::string_view name) 
 
 Result<Files> create_ca(const std::filesystem::path& directory, std::string fleet, std::chrono::hours validity) {
   const auto files = ca_files(directory);
-  for (const auto& file : {files.certificate, files.key}) {
+  for (const auto& file : {files.certificate, files.key, crl_file(directory), directory / "issued"}) {
     if (std::error_code ignored; std::filesystem::exists(file, ignored)) {
       return fail({Errc::kConflict, fmt::format("{} exists: this directory holds a CA already", file.string()),
                    "choose another directory"});

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/printable.hpp"
+
 namespace umbra::rpc {
 
 Services::Services(std::initializer_list<std::shared_ptr<Service>> services) {
@@ -12,11 +14,17 @@ Services::Services(std::initializer_list<std::shared_ptr<Service>> services) {
   methods_ = std::move(methods);
 }
 
+Services Services::watched(OnFailure tell) const {
+  auto watched = *this;
+  watched.on_failure_ = std::make_shared<const OnFailure>(std::move(tell));
+  return watched;
+}
+
 Result<Services::Found> Services::find(std::string_view method) const {
   if (methods_) {
     if (const auto found = methods_->find(method); found != methods_->end()) return found->second;
   }
-  return fail({Errc::kUnsupported, fmt::format("there is no method {} here", method),
+  return fail({Errc::kUnsupported, fmt::format("there is no method {} here", printable(method, 100)),
                "call the node that serves it; if this is the one, its software is of another version"});
 }
 

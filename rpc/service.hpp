@@ -1,6 +1,7 @@
 /// What a server offers: services made of methods, each with the roles that may call it.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -23,6 +24,8 @@ struct Caller {
   std::string name;
   v1::Role role;
   std::weak_ptr<Session> session;
+  std::string address{};      ///< "address:port"; empty when there is no connection
+  std::string_view method{};  ///< that is called, as Method::name
 };
 
 class Service;
@@ -46,6 +49,16 @@ class Service {
   virtual std::span<const Method> methods() const = 0;
 };
 
+/// A call of a peer that was not served, or whose handler failed. Not one that the peer gave up.
+struct FailedCall {
+  const Identity& peer;
+  const std::string& address;
+  std::string_view name;     ///< "umbra.v1.Standby/Stage"; what the peer said, if there is no such method
+  const Method* method;      ///< null: there is none
+  std::string_view request;  ///< serialised; empty when it is longer than 64 KiB
+  const Error& error;
+};
+
 /// An immutable set of services, shared by all sessions that serve it; cheap to copy.
 class Services {
  public:
@@ -62,8 +75,14 @@ class Services {
   /// @error kDenied, naming the caller, its role, the method and the roles that may call it
   static Result<void> check_role(const Method& method, std::string_view caller, v1::Role role);
 
+  using OnFailure = std::function<void(const FailedCall&)>;
+  /// Has `tell` called, on the session's executor, for each call that fails over sessions that serve the result.
+  Services watched(OnFailure tell) const;
+  const OnFailure* on_failure() const { return on_failure_.get(); }
+
  private:
   std::shared_ptr<const std::unordered_map<std::string_view, Found>> methods_;
+  std::shared_ptr<const OnFailure> on_failure_;
 };
 
 }  // namespace umbra::rpc

@@ -55,6 +55,7 @@ class TlsSession final : public Session, private FrameHandler, public std::enabl
   void stop(const std::shared_ptr<Incoming>& call, Errc why);
   void finish(Incoming& call, Result<std::string> outcome);
   void reply(std::uint64_t id, Result<std::string> outcome);
+  void tell_failure(std::string_view name, const Method* method, std::string_view request, const Error& error);
 
   void wake_drain();
   /// Our CAs or revocation lists have changed: closes when the peer is not believed any more.

@@ -27,7 +27,10 @@ _umbractl() {
     '') COMPREPLY=($(compgen -W "${_umbractl_verbs[$path]:-}" -- "$cur")) ;;
     FILE | DIR) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
     *VM* | *HOST* | *ZONE*)
-      COMPREPLY=($(compgen -W "$(umbractl --timeout 2s completion names "$kind" 2>/dev/null)" -- "$cur")) ;;
+      COMPREPLY=()
+      while read -r word; do
+        [[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+      done < <(umbractl --timeout 2s completion names "$kind" 2>/dev/null) ;;
     *\|*) COMPREPLY=($(compgen -W "${kind//|/ }" -- "$cur")) ;;
   esac
 }
@@ -79,21 +82,29 @@ std::string bash_script(const CLI::App& root) {
          std::string(kLogic);
 }
 
+/// A shell would run what is in "$(…)", at a press of TAB: names that it might not take as they are, are left out.
+void print_name(const std::string& name) {
+  const bool plain = !name.empty() && name.front() != '-' &&
+                     name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@%+=-") ==
+                         std::string::npos;
+  if (plain) print(name + "\n");
+}
+
 Task<ExitCode> print_names(v1::FleetClient fleet, std::string kinds, Deadline deadline) {
   if (kinds.find("VM") != std::string::npos) {
     const v1::ListVmsRequest all;
     UMBRA_CO_TRY(const auto vms, co_await fleet.list_vms(all, deadline));
-    for (const auto& view : vms.vms()) print(view.vm().name() + "\n");
+    for (const auto& view : vms.vms()) print_name(view.vm().name());
   }
   if (kinds.find("HOST") != std::string::npos) {
     const v1::ListHostsRequest all;
     UMBRA_CO_TRY(const auto hosts, co_await fleet.list_hosts(all, deadline));
-    for (const auto& host : hosts.hosts()) print(host.node().name() + "\n");
+    for (const auto& host : hosts.hosts()) print_name(host.node().name());
   }
   if (kinds.find("ZONE") != std::string::npos) {
     const v1::ListZonesRequest all;
     UMBRA_CO_TRY(const auto zones, co_await fleet.list_zones(all, deadline));
-    for (const auto& zone : zones.zones()) print(zone.name() + "\n");
+    for (const auto& zone : zones.zones()) print_name(zone.name());
   }
   co_return ExitCode::kOk;
 }

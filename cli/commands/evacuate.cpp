@@ -10,7 +10,7 @@ namespace umbra::cli {
 namespace {
 
 std::string plan_text(const v1::EvacuateProgress& first, const v1::EvacuateRequest& request, bool colour) {
-  if (first.plan().empty()) return fmt::format("no VM runs on {}\n", request.host_or_zone());
+  if (first.plan().empty()) return fmt::format("no VM runs on {}\n", printable(request.host_or_zone()));
   Table table({"VM", "FROM", "TO", {"MEMORY", Table::Align::kRight}, "SHADOW", "WHY"});
   for (const auto& move : first.plan())
     table.add({move.vm(), move.from(), move.to().empty() ? Cell("nowhere", Style::kBad) : Cell(move.to()),

@@ -40,7 +40,7 @@ Result<v1::AddMaintenanceRequest> read_window(const WindowWords& words, UnixMill
 }
 
 std::string window_text(const v1::Maintenance& window) {
-  return fmt::format("maintenance {}: {} from {} to {}\n", window.id(), window.host_or_zone(),
+  return fmt::format("maintenance {}: {} from {} to {}\n", window.id(), printable(window.host_or_zone()),
                      local_time(window.begins_unix_ms()), local_time(window.ends_unix_ms()));
 }
 

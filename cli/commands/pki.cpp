@@ -1,14 +1,21 @@
-// pki init|issue|show|renew: the fleet's own certificate authority. Needs no controller: it comes before one.
+// pki init|issue|show|renew|revoke|crl: the fleet's own certificate authority. Needs no controller: it comes before
+// one.
 #include "rpc/pki.hpp"
 #include <CLI/App.hpp>
 
+#include <fcntl.h>
+#include <openssl/err.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/clock.hpp"
+#include "base/printable.hpp"
 #include "cli/command.hpp"
 #include "cli/output/json.hpp"
 #include "cli/output/words.hpp"
+#include "rpc/pki_files.hpp"
 #include "rpc/x509.hpp"
 
 namespace umbra::cli {
@@ -29,7 +36,7 @@ void show_files(const Context& context, std::initializer_list<std::pair<const ch
     for (const auto& [name, path] : files) object.emplace(name, path.string());
     print(serialize(object) + "\n");
   } else {
-    for (const auto& [name, path] : files) print(fmt::format("{:<12} {}\n", name, path.string()));
+    for (const auto& [name, path] : files) print(fmt::format("{:<12} {}\n", name, printable(path.string())));
   }
 }
 
@@ -60,19 +67,60 @@ class Staging {
   fs::path path_;
 };
 
+/// The CAs that a directory's ca.pem names, which may be a bundle, must have ours among them: else it is another
+/// fleet's.
+Result<void> check_same_fleet(const fs::path& ca_directory, const fs::path& out) {
+  if (!fs::exists(out / kCa)) return {};
+  UMBRA_TRY(const auto ours, rpc::x509::read_certificate(pki::ca_files(ca_directory).certificate));
+  UMBRA_TRY(const auto text, rpc::x509::read_text(out / kCa, "certificate"));
+  UMBRA_TRY(const auto theirs, rpc::x509::parse_certificates(text, out / kCa));
+  for (const auto& each : theirs)
+    if (X509_cmp(each.get(), ours.get()) == 0) return {};
+  return fail({Errc::kConflict,
+               fmt::format("{} holds credentials of another fleet: {} is not the CA in {}", out.string(),
+                           (out / kCa).string(), ca_directory.string()),
+               "give another --out"});
+}
+
+/// What stands there is this node's, by this CA.
+Result<void> check_same_node(const fs::path& ca_directory, const rpc::pki::Subject& subject, const fs::path& out) {
+  UMBRA_TRY(const auto ours, rpc::x509::read_certificate(pki::ca_files(ca_directory).certificate));
+  UMBRA_TRY(const auto old, rpc::x509::read_certificate(out / kCertificate));
+  const bool issued_here = X509_verify(old.get(), X509_get0_pubkey(ours.get())) == 1;
+  ERR_clear_error();
+  const auto identity = rpc::x509::identity_of(*old);
+  if (issued_here && identity && identity->name == subject.name && identity->role == subject.role) return {};
+  return fail({Errc::kConflict,
+               fmt::format("{} is not {}'s of role {} by the CA in {}", (out / kCertificate).string(), subject.name,
+                           rpc::role_name(subject.role), ca_directory.string()),
+               "give another --out"});
+}
+
+/// Moves a new file to its place, over an old one only where that is meant.
+Result<void> place(const fs::path& from, const fs::path& to, bool over) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), over ? 0U : unsigned{RENAME_NOREPLACE}) == 0) return {};
+  return fail({errno == EEXIST ? Errc::kConflict : Errc::kInvalid,
+               fmt::format("cannot write {}: {}", to.string(), std::strerror(errno)),
+               "give another --out, or see to its permissions and free space"});
+}
+
+/// @param renew the node's own key and certificate there are replaced by new ones
 Result<void> issue_into(const fs::path& ca_directory, const rpc::pki::Subject& subject, const fs::path& out,
-                        std::chrono::hours validity) {
-  for (const auto* name : {kCertificate, kKey})
-    if (fs::exists(out / name))
-      return fail({Errc::kConflict, fmt::format("{} exists already", (out / name).string()),
-                   "use `umbractl pki renew` to extend it, or give another --out"});
+                        std::chrono::hours validity, bool renew) {
+  UMBRA_CHECK(check_same_fleet(ca_directory, out));
+  const bool there = fs::exists(out / kCertificate) || fs::exists(out / kKey);
+  if (there && !renew)
+    return fail(
+        {Errc::kConflict, fmt::format("{} holds a certificate or key already", out.string()),
+         "use `umbractl pki renew` to extend it, --renew for a new key of the same node, or give another --out"});
+  if (there) UMBRA_CHECK(check_same_node(ca_directory, subject, out));
   UMBRA_TRY(const auto staging, Staging::make(out));
   UMBRA_TRY(const auto files, pki::issue(ca_directory, subject, staging.path(), validity));
+  UMBRA_CHECK(place(files.key, out / kKey, there));
+  UMBRA_CHECK(place(files.certificate, out / kCertificate, there));
+  if (fs::exists(out / kCa)) return {};  // perhaps a bundle, which has our CA
   fs::copy_file(pki::ca_files(ca_directory).certificate, staging.path() / kCa);
-  fs::rename(files.key, out / kKey);
-  fs::rename(files.certificate, out / kCertificate);
-  fs::rename(staging.path() / kCa, out / kCa);
-  return {};
+  return place(staging.path() / kCa, out / kCa, false);
 }
 
 /// The library's result as the verb's: a filesystem exception is one of its errors.
@@ -109,6 +157,10 @@ void add_init(CLI::App& parent, Action& action) {
   verb.callback([&action, words] {
     action = [words](const Context& context) {
       return attempt([&]() -> Result<void> {
+        for (const auto* name : {kCa, kCertificate, kKey})
+          if (fs::exists(fs::path(words->dir) / name))
+            return fail(
+                {Errc::kConflict, fmt::format("{} holds a node's credentials", words->dir), "give another --dir"});
         UMBRA_TRY(const auto files, pki::create_ca(words->dir, words->fleet, std::chrono::days(words->days)));
         show_files(context, {{"ca", files.certificate}, {"ca_key", files.key}});
         return {};
@@ -122,6 +174,7 @@ void add_issue(CLI::App& parent, Action& action) {
     std::string dir, role, out;
     pki::Subject subject;
     std::int64_t days = 0;
+    bool renew = false;
   };
   auto words = std::make_shared<Words>();
   auto& verb =
@@ -134,6 +187,8 @@ void add_issue(CLI::App& parent, Action& action) {
                   "A DNS name or IP address by which others dial it; may be repeated")
       ->type_name("NAME");
   verb.add_option("--out", words->out, "Where the three files go")->type_name("DIR")->required();
+  verb.add_flag("--renew", words->renew,
+                "Replace key and certificate that stand there, if they are this node's by this CA");
   add_days(verb, words->days, pki::kNodeValidity);
   verb.callback([&action, words] {
     action = [words](const Context& context) -> Outcome {
@@ -141,7 +196,7 @@ void add_issue(CLI::App& parent, Action& action) {
       if (!role) return misused(std::move(role).error());
       words->subject.role = *role;
       return attempt([&]() -> Result<void> {
-        UMBRA_CHECK(issue_into(words->dir, words->subject, words->out, std::chrono::days(words->days)));
+        UMBRA_CHECK(issue_into(words->dir, words->subject, words->out, std::chrono::days(words->days), words->renew));
         const fs::path out(words->out);
         show_files(context, {{"ca", out / kCa}, {"cert", out / kCertificate}, {"key", out / kKey}});
         return {};
@@ -209,16 +264,82 @@ void add_renew(CLI::App& parent, Action& action) {
   });
 }
 
+void add_revoke(CLI::App& parent, Action& action) {
+  struct Words {
+    std::string dir, what;
+    std::int64_t days = 0;
+  };
+  auto words = std::make_shared<Words>();
+  auto& verb = add_verb(parent, "revoke",
+                        "Revoke all certificates of a name, or one by its file, and write the revocation list anew. It "
+                        "counts on a node once `tls.crl` there holds it",
+                        "umbractl pki revoke --dir ~/fleet-ca host1");
+  add_argument(verb, "NAME", "A node's or person's name, or a certificate's file",
+               [words](const std::string& what) { words->what = what; });
+  verb.add_option("--dir", words->dir, "The certificate authority's directory")->type_name("DIR")->required();
+  add_days(verb, words->days, pki::kCrlValidity);
+  verb.callback([&action, words] {
+    action = [words](const Context& context) {
+      return attempt([&]() -> Result<void> {
+        UMBRA_TRY(const auto serials, pki::revoke(words->dir, words->what, std::chrono::days(words->days)));
+        const auto list = pki::crl_file(words->dir).string();
+        if (context.json()) {
+          boost::json::array revoked;
+          for (const auto& serial : serials) revoked.emplace_back(serial);
+          print(serialize(boost::json::object{{"revoked", std::move(revoked)}, {"crl", list}}) + "\n");
+          return {};
+        }
+        for (const auto& serial : serials) print(fmt::format("revoked      {}\n", serial));
+        if (serials.empty()) print("nothing to revoke: all were revoked or over already\n");
+        print(fmt::format("{:<12} {}\n", "crl", printable(list)));
+        return {};
+      });
+    };
+  });
+}
+
+void add_crl(CLI::App& parent, Action& action) {
+  struct Words {
+    std::string dir, out;
+    std::int64_t days = 0;
+  };
+  auto words = std::make_shared<Words>();
+  auto& verb =
+      add_verb(parent, "crl",
+               "Write the revocation list anew, with a later date; nodes read it within a minute once it is in "
+               "its place",
+               "umbractl pki crl --dir ~/fleet-ca --out crl.pem");
+  verb.add_option("--dir", words->dir, "The certificate authority's directory")->type_name("DIR")->required();
+  verb.add_option("--out", words->out, "Where a copy goes; ca.crl in --dir is always written")->type_name("FILE");
+  add_days(verb, words->days, pki::kCrlValidity);
+  verb.callback([&action, words] {
+    action = [words](const Context& context) {
+      return attempt([&]() -> Result<void> {
+        UMBRA_TRY(auto list, pki::write_crl(words->dir, std::chrono::days(words->days)));
+        if (!words->out.empty()) {
+          UMBRA_TRY(const auto text, rpc::x509::read_text(list, "revocation list"));
+          UMBRA_CHECK(pki::write_file(words->out, text, 0644, pki::Existing::kReplace));
+          list = words->out;
+        }
+        show_files(context, {{"crl", list}});
+        return {};
+      });
+    };
+  });
+}
+
 }  // namespace
 
 void add_pki_verbs(CLI::App& app, Action& action) {
-  auto& verb = add_verb(app, "pki", "Make and renew the certificates of the fleet; works without a controller",
+  auto& verb = add_verb(app, "pki", "Make, renew and revoke the certificates of the fleet; works without a controller",
                         "umbractl pki init --dir ~/fleet-ca");
   verb.require_subcommand(1);
   add_init(verb, action);
   add_issue(verb, action);
   add_show(verb, action);
   add_renew(verb, action);
+  add_revoke(verb, action);
+  add_crl(verb, action);
 }
 
 }  // namespace umbra::cli

@@ -1,6 +1,7 @@
 // shadow keep, shadow drop: pin a shadow, or let it go.
 #include <CLI/App.hpp>
 #include "base/config.hpp"
+#include "base/printable.hpp"
 #include "base/units.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"
@@ -14,11 +15,12 @@ const std::map<std::string, v1::Tier> kTiers{
     {"staged", v1::TIER_STAGED}, {"warm", v1::TIER_WARM}, {"hot", v1::TIER_HOT}};
 
 std::string shadow_text(const v1::Shadow& shadow) {
-  auto text = fmt::format("the shadow of {} on {} is {}", shadow.vm_name(), shadow.standby(), word(shadow.phase()));
+  auto text = fmt::format("the shadow of {} on {} is {}", printable(shadow.vm_name()), printable(shadow.standby()),
+                          word(shadow.phase()));
   if (shadow.total_bytes() > 0) text += fmt::format(", {}", to_string(Bytes{shadow.total_bytes()}));
   if (shadow.phase() == v1::SHADOW_PHASE_WARM && shadow.refresh_interval_ms() > 0)
     text += fmt::format(", refreshed every {}", span(static_cast<double>(shadow.refresh_interval_ms())));
-  if (!shadow.detail().empty()) text += fmt::format(" ({})", shadow.detail());
+  if (!shadow.detail().empty()) text += fmt::format(" ({})", printable(shadow.detail()));
   return text + "\n";
 }
 
@@ -95,7 +97,7 @@ void add_drop(CLI::App& parent, Action& action) {
     action = [request](const Context& context) {
       const auto show = [request, json = context.json()](const v1::UnpinShadowReply&) {
         print(json ? serialize(boost::json::object{{"vm", request->vm()}, {"dropped", true}}) + "\n"
-                   : fmt::format("the shadow of {} is dropped\n", request->vm()));
+                   : fmt::format("the shadow of {} is dropped\n", printable(request->vm())));
         return ExitCode::kOk;
       };
       return ask<v1::UnpinShadowRequest, v1::UnpinShadowReply>(context, &v1::FleetClient::drop_shadow, *request, show);

@@ -1,5 +1,6 @@
 // version: of this program, and of the controller when it can be asked.
 #include <CLI/App.hpp>
+#include "base/printable.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"
 
@@ -28,7 +29,7 @@ Outcome show_versions(const Context& context) {
     print(serialize(versions) + "\n");
   } else {
     print(fmt::format("umbractl    {}\ncontroller  {}\n", UMBRA_VERSION,
-                      controller.empty() ? "unknown: " + problem : controller));
+                      printable(controller.empty() ? "unknown: " + problem : controller)));
   }
   return ExitCode::kOk;
 }

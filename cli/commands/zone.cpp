@@ -2,6 +2,7 @@
 #include <CLI/App.hpp>
 #include <charconv>
 
+#include "base/printable.hpp"
 #include "cli/conversation.hpp"
 #include "cli/output/json.hpp"
 
@@ -38,8 +39,8 @@ void add_zone_verbs(CLI::App& app, Action& action) {
     action = [request](const Context& context) {
       const auto show = [json = context.json()](const v1::Zone& now) {
         print(json ? serialize(to_json(now)) + "\n"
-                   : fmt::format("zone {}: health {:.2f} (set {:.2f}, heartbeats {:.2f})\n", now.name(), now.health(),
-                                 now.set_health(), now.heartbeat_health()));
+                   : fmt::format("zone {}: health {:.2f} (set {:.2f}, heartbeats {:.2f})\n", printable(now.name()),
+                                 now.health(), now.set_health(), now.heartbeat_health()));
         return ExitCode::kOk;
       };
       return ask<v1::SetZoneRequest, v1::Zone>(context, &v1::FleetClient::set_zone, *request, show);

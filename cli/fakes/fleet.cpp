@@ -1,5 +1,7 @@
 #include "cli/fakes/fleet.hpp"
 
+#include "base/clock.hpp"
+
 #include <boost/asio/redirect_error.hpp>
 #include <stdexcept>
 
@@ -84,6 +86,34 @@ void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text) {
   event.set_vm(std::move(vm));
   event.set_text(std::move(text));
   news_.cancel();
+}
+
+void FakeFleet::forge(const std::string& text) {
+  auto& web1 = vms_["web1"];
+  web1.mutable_vm()->set_name(text);
+  web1.mutable_vm()->set_refusal(text);
+  web1.mutable_causes(0)->set_name(text);
+  web1.mutable_causes(0)->set_detail(text);
+  auto& shadow = *web1.mutable_shadow();
+  shadow.set_vm_name(text);
+  shadow.set_source(text);
+  shadow.set_standby(text);
+  shadow.set_detail(text);
+  zones_["a"].set_reason(text);
+  zones_["a"].set_set_by(text);
+  hosts_["host1"].set_version(text);
+  auto& window = windows_[1];
+  window.set_id(1);
+  window.set_host_or_zone(text);
+  window.set_reason(text);
+  happen(v1::EVENT_KIND_VM, text, text);
+  events_.back().set_actor(text);
+  events_.back().set_node(text);
+  audit.push_back(events_.back());
+  audit.back().set_at_unix_ms(SystemClock().unix_ms());
+  audit.back().set_peer(text);
+  audit.back().set_outcome(text);
+  check_detail = text;
 }
 
 Result<v1::VmView*> FakeFleet::find_vm(const std::string& name_or_uuid) {
@@ -176,6 +206,20 @@ Task<void> FakeFleet::watch_events(rpc::Caller, v1::WatchEventsRequest request, 
   }
 }
 
+Task<v1::ListAuditReply> FakeFleet::list_audit(rpc::Caller, v1::ListAuditRequest request) {
+  v1::ListAuditReply reply;
+  std::size_t next = request.page().empty() ? 0 : std::stoul(request.page());
+  for (; next < audit.size() && reply.events_size() < 2; ++next) {
+    const auto& event = audit[next];
+    if (event.at_unix_ms() >= request.since_unix_ms() &&
+        (request.actor().empty() || request.actor() == event.actor()) &&
+        (request.vm().empty() || request.vm() == event.vm()))
+      *reply.add_events() = event;
+  }
+  if (next < audit.size()) reply.set_next_page(std::to_string(next));
+  co_return reply;
+}
+
 Task<v1::WhyReply> FakeFleet::why(rpc::Caller, v1::WhyRequest request) {
   UMBRA_CO_TRY(const auto* view, find_vm(request.vm()));
   v1::WhyReply reply;
@@ -236,7 +280,7 @@ Task<v1::DoctorReply> FakeFleet::doctor(rpc::Caller, v1::DoctorRequest) {
   check.set_node("host1");
   check.set_name("hold");
   check.set_ok(healthy);
-  check.set_detail(healthy ? "QEMU 10.0.2 holds" : "QEMU 7.2.0 is too old");
+  check.set_detail(!check_detail.empty() ? check_detail : healthy ? "QEMU 10.0.2 holds" : "QEMU 7.2.0 is too old");
   check.set_remedy(healthy ? "" : "install QEMU 8.1 or newer");
   co_return reply;
 }

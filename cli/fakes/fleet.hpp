@@ -29,6 +29,11 @@ class FakeFleet final : public v1::FleetService {
   std::map<std::tuple<std::string, std::string, std::int64_t>, double> telemetry;
   std::vector<int> batches;  ///< sizes of ImportTelemetry's requests
 
+  std::string check_detail;      ///< of doctor's check, when given
+  std::vector<v1::Event> audit;  ///< what ListAudit looks through; pages of two
+
+  /// Puts a text wherever the controller would show one that others wrote; web1 is still found by its old name.
+  void forge(const std::string& text);
   /// Adds an event and wakes who follows.
   void happen(v1::EventKind kind, std::string vm, std::string text);
 
@@ -37,6 +42,7 @@ class FakeFleet final : public v1::FleetService {
   Task<v1::ListZonesReply> list_zones(rpc::Caller, v1::ListZonesRequest) override;
   Task<v1::ListShadowsReply> list_shadows(rpc::Caller, v1::ListShadowsRequest) override;
   Task<void> watch_events(rpc::Caller, v1::WatchEventsRequest, rpc::Sink<v1::Event>) override;
+  Task<v1::ListAuditReply> list_audit(rpc::Caller, v1::ListAuditRequest) override;
   Task<v1::WhyReply> why(rpc::Caller, v1::WhyRequest) override;
   Task<v1::ForecastReply> forecast(rpc::Caller, v1::ForecastRequest) override;
   Task<v1::DoctorReply> doctor(rpc::Caller, v1::DoctorRequest) override;

@@ -6,6 +6,8 @@
 #include <cctype>
 #include <cmath>
 
+#include "base/printable.hpp"
+
 namespace umbra::cli {
 namespace {
 
@@ -45,6 +47,33 @@ json::value value_of(const pb::Message& message, const pb::FieldDescriptor& fiel
   return nullptr;
 }
 
+/// A string as JSON (RFC 8259). What steers a terminal is written as an escape, which changes nothing for programs;
+/// bytes that are no UTF-8 become U+FFFD.
+void write_string(std::string& out, std::string_view text) {
+  const auto escape = [&](std::uint32_t unit) { out += fmt::format("\\u{:04x}", unit); };
+  out += '"';
+  while (!text.empty()) {
+    const auto [point, length] = decode_utf8(text);
+    if (length == 0) {
+      out += "\uFFFD";
+    } else if (point == '"' || point == '\\') {
+      out += '\\';
+      out += static_cast<char>(point);
+    } else if (point == '\n') {
+      out += "\\n";
+    } else if (!is_steering(point)) {
+      out += text.substr(0, length);
+    } else if (point < 0x10000) {
+      escape(point);
+    } else {
+      escape(0xD800 + ((point - 0x10000) >> 10));
+      escape(0xDC00 + ((point - 0x10000) & 0x3FF));
+    }
+    text.remove_prefix(std::max<std::size_t>(1, length));
+  }
+  out += '"';
+}
+
 void write(std::string& out, const json::value& value) {
   switch (value.kind()) {
     case json::kind::object: {
@@ -52,7 +81,8 @@ void write(std::string& out, const json::value& value) {
       const char* gap = "";
       for (const auto& [key, member] : value.get_object()) {
         out += std::exchange(gap, ",");
-        out += json::serialize(json::string_view(key)) + ":";
+        write_string(out, {key.data(), key.size()});
+        out += ':';
         write(out, member);
       }
       out += '}';
@@ -68,6 +98,9 @@ void write(std::string& out, const json::value& value) {
       out += ']';
       return;
     }
+    case json::kind::string:
+      write_string(out, {value.get_string().data(), value.get_string().size()});
+      return;
     case json::kind::double_:  // JSON has no word for infinity or "not a number"
       out += std::isfinite(value.get_double()) ? fmt::format("{}", value.get_double()) : "null";
       return;

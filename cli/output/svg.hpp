@@ -7,8 +7,9 @@
 
 namespace umbra::cli {
 
-/// Valid UTF-8 of characters that XML 1.0 allows: what is not – broken sequences, control characters, marks that turn
-/// the direction of text – becomes U+FFFD; tabs and line breaks become blanks.
+/// Valid UTF-8 of characters that XML 1.0 allows and that steer no reader: what is not – broken sequences, control
+/// characters, marks that turn the direction of text, characters of no width – becomes U+FFFD; tabs and line breaks
+/// become blanks.
 std::string legible(std::string_view text);
 
 /// legible() text, cut to about `width` pixels at a font size, with an ellipsis where something is missing.

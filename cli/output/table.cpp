@@ -25,23 +25,10 @@ bool within(const std::array<Range, N>& ranges, char32_t point) {
                      [&](Range range) { return point >= range.first && point <= range.last; });
 }
 
-struct Decoded {
-  char32_t point;
-  std::size_t length;
-};
-
 /// The code point that `text` begins with; a byte that begins none counts as one column of its own.
-Decoded decode(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-  if (length == 1 || length > text.size()) return {lead, 1};
-  char32_t point = lead & (0xFFU >> (length + 1));
-  for (std::size_t i = 1; i < length; ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if ((byte & 0xC0U) != 0x80U) return {lead, 1};
-    point = (point << 6U) | (byte & 0x3FU);
-  }
-  return {point, length};
+CodePoint decode(std::string_view text) {
+  const auto next = decode_utf8(text);
+  return next.length == 0 ? CodePoint{U'?', 1} : next;
 }
 
 std::size_t width_of(char32_t point) {
@@ -93,19 +80,6 @@ std::string_view fit(std::string_view text, std::size_t width) {
     end += length;
   }
   return text.substr(0, end);
-}
-
-std::string printable(std::string_view text) {
-  std::string clean;
-  clean.reserve(text.size());
-  while (!text.empty()) {
-    const auto [point, length] = decode(text);
-    const bool control =
-        point < 0x20 || (point >= 0x7F && point < 0xA0);  // C0, DEL, C1; and stray bytes of those values
-    clean += control ? std::string_view("?") : text.substr(0, length);
-    text.remove_prefix(length);
-  }
-  return clean;
 }
 
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}

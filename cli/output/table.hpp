@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/printable.hpp"
+
 namespace umbra::cli {
 
 enum class Style : std::uint8_t { kPlain, kGood, kWarn, kBad, kFaint, kStrong };
@@ -17,9 +19,6 @@ std::string styled(std::string_view text, Style style, bool colour);
 std::size_t display_width(std::string_view text);
 /// The longest beginning of `text` that fits `width` columns.
 std::string_view fit(std::string_view text, std::size_t width);
-/// The same text with control characters as '?', so that a name from the network cannot steer the terminal.
-std::string printable(std::string_view text);
-
 struct Cell {
   Cell(std::string content, Style look = Style::kPlain) : text(std::move(content)), style(look) {}
   Cell(const char* content) : text(content) {}
@@ -38,7 +37,7 @@ class Table {
   };
 
   explicit Table(std::vector<Column> columns);
-  /// As many cells as there are columns; an empty one shows as "-".
+  /// As many cells as there are columns; an empty one shows as "-". What they hold is made printable().
   void add(std::vector<Cell> row);
   bool empty() const { return rows_.empty(); }
   /// Heading line and rows, each ended by a newline, none by blanks.

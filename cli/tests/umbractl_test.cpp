@@ -251,6 +251,9 @@ TEST_F(Umbractl, EveryVerbHasHelpWithAnExample) {
                                                     {"pki", "issue"},
                                                     {"pki", "show"},
                                                     {"pki", "renew"},
+                                                    {"pki", "revoke"},
+                                                    {"pki", "crl"},
+                                                    {"audit"},
                                                     {"version"},
                                                     {"completion"},
                                                     {"completion", "bash"}};
@@ -314,6 +317,64 @@ TEST_F(Umbractl, PkiMakesCredentialsThatTheWireAccepts) {
   EXPECT_GT(after.at("not_after_unix_ms").as_int64(), before.at("not_after_unix_ms").as_int64());
   EXPECT_EQ(run({"vms"}).status, 0);
   EXPECT_THAT(run({"pki", "show", out("carol") + "/cert.pem"}).out, HasSubstr("carol"));
+}
+
+TEST_F(Umbractl, PkiOverwritesNothingOfAnotherFleet) {
+  const auto at = [&](const std::string& name) { return (fleet.directory() / name).string(); };
+  const auto issue = [&](const std::string& ca, const std::string& name, const std::string& out, bool renew = false) {
+    std::vector<std::string> arguments{"pki",   "issue",  "--dir", at(ca),  "--role",
+                                       "agent", "--name", name,    "--out", at(out)};
+    if (renew) arguments.emplace_back("--renew");
+    return run(arguments);
+  };
+  const auto content = [&](const std::string& file) {
+    std::ifstream in(at(file));
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  ASSERT_EQ(run({"pki", "init", "--dir", at("one")}).status, 0);
+  ASSERT_EQ(run({"pki", "init", "--dir", at("two")}).status, 0);
+  ASSERT_EQ(issue("one", "host1", "out").status, 0);
+  const auto ca = content("out/ca.pem");
+  const auto key = content("out/key.pem");
+
+  EXPECT_EQ(issue("one", "host1", "out").status, 1) << "not even of the same";
+  const auto other_fleet = issue("two", "host1", "out", true);
+  EXPECT_EQ(other_fleet.status, 1);
+  EXPECT_THAT(other_fleet.err, HasSubstr("holds credentials of another fleet"));
+  const auto other_node = issue("one", "host2", "out", true);
+  EXPECT_EQ(other_node.status, 1);
+  EXPECT_THAT(other_node.err, HasSubstr("is not host2's of role agent"));
+  std::filesystem::create_directory(at("only-ca"));
+  std::filesystem::copy_file(at("out/ca.pem"), at("only-ca/ca.pem"));
+  EXPECT_EQ(issue("two", "host3", "only-ca").status, 1);
+  EXPECT_EQ(run({"pki", "init", "--dir", at("out")}).status, 1);
+  EXPECT_EQ(content("out/ca.pem"), ca);
+  EXPECT_EQ(content("out/key.pem"), key);
+
+  EXPECT_EQ(issue("one", "host1", "out", true).status, 0);
+  EXPECT_NE(content("out/key.pem"), key);
+  EXPECT_EQ(content("out/ca.pem"), ca);
+}
+
+TEST_F(Umbractl, PkiRevokesByNameAndByFile) {
+  const auto at = [&](const std::string& name) { return (fleet.directory() / name).string(); };
+  ASSERT_EQ(run({"pki", "init", "--dir", at("ca")}).status, 0);
+  for (const std::string name : {"host1", "host2"})
+    ASSERT_EQ(run({"pki", "issue", "--dir", at("ca"), "--role", "agent", "--name", name, "--out", at(name)}).status, 0);
+  const auto by_name = run_json({"pki", "revoke", "--dir", at("ca"), "host1"});
+  EXPECT_EQ(by_name.at("revoked").as_array().size(), 1U);
+  EXPECT_EQ(by_name.at("crl"), at("ca/ca.crl"));
+  EXPECT_THAT(run({"pki", "revoke", "--dir", at("ca"), "host1"}).out, HasSubstr("nothing to revoke"));
+  EXPECT_EQ(run({"pki", "revoke", "--dir", at("ca"), "nobody"}).status, 1);
+  EXPECT_EQ(run({"pki", "crl", "--dir", at("ca"), "--out", at("crl.pem")}).status, 0);
+  const auto load = [&](const std::string& name) {
+    return rpc::Tls::load({at(name + "/ca.pem"), at(name + "/cert.pem"), at(name + "/key.pem"), at("crl.pem")});
+  };
+  EXPECT_THAT(load("host1").error().message, HasSubstr("the certificate is revoked"));
+  EXPECT_TRUE(load("host2"));
+  EXPECT_EQ(run({"pki", "revoke", "--dir", at("ca"), at("host2/cert.pem")}).status, 0);
+  EXPECT_EQ(run({"pki", "crl", "--dir", at("ca"), "--out", at("crl.pem")}).status, 0);
+  EXPECT_FALSE(load("host2"));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "controller/api/fleet_service.hpp"
+#include "controller/api/tidy.hpp"
 #include "controller/api/views.hpp"
 #include "controller/words.hpp"
 
@@ -48,6 +49,7 @@ Task<void> FleetService::await_running(std::string vm_uuid) {
 }
 
 Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest request, rpc::Sink<v1::Shadow> sink) {
+  UMBRA_CO_CHECK(check_texts(request));
   UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
   const auto uuid = record->vm.uuid();
   const auto name = record->vm.name();
@@ -128,6 +130,7 @@ Task<v1::UnpinShadowReply> FleetService::drop_shadow(rpc::Caller caller, v1::Unp
 
 Task<void> FleetService::cutover(rpc::Caller caller, v1::StartCutoverRequest request,
                                  rpc::Sink<v1::MoveProgress> sink) {
+  UMBRA_CO_CHECK(check_texts(request));
   UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
   const auto reason = request.reason().empty() ? fmt::format("asked by {}", caller.name) : request.reason();
   const auto name = record->vm.name();
@@ -137,6 +140,7 @@ Task<void> FleetService::cutover(rpc::Caller caller, v1::StartCutoverRequest req
 }
 
 Task<void> FleetService::migrate(rpc::Caller caller, v1::MigrateRequest request, rpc::Sink<v1::MoveProgress> sink) {
+  UMBRA_CO_CHECK(check_texts(request));
   UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
   const auto name = record->vm.name();
   if (!record->refusal().empty()) co_return fail(Errc::kUnsupported, "{} cannot be moved: {}", name, record->refusal());
@@ -169,6 +173,7 @@ Task<void> FleetService::follow(std::shared_ptr<const Move> move, rpc::Sink<v1::
 
 Task<void> FleetService::evacuate(rpc::Caller caller, v1::EvacuateRequest request,
                                   rpc::Sink<v1::EvacuateProgress> sink) {
+  UMBRA_CO_CHECK(check_texts(request));
   UMBRA_CO_TRY(auto plan, plan_evacuation(core_.pilot.picture(), request.host_or_zone(), core_.brain.settings()));
   v1::EvacuateProgress first;
   for (const auto& planned : plan) *first.add_plan() = planned;

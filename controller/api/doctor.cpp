@@ -35,6 +35,7 @@ Task<v1::DoctorReply> FleetService::doctor(rpc::Caller, v1::DoctorRequest) {
   v1::DoctorReply reply;
   const auto add = [&](v1::Check what) { *reply.add_checks() = std::move(what); };
   add(check_disk(state_dir_));
+  for (auto& found : core_.certificates.checks()) add(std::move(found));
   std::set<std::string> zones;
   std::vector<std::pair<std::string, std::shared_ptr<rpc::Session>>> hosts;
   for (const auto& [name, node] : core_.inventory.nodes()) {

@@ -7,8 +7,8 @@
 namespace umbra::controller {
 
 /// Looking: queries.cpp, forecasts.cpp. Shadows and moves: actions.cpp. Zones, maintenance, telemetry:
-/// settings_calls.cpp. Fences, restarts: host_loss_calls.cpp. Doctor: doctor.cpp. What a caller started goes on when
-/// the caller goes away.
+/// settings_calls.cpp. Fences, restarts: host_loss_calls.cpp. Doctor: doctor.cpp. Audit: audit_calls.cpp. What a caller
+/// started goes on when the caller goes away.
 class FleetService final : public v1::FleetService {
  public:
   /// @param state_dir for Doctor, which looks at its disk
@@ -19,6 +19,7 @@ class FleetService final : public v1::FleetService {
   Task<v1::ListZonesReply> list_zones(rpc::Caller caller, v1::ListZonesRequest request) override;
   Task<v1::ListShadowsReply> list_shadows(rpc::Caller caller, v1::ListShadowsRequest request) override;
   Task<void> watch_events(rpc::Caller caller, v1::WatchEventsRequest request, rpc::Sink<v1::Event> sink) override;
+  Task<v1::ListAuditReply> list_audit(rpc::Caller caller, v1::ListAuditRequest request) override;
   Task<v1::WhyReply> why(rpc::Caller caller, v1::WhyRequest request) override;
   Task<v1::ForecastReply> forecast(rpc::Caller caller, v1::ForecastRequest request) override;
   Task<v1::DoctorReply> doctor(rpc::Caller caller, v1::DoctorRequest request) override;

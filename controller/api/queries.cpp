@@ -16,7 +16,7 @@ std::uint32_t bounded(std::uint32_t asked, std::uint32_t by_default, std::uint32
 }  // namespace
 
 void FleetService::audit(const rpc::Caller& caller, std::string text, EventLog::About about) {
-  core_.events.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_INFO, std::move(text), std::move(about), caller.name);
+  core_.audit.done(caller, std::move(text), std::move(about));
 }
 
 Task<v1::ListHostsReply> FleetService::list_hosts(rpc::Caller, v1::ListHostsRequest) {

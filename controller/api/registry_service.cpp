@@ -1,5 +1,7 @@
 #include "controller/api/registry_service.hpp"
 
+#include "controller/api/tidy.hpp"
+
 namespace umbra::controller {
 namespace {
 
@@ -8,6 +10,7 @@ constexpr int kMostAsked = 10'000;
 }  // namespace
 
 Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::RegisterRequest request) {
+  tidy(request);
   const auto& node = request.node();
   if (node.name() != caller.name || node.role() != caller.role)
     co_return fail({Errc::kDenied,
@@ -15,6 +18,10 @@ Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::Regis
                                 caller.name, rpc::role_name(node.role()), node.name()),
                     "set agent.name and agent.role to what its certificate says, or issue another with umbractl pki"});
   check_.sift(caller.name, caller.role, request);
+  // Zones are keys and words of command lines, as node names are.
+  if (const auto zone = rpc::check_name(node.zone()); !zone)
+    co_return fail({Errc::kInvalid, fmt::format("{} registers in a zone whose name is none", node.name()),
+                    "correct agent.zone: 1 to 63 letters, digits, '.', '_' and '-', starting with a letter or digit"});
   UMBRA_CO_CHECK(core_.inventory.registered(request, caller.session));
   core_.pilot.nudge();
   v1::RegisterReply reply;
@@ -25,6 +32,7 @@ Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::Regis
 
 Task<v1::ReportReply> RegistryService::report(rpc::Caller caller, v1::ReportRequest request) {
   check_.sift(caller.name, caller.role, request);
+  tidy(request);
   // First how cutovers ended: it explains where the report's VMs are.
   for (const auto& cutover : request.cutovers()) core_.mover.reported(caller.name, cutover);
   UMBRA_CO_CHECK(core_.inventory.reported(caller.name, caller.session.lock(), request));

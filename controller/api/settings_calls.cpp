@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "controller/api/fleet_service.hpp"
+#include "controller/api/tidy.hpp"
 #include "controller/api/views.hpp"
 
 namespace umbra::controller {
@@ -30,6 +31,7 @@ Result<TelemetryPoint> read_sample(const Inventory& inventory, const v1::Telemet
 }  // namespace
 
 Task<v1::Zone> FleetService::set_zone(rpc::Caller caller, v1::SetZoneRequest request) {
+  UMBRA_CO_CHECK(check_texts(request));
   const auto known = core_.zones.list(core_.inventory);
   const auto is_it = [&](const v1::Zone& zone) { return zone.name() == request.zone(); };
   if (std::ranges::none_of(known, is_it))
@@ -43,6 +45,7 @@ Task<v1::Zone> FleetService::set_zone(rpc::Caller caller, v1::SetZoneRequest req
 }
 
 Task<v1::Maintenance> FleetService::add_maintenance(rpc::Caller caller, v1::AddMaintenanceRequest request) {
+  UMBRA_CO_CHECK(check_texts(request));
   auto window = request.window();
   UMBRA_CO_CHECK(check_host_or_zone(core_.inventory, window.host_or_zone()));
   if (window.ends_unix_ms() <= window.begins_unix_ms() || window.ends_unix_ms() <= core_.clock.unix_ms())

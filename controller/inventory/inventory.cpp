@@ -88,6 +88,7 @@ Result<void> Inventory::registered(const v1::RegisterRequest& request, std::weak
   record.node = node;
   record.version = request.version();
   record.proof = request.proof();
+  record.credentials = request.credentials();
   record.up = record.heard = true;
   record.vms_known = false;
   record.epochs_known = request.epochs_known();
@@ -114,6 +115,7 @@ Result<void> Inventory::reported(const std::string& name, const std::shared_ptr<
   node.vms_known = report.vms_known();
   if (report.has_capacity()) node.capacity = report.capacity();
   if (report.has_proof()) node.proof = report.proof();
+  if (report.has_credentials()) node.credentials = report.credentials();
   for (auto event : report.events()) {
     event.clear_id();
     event.set_node(name);

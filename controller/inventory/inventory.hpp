@@ -26,6 +26,7 @@ struct NodeRecord {
   v1::Node node;
   std::string version;
   v1::HoldProof proof;
+  v1::Credentials credentials{};
   v1::HostCapacity capacity;
   bool hypervisor_up = false;
   bool vms_known = false;  ///< its last report listed all its VMs

@@ -7,6 +7,8 @@
 namespace umbra::controller {
 namespace {
 
+constexpr std::string_view kColumns = "id, at, kind, severity, node, vm, text, actor, actor_role, peer, call, outcome";
+
 v1::Event read_event(const sqlite::Statement& row) {
   v1::Event event;
   event.set_id(static_cast<std::uint64_t>(row.integer(0)));
@@ -17,27 +19,43 @@ v1::Event read_event(const sqlite::Statement& row) {
   event.set_vm(row.text(5));
   event.set_text(row.text(6));
   event.set_actor(row.text(7));
+  event.set_actor_role(static_cast<v1::Role>(row.integer(8)));
+  event.set_peer(row.text(9));
+  event.set_call(row.text(10));
+  event.set_outcome(row.text(11));
   return event;
 }
 
 }  // namespace
 
 Result<std::uint64_t> LogStore::add_event(const v1::Event& event) {
-  UMBRA_CHECK(
-      database_.run("INSERT INTO events(at, kind, severity, node, vm, text, actor) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    event.at_unix_ms(), static_cast<int>(event.kind()), static_cast<int>(event.severity()),
-                    event.node(), event.vm(), event.text(), event.actor()));
+  UMBRA_CHECK(database_.run(
+      "INSERT INTO events(at, kind, severity, node, vm, text, actor, actor_role, peer, call, outcome) "
+      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+      event.at_unix_ms(), static_cast<int>(event.kind()), static_cast<int>(event.severity()), event.node(), event.vm(),
+      event.text(), event.actor(), static_cast<int>(event.actor_role()), event.peer(), event.call(), event.outcome()));
   return static_cast<std::uint64_t>(database_.last_insert_id());
 }
 
 Result<std::vector<v1::Event>> LogStore::events(std::uint32_t last, const std::string& vm, std::uint64_t after_id) {
-  UMBRA_TRY(auto rows, database_.prepare("SELECT id, at, kind, severity, node, vm, text, actor FROM events "
-                                         "WHERE id > ?1 AND (?2 = '' OR vm = ?2) ORDER BY id DESC LIMIT ?3"));
+  UMBRA_TRY(auto rows,
+            database_.prepare(fmt::format(
+                "SELECT {} FROM events WHERE id > ?1 AND (?2 = '' OR vm = ?2) ORDER BY id DESC LIMIT ?3", kColumns)));
   rows.bind(after_id, vm, last);
   UMBRA_TRY(auto events, collect<v1::Event>(
                              rows, [](const sqlite::Statement& row) -> Result<v1::Event> { return read_event(row); }));
   std::ranges::reverse(events);
   return events;
+}
+
+Result<std::vector<v1::Event>> LogStore::audit(UnixMillis since, const std::string& actor, const std::string& vm,
+                                               AuditPlace after, std::uint32_t most) {
+  UMBRA_TRY(auto rows, database_.prepare(
+                           fmt::format("SELECT {} FROM events WHERE kind = {} AND at >= ?1 AND (at, id) > (?2, ?3) "
+                                       "AND (?4 = '' OR actor = ?4) AND (?5 = '' OR vm = ?5) ORDER BY at, id LIMIT ?6",
+                                       kColumns, static_cast<int>(v1::EVENT_KIND_AUDIT))));
+  rows.bind(since, after.at, after.id, actor, vm, most);
+  return collect<v1::Event>(rows, [](const sqlite::Statement& row) -> Result<v1::Event> { return read_event(row); });
 }
 
 Result<std::uint64_t> LogStore::add_decision(const std::string& vm_uuid, const v1::Decision& decision) {

@@ -17,6 +17,15 @@ class LogStore {
   /// The newest `last` events after `after_id`, oldest first; of one VM when `vm` (its name) is given.
   Result<std::vector<v1::Event>> events(std::uint32_t last, const std::string& vm, std::uint64_t after_id);
 
+  /// Where a page of an audit ends, and the next one begins.
+  struct AuditPlace {
+    UnixMillis at = 0;
+    std::uint64_t id = 0;
+  };
+  /// AUDIT events since then, after that place, oldest first; of one actor and one VM (names) when they are given.
+  Result<std::vector<v1::Event>> audit(UnixMillis since, const std::string& actor, const std::string& vm,
+                                       AuditPlace after, std::uint32_t most);
+
   Result<std::uint64_t> add_decision(const std::string& vm_uuid, const v1::Decision& decision);
   Result<void> set_decision_outcome(std::uint64_t id, const std::string& outcome);
   /// Newest first.

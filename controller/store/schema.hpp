@@ -7,7 +7,7 @@
 namespace umbra::controller {
 
 /// state.db: what must survive. Columns hold what queries ask for; `record` is the protobuf message.
-inline constexpr std::array<std::string_view, 3> kStateSchema{R"sql(
+inline constexpr std::array<std::string_view, 4> kStateSchema{R"sql(
 CREATE TABLE nodes(
   name TEXT PRIMARY KEY, version TEXT NOT NULL, last_seen INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 
@@ -61,6 +61,14 @@ CREATE TABLE takeovers(
   state INTEGER NOT NULL,    -- 0 not known yet, 1 runs on target, 2 failed
   cleared INTEGER NOT NULL,  -- source's copy is gone
   PRIMARY KEY(vm, epoch)) WITHOUT ROWID;
+)sql",
+                                                              R"sql(
+-- Of AUDIT events: who called from where, what, and what came of it.
+ALTER TABLE events ADD COLUMN actor_role INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN peer TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN call TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN outcome TEXT NOT NULL DEFAULT '';
+CREATE INDEX events_of_kind ON events(kind, at, id);
 )sql"};
 
 /// telemetry.db: what may be lost.

@@ -5,6 +5,7 @@
 
 #include "rpc/tests/echo_service.hpp"
 #include "rpc/tests/log_capture.hpp"
+#include "rpc/tls_keeper.hpp"
 #include "rpc/warrant.hpp"
 
 namespace umbra::rpc::test {
@@ -265,6 +266,97 @@ TEST_F(ReloadTest, ARevokedControllersWarrantsAreNone) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kDenied);
   EXPECT_THAT(refused.error().message, HasSubstr("the certificate is revoked"));
+}
+
+TEST_F(ReloadTest, TheKeeperTellsWhatLastsOnceAndWhatWasAskedForEachTime) {
+  const auto files = files_of(fleet, v1::ROLE_AGENT, "host2");
+  FakeClock clock;
+  std::vector<std::string> renewed;
+  std::vector<std::string> failed;
+  TlsKeeper keeper(io.get_executor(), clock, load(files),
+                   {.renewed = [&](const std::string& what) { renewed.push_back(what); },
+                    .failed = [&](const Error& why) { failed.push_back(why.text()); }});
+  keeper.look(false);
+  EXPECT_THAT(renewed, IsEmpty());
+  EXPECT_THAT(keeper.warnings(), IsEmpty());
+
+  const auto key = content_of(files.key);
+  write_whole(files.key, content_of(fleet.issue({v1::ROLE_AGENT, "other"}).key));
+  keeper.look(false);
+  EXPECT_THAT(failed, IsEmpty()) << "perhaps the certificate is about to follow";
+  keeper.look(false);
+  EXPECT_EQ(failed.size(), 1U);
+  keeper.look(false);
+  EXPECT_EQ(failed.size(), 1U) << "once";
+  EXPECT_THAT(keeper.warnings(), testing::ElementsAre(HasSubstr("does not belong to the certificate")));
+  keeper.look(true);
+  EXPECT_EQ(failed.size(), 2U);
+
+  write_whole(files.key, key);
+  ASSERT_TRUE(pki::renew(fleet.directory(), {files.certificate, files.key}));
+  keeper.look(false);
+  ASSERT_EQ(renewed.size(), 1U);
+  EXPECT_THAT(renewed.front(), HasSubstr("agent host2, valid until 20"));
+  EXPECT_THAT(renewed.front(), HasSubstr("revocation list good until 20"));
+  EXPECT_THAT(keeper.warnings(), IsEmpty());
+}
+
+TEST_F(ReloadTest, TheKeeperLooksEveryMinuteAndWhenAsked) {
+  const auto files = files_of(fleet, v1::ROLE_AGENT, "host2");
+  FakeClock clock;
+  int renewed = 0;
+  TlsKeeper keeper(io.get_executor(), clock, load(files),
+                   {.renewed = [&](const std::string&) { ++renewed; }, .failed = {}});
+  bool ended = false;
+  asio::co_spawn(io, keeper.run(), [&](const std::exception_ptr&) { ended = true; });
+  io.poll();
+  const auto renew = [&] { return pki::renew(fleet.directory(), {files.certificate, files.key}).has_value(); };
+  ASSERT_TRUE(renew());
+  clock.advance(59s);
+  io.poll();
+  EXPECT_EQ(renewed, 0);
+  clock.advance(1s);
+  io.poll();
+  EXPECT_EQ(renewed, 1);
+  ASSERT_TRUE(renew());
+  keeper.ask();
+  io.poll();
+  EXPECT_EQ(renewed, 2);
+  keeper.stop();
+  io.poll();
+  EXPECT_TRUE(ended);
+}
+
+TEST_F(ReloadTest, CallsThatFailAreToldToWhoeverWatches) {
+  std::vector<std::string> told;
+  auto listening = Server::listen(io.get_executor(), {asio::ip::make_address("127.0.0.1"), 0}, controller,
+                                  Services{echo}.watched([&](const FailedCall& call) {
+                                    told.push_back(fmt::format("{} {} {} {}", call.peer.name, call.name,
+                                                               call.method != nullptr, to_string(call.error.code)));
+                                  }));
+  ASSERT_TRUE(listening);
+  server = std::move(*listening);
+  address = fmt::format("127.0.0.1:{}", server->endpoint().port());
+  run([&]() -> asio::awaitable<void> {
+    const auto session = co_await get(dial(host1));
+    EchoClient client(session);
+    auto hello = text("hello");
+    co_await get(client.say(hello, 5s));
+    const auto denied = co_await get_error(client.admins_only(hello, 5s));
+    EXPECT_EQ(denied.code, Errc::kDenied);
+    Failure failure;
+    failure.set_code(static_cast<std::uint32_t>(Errc::kConflict));
+    failure.set_message("no");
+    const auto failed = co_await get_error(client.fail(failure, 5s));
+    EXPECT_EQ(failed.code, Errc::kConflict);
+    const std::string nonsense = "No/Such";
+    const auto unknown = co_await get_error(session->call(nonsense, "", 5s));
+    EXPECT_EQ(unknown.code, Errc::kUnsupported);
+  });
+  ASSERT_EQ(told.size(), 3U);
+  EXPECT_THAT(told[0], HasSubstr("/AdminsOnly true denied"));
+  EXPECT_THAT(told[1], HasSubstr("/Fail true conflict"));
+  EXPECT_EQ(told[2], "host1 No/Such false unsupported");
 }
 
 }  // namespace
