@@ -370,6 +370,11 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
       UMBRA_CO_CHECK(co_await drop(*shadow, Event::kRefuse, why));
     }
     if (shadow->served() && shadow->life.epoch() >= request.epoch()) co_return reply;  // too late: it runs here
+    // One record holds one epoch: the newer one's must not take the place of one that is accepted and not decided, or
+    // that one's refusal would follow without its QEMU being dead (sim/model, REFUSAL_OVER_ACCEPTED).
+    if (shadow->accepted() && shadow->life.epoch() < request.epoch())
+      co_return fail(Errc::kConflict, "epoch {} of {} is accepted and not decided yet", shadow->life.epoch(),
+                     shadow->name());
   } else if (request.epoch() > epochs_[request.vm_uuid()]) {  // else it is over, and has not run here
     const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());  // unknown is not gone

@@ -1,6 +1,7 @@
 // What cannot be done is refused with its reason and its remedy, and leaves the VM alone.
 #include <gmock/gmock.h>
 
+#include "agentd/shadow/describe.hpp"
 #include "agentd/tests/two_hosts.hpp"
 
 namespace umbra::agent::test {
@@ -271,6 +272,32 @@ TEST(OldEpoch, IsRefusedEverywhere) {
   }
   EXPECT_TRUE(world.violations().empty());
   EXPECT_TRUE(world.runs(world.standby));
+}
+
+/// As a source asks that has lost its journal, or a message that is late. The record of the older epoch must stand,
+/// across a restart too: its refusal means that this QEMU is dead.
+TEST(NewerEpoch, IsNotRefusedOverOneThatIsAccepted) {
+  TwoHosts world;
+  world.warm();
+  v1::AcceptRequest accept;
+  accept.set_vm_uuid(TwoHosts::kVm);
+  accept.set_epoch(world.next_epoch());
+  accept.set_source(world.source.name());
+  *accept.mutable_vm() = shadow::describe(*world.domain(world.source));
+  ASSERT_TRUE(world.ask(&world.standby, world.standby_of(world.standby).accept(accept), 1s));
+  v1::RefuseRequest newer, older;
+  newer.set_vm_uuid(TwoHosts::kVm);
+  newer.set_epoch(world.next_epoch());
+  EXPECT_FALSE(world.ask(&world.standby, world.standby_of(world.standby).refuse(newer), 1s));
+  EXPECT_EQ(world.record(world.standby, shadow::Side::kStandby)->epoch, accept.epoch());
+
+  world.restart(world.standby, 10ms);
+  world.pass(2s, 5ms);
+  older.set_vm_uuid(TwoHosts::kVm);
+  older.set_epoch(accept.epoch());
+  const auto refused = world.ask(&world.standby, world.standby_of(world.standby).refuse(older), 1s);
+  ASSERT_TRUE(refused && refused->refused());
+  EXPECT_EQ(world.qemu(world.standby), nullptr) << "refused, and its QEMU lives";
 }
 
 TEST(OldEpoch, IsRefusedAfterARestartToo) {
