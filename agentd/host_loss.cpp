@@ -62,12 +62,8 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
   if (epoch <= newest && !again)
     co_return fail(Errc::kConflict, "epoch {} of {} is not newer than {}", epoch, defined.name, newest);
   if (!again && standby_.holds(uuid)) {  // of a source that is off: its memory is worth nothing
-    v1::DiscardRequest discard;
-    discard.set_vm_uuid(uuid);
-    discard.set_why(fmt::format("{} is fenced, and it is started from its definition", request.from()));
-    discard.set_source(request.from());
-    discard.set_asked_at_unix_us(std::numeric_limits<std::int64_t>::max());
-    UMBRA_CO_CHECK(co_await standby_.discard(std::move(discard)));
+    auto why = fmt::format("{} is fenced, and it is started from its definition", request.from());
+    UMBRA_CO_CHECK(co_await standby_.give_up(uuid, std::move(why)));
     if (standby_.holds(uuid))
       co_return fail({Errc::kConflict,
                       fmt::format("{} holds a shadow of {} that cannot be dropped", config_.name, defined.name),

@@ -96,7 +96,9 @@ Task<void> Standby::admit(v1::Vm vm) {
 Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   const auto uuid = request.vm().uuid();
   UMBRA_CO_CHECK(undamaged(uuid));
-  UMBRA_CO_CHECK(co_await replace(uuid));
+  // A source that begins anew has promised nothing about the shadow that is there, which has half a memory.
+  std::string anew = "staged anew";
+  UMBRA_CO_CHECK(co_await give_up(uuid, std::move(anew)));
   Record record{uuid, Side::kStandby, Phase::kProfile, epochs_[uuid], request.SerializeAsString(), {}};
   auto shadow = std::make_shared<Shadow>(executor_, clock_, journal_, std::move(record));
   shadow->request = std::move(request);
@@ -116,12 +118,11 @@ Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   co_return staged;
 }
 
-/// A source that begins anew has promised nothing about the shadow that is there, which has half a memory.
-Task<void> Standby::replace(const std::string& vm_uuid) {
+Task<void> Standby::give_up(std::string vm_uuid, std::string why) {
   const auto old = shadows_.contains(vm_uuid) ? shadows_[vm_uuid] : nullptr;
   if (!old) co_return Result<void>{};
   UMBRA_CO_TRY(const auto guard, co_await old->lock.lock(kLock + kStart, "another step of the shadow before this one"));
-  if (find(vm_uuid) == old.get()) UMBRA_CO_CHECK(co_await drop_as_due(*old, "staged anew"));
+  if (find(vm_uuid) == old.get()) UMBRA_CO_CHECK(co_await drop_as_due(*old, why));
   co_return Result<void>{};
 }
 

@@ -66,6 +66,10 @@ class Standby {
   /// All that are held here, for the controller to compare with what it knows.
   std::vector<v1::HeldShadow> held() const;
 
+  /// Drops the shadow of a VM, if there is one, whoever staged it: its source begins anew, or is fenced. What was
+  /// released or serves stays.
+  Task<void> give_up(std::string vm_uuid, std::string why);
+
   /// What a new shadow may take: by the memory that VMs and shadows were promised, not by what they have touched.
   Task<Bytes> free_memory();
   /// This host took part in that epoch in another way: it and older ones are refused from now on.
@@ -104,7 +108,6 @@ class Standby {
   Task<std::string> listen(Shadow& shadow);
   Result<void> take_definition(Shadow& shadow, const v1::AcceptRequest& request);
   Task<void> admit(v1::Vm vm);
-  Task<void> replace(const std::string& vm_uuid);
   Task<void> drop(Shadow& shadow, Event event, std::string why);
   Task<End> end_qemu(Shadow& shadow);
   Task<void> drop_as_due(Shadow& shadow, std::string why);

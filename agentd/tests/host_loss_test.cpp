@@ -34,7 +34,7 @@ Result<void> start(TwoHosts& world, v1::StartDefinitionRequest request) {
 /// Host1 is lost with all that ran on it.
 void lose_the_source(TwoHosts& world) {
   world.crash(world.source);
-  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
 }
 
 TEST(HostLoss, AVmOfALostHostStartsFromItsDefinitionOnceHoweverOftenItIsAskedFor) {
@@ -62,7 +62,7 @@ TEST(HostLoss, AnEpochThatIsKnownStartsNothing) {
   lose_the_source(world);
   const auto old = world.next_epoch(), epoch = world.next_epoch();
   ASSERT_TRUE(start(world, definition(epoch)));
-  ASSERT_TRUE(world.ask(nullptr, world.standby.hypervisor->destroy(TwoHosts::kVm, 1s)));
+  ASSERT_TRUE(world.ask(nullptr, world.standby.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
   const auto late = start(world, definition(old));
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Errc::kConflict);
