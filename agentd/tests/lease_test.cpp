@@ -83,7 +83,6 @@ TEST(Lease, ThatCannotBeRenewedIsGivenUpByTheSourceToo) {
 
 TEST(Lease, TellsOfADiscardThatWasLost) {
   TwoHosts world;
-  world.warm();
   world.set_fate([](const Moment& moment) {
     return moment.what == "discard" ? Verdict{Verdict::Kind::kLose, {}} : Verdict{};
   });
