@@ -44,8 +44,7 @@ int run_guard(umbra::agent::AgentConfig config) {
 }
 
 /// systemctl reload
-asio::awaitable<void> reload_when_told(asio::io_context& io, umbra::agent::Agent& agent) {
-  asio::signal_set signals(io, SIGHUP);
+asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::agent::Agent& agent) {
   while (true) {
     co_await signals.async_wait(asio::use_awaitable);
     agent.reload();
@@ -99,13 +98,13 @@ int main(int argc, char** argv) {
 
   // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // until reload_when_told() waits for it
   asio::io_context io(1);
+  asio::signal_set reloads(io, SIGHUP);  // from here on it ends nothing, and is kept until somebody looks
   auto agent = umbra::agent::Agent::start(io.get_executor(), std::move(*config));
   if (!agent) return complain(agent.error());
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
-  asio::co_spawn(io, reload_when_told(io, **agent), asio::detached);
+  asio::co_spawn(io, reload_when_told(reloads, **agent), asio::detached);
   asio::co_spawn(io, until_told(io, **agent, notifier), asio::detached);
   io.run();
   return 0;

@@ -30,8 +30,7 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::controller::Contro
 }
 
 /// systemctl reload
-asio::awaitable<void> reload_when_told(asio::io_context& io, umbra::controller::Controller& controller) {
-  asio::signal_set signals(io, SIGHUP);
+asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::controller::Controller& controller) {
   while (true) {
     co_await signals.async_wait(asio::use_awaitable);
     controller.reload();
@@ -66,8 +65,8 @@ int main(int argc, char** argv) {
 
   // A library that writes to a peer that has just gone gets an error, instead of this process its silent end.
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // until reload_when_told() waits for it
   asio::io_context io(1);
+  asio::signal_set reloads(io, SIGHUP);  // from here on it ends nothing, and is kept until somebody looks
   umbra::SystemClock clock;
   auto controller = umbra::controller::Controller::start(io.get_executor(), std::move(*settings), clock);
   if (!controller) return complain(controller.error());
@@ -75,7 +74,7 @@ int main(int argc, char** argv) {
                (*controller)->endpoint().port());
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
-  asio::co_spawn(io, reload_when_told(io, **controller), asio::detached);
+  asio::co_spawn(io, reload_when_told(reloads, **controller), asio::detached);
   asio::co_spawn(io, until_told(io, **controller, notifier), asio::detached);
   io.run();
   return 0;

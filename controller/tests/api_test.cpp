@@ -296,7 +296,7 @@ TEST_F(Api, DiagnosesAllHostsAndItself) {
 
 TEST_F(Api, MovesNeitherOfTwoVmsWithOneAddressAndSaysWhy) {
   host2->add_vm("vm9", "10.1.0.1");
-  until([&] { return core().inventory.vm("uuid-vm9") != nullptr && !vm("vm9")->objection.empty(); });
+  until([&] { return core().inventory.vm(uuid_of("vm9")) != nullptr && !vm("vm9")->objection.empty(); });
   const auto doctor = ask(client().doctor({}, 10s)).value();
   std::vector<std::string> found;
   for (const auto& check : doctor.checks())
@@ -316,12 +316,12 @@ TEST_F(Api, MovesNeitherOfTwoVmsWithOneAddressAndSaysWhy) {
     ASSERT_TRUE(error) << name;
     EXPECT_THAT(error->message, AllOf(HasSubstr("cannot be moved"), HasSubstr("10.1.0.1")));
   }
-  EXPECT_FALSE(core().mover.migrate("uuid-vm1", "host3", "", "")) << "by nobody";
+  EXPECT_FALSE(core().mover.migrate(uuid_of("vm1"), "host3", "", "")) << "by nobody";
   const auto plan = plan_evacuation(core().pilot.picture(), "host1", core().brain.settings()).value();
   EXPECT_EQ(plan.size(), 2u);
   for (const auto& planned : plan) EXPECT_EQ(planned.to().empty(), planned.vm() == "vm1") << planned.vm();
 
-  host2->vm("uuid-vm9")->set_addresses(0, "10.1.0.9");
+  host2->vm(uuid_of("vm9"))->set_addresses(0, "10.1.0.9");
   until([&] { return vm("vm1")->objection.empty() && vm("vm9")->objection.empty(); });
 }
 

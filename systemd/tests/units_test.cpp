@@ -57,8 +57,12 @@ TEST_P(Units, are_understood_by_systemd_without_a_word) {
 }
 
 TEST_P(Units, leave_little_exposed) {
-  // Tenths of systemd's exposure level, 0 to 100; a plain service has 96.
-  const auto judged = run("systemd-analyze security --offline=true --no-pager --threshold=21 " + copy_.string());
+  // Tenths of systemd's exposure level, 0 to 100; a plain service has 96. The agent's CAP_CHOWN, and what it needs to
+  // be of use, cost 4 (docs/adr/0011).
+  const bool agent = std::string_view(GetParam()) == "umbra-agentd.service";
+  const auto judged =
+      run("systemd-analyze security --offline=true --no-pager --threshold=" + std::string(agent ? "25 " : "21 ") +
+          copy_.string());
   EXPECT_EQ(judged.code, 0) << judged.output;
 }
 
