@@ -128,8 +128,17 @@ class FakeAgent::NetSwitchApi final : public v1::NetSwitchService {
   Task<v1::PointReply> point(rpc::Caller, v1::PointRequest) override { co_return v1::PointReply{}; }
   Task<v1::UnpointReply> unpoint(rpc::Caller, v1::UnpointRequest) override { co_return v1::UnpointReply{}; }
   Task<v1::ReconcileReply> reconcile(rpc::Caller, v1::ReconcileRequest request) override {
+    v1::ReconcileReply reply;
+    for (const auto& route : request.routes()) {
+      const auto newer = agent_.newer_routes.find(route.vm_uuid());
+      if (newer == agent_.newer_routes.end() || newer->second <= route.epoch()) continue;
+      auto* known = reply.add_newer();
+      known->set_vm_uuid(route.vm_uuid());
+      known->set_address(route.address());
+      known->set_epoch(newer->second);
+    }
     agent_.routes = std::move(request);
-    co_return v1::ReconcileReply{};
+    co_return reply;
   }
 
  private:

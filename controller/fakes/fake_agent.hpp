@@ -47,8 +47,9 @@ class FakeAgent {
   bool pause_before_cutover = false;  ///< waits until this is false
   bool deny_cutovers = false;         ///< of none it knows anything when asked
   bool tell_served = true;
-  std::map<std::string, std::uint64_t> served;  ///< by VM uuid: what its journal says that it got, and when
-  std::map<std::string, std::uint64_t> known;   ///< by VM uuid: epochs that its journal knows beside those
+  std::map<std::string, std::uint64_t> served;        ///< by VM uuid: what its journal says that it got, and when
+  std::map<std::string, std::uint64_t> known;         ///< by VM uuid: epochs that its journal knows beside those
+  std::map<std::string, std::uint64_t> newer_routes;  ///< by VM uuid: it leaves older routes of these alone
 
   bool obey = true;                                ///< lets go of what was taken over, when it is told so
   std::optional<Error> start_error;                ///< of definitions

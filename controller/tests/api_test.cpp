@@ -325,6 +325,21 @@ TEST_F(Api, MovesNeitherOfTwoVmsWithOneAddressAndSaysWhy) {
   until([&] { return vm("vm1")->objection.empty() && vm("vm9")->objection.empty(); });
 }
 
+TEST_F(Api, GoesOnAboveAnEpochThatANodeLeavesAlone) {
+  host2->newer_routes[uuid_of("vm1")] = 7;
+  host2->add_vm("vm9", "10.1.0.9");  // so that routes are told anew
+  until([&] { return vm("vm1")->owner_epoch > 7; });
+  until([&] {
+    return host2->routes && std::ranges::any_of(host2->routes->routes(), [](const v1::WantedRoute& route) {
+             return route.vm_uuid() == uuid_of("vm1") && route.epoch() > 7;
+           });
+  });
+  const auto events = core().events.events(100, "", 0).value();
+  EXPECT_TRUE(std::ranges::any_of(events, [](const v1::Event& event) {
+    return event.node() == "host2" && event.text().find("knows newer epochs") != std::string::npos;
+  }));
+}
+
 TEST_F(Api, RefusesANodeThatIsNotWhatItsCertificateSays) {
   v1::Node liar;
   liar.set_name("host1");
