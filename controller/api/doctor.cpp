@@ -48,6 +48,12 @@ Task<v1::DoctorReply> FleetService::doctor(rpc::Caller, v1::DoctorRequest) {
     if (node.version != UMBRA_VERSION)
       add(check(name, "version", false, fmt::format("{}, the controller's is {}", node.version, UMBRA_VERSION),
                 "install the same version everywhere"));
+    for (const auto& held : core_.inventory.leaked(node))
+      add(check(name, "shadow of " + held.vm_name(), false,
+                fmt::format("{} are held for {}, which does not keep it", to_string(Bytes{held.memory_bytes()}),
+                            held.source().empty() ? "nobody" : held.source()),
+                held.detail().empty() ? "it goes when its lease ends; if it stays, look at umbra-agentd's log there"
+                                      : held.detail()));
     if (node.is_host()) hosts.emplace_back(name, std::move(*session));
   }
   add(check("controller", "zones", zones.size() > 1, fmt::format("{} zones have hosts", zones.size()),

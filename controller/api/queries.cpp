@@ -51,6 +51,17 @@ Task<v1::ListShadowsReply> FleetService::list_shadows(rpc::Caller, v1::ListShado
   }
   for (const auto& [uuid, record] : core_.inventory.vms())
     if (record.shadow) *reply.add_shadows() = *record.shadow;
+  for (const auto& [name, node] : core_.inventory.nodes())
+    for (const auto& held : core_.inventory.leaked(node)) {
+      auto* shadow = reply.add_shadows();
+      shadow->set_vm_uuid(held.vm_uuid());
+      shadow->set_vm_name(held.vm_name());
+      shadow->set_source(held.source());
+      shadow->set_standby(name);
+      shadow->set_phase(held.phase());
+      shadow->set_total_bytes(held.memory_bytes());
+      shadow->set_detail("held there, and kept by nobody");
+    }
   co_return reply;
 }
 

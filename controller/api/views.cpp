@@ -47,6 +47,7 @@ v1::Host view_host(const Inventory& inventory, const NodeRecord& node) {
         record.shadow->phase() != v1::SHADOW_PHASE_DROPPED)
       host.set_shadows(host.shadows() + 1);
   }
+  host.set_shadows(std::max(host.shadows(), static_cast<std::uint32_t>(node.held.size())));
   return host;
 }
 

@@ -7,6 +7,11 @@
 namespace umbra::controller {
 namespace {
 
+using namespace std::chrono_literals;
+
+constexpr auto kLeakedAfter = 60s;  // a shadow that its source does not keep is dropped before, or is not going to be
+constexpr std::size_t kMostHeld = 4096;  // shadows of one host that are looked at
+
 bool is_active(v1::VmState state) {
   return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED;
 }
@@ -165,7 +170,26 @@ void Inventory::describe(VmRecord& record, const v1::Vm& vm) {
   complain(store_.fleet.save_vm(vm), vm.name());
 }
 
-void Inventory::take_shadows(const NodeRecord& node, const v1::ReportRequest& report) {
+std::vector<v1::HeldShadow> Inventory::leaked(const NodeRecord& node) const {
+  std::vector<v1::HeldShadow> list;
+  for (const auto& [uuid, held] : node.held) {
+    const auto known = vms_.find(uuid);
+    const auto* shadow = known != vms_.end() && known->second.shadow ? &*known->second.shadow : nullptr;
+    const bool kept = (known != vms_.end() && known->second.moving()) ||
+                      (shadow != nullptr && shadow->standby() == node.node.name() &&
+                       shadow->phase() != v1::SHADOW_PHASE_DROPPED && shadow->phase() != v1::SHADOW_PHASE_PROFILE);
+    if (!kept && clock_.steady() - held.since >= kLeakedAfter) list.push_back(held.shadow);
+  }
+  return list;
+}
+
+void Inventory::take_shadows(NodeRecord& node, const v1::ReportRequest& report) {
+  const auto held_before = std::exchange(node.held, {});
+  for (const auto& shadow : report.held()) {
+    if (node.held.size() >= kMostHeld) break;
+    const auto before = held_before.find(shadow.vm_uuid());
+    node.held[shadow.vm_uuid()] = {shadow, before == held_before.end() ? clock_.steady() : before->second.since};
+  }
   std::map<std::string, const v1::Shadow*> reported;
   for (const auto& shadow : report.shadows()) reported[shadow.vm_uuid()] = &shadow;
   for (auto& [uuid, record] : vms_) {

@@ -41,6 +41,11 @@ struct NodeRecord {
   std::map<std::string, v1::VmState> claims;  ///< its last report's VMs, by uuid
   /// By uuid: VMs that it has by its journal, and the epoch of that. Kept while it is down: what was proven stays so.
   std::map<std::string, v1::ServedVm> served;
+  struct Held {
+    v1::HeldShadow shadow;
+    TimePoint since{};  ///< it was reported first
+  };
+  std::map<std::string, Held> held;  ///< by uuid: shadows that it holds for other hosts, by its last report
 
   bool is_host() const { return node.role() == v1::ROLE_AGENT; }
   /// May its VMs be started elsewhere?
@@ -93,6 +98,8 @@ class Inventory {
   const VmRecord* vm(const std::string& uuid) const;
   /// @error kUnavailable the node is down
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
+  /// What that host holds although nobody has been keeping it for a minute.
+  std::vector<v1::HeldShadow> leaked(const NodeRecord& node) const;
   /// @error kConflict the VM's host says that it does not run; the remedy is what starts it
   Result<void> check_runs(const VmRecord& record) const;
 
@@ -146,7 +153,7 @@ class Inventory {
     changed_.notify();
   }
   void take_vms(NodeRecord& node, const v1::ReportRequest& report);
-  void take_shadows(const NodeRecord& node, const v1::ReportRequest& report);
+  void take_shadows(NodeRecord& node, const v1::ReportRequest& report);
   void take_samples(const v1::ReportRequest& report);
   void describe(VmRecord& record, const v1::Vm& vm);
   void rule_on(VmRecord& record);

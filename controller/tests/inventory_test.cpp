@@ -318,6 +318,38 @@ TEST_F(InventoryTest, IgnoresEpochsThatNobodyCanHaveGivenOut) {
   EXPECT_EQ(inventory->vm("u1")->owner_epoch, 1u);
 }
 
+TEST_F(InventoryTest, FindsAShadowThatIsHeldAndThatNobodyKeeps) {
+  register_node("host1");
+  register_node("host2");
+  report("host1", {vm()});
+  const auto hold = [this] {
+    v1::ReportRequest report;
+    auto* held = report.add_held();
+    held->set_vm_uuid("u1");
+    held->set_vm_name("vm1");
+    held->set_source("host1");
+    held->set_memory_bytes(64 << 20);
+    ASSERT_TRUE(inventory->reported("host2", sessions["host2"], report));
+  };
+  hold();
+  EXPECT_TRUE(inventory->leaked(*inventory->node("host2")).empty()) << "its source may be about to report it";
+  clock.advance(61s);
+  hold();
+  ASSERT_EQ(inventory->leaked(*inventory->node("host2")).size(), 1U);
+  EXPECT_EQ(inventory->leaked(*inventory->node("host2")).front().source(), "host1");
+
+  v1::ReportRequest kept;
+  kept.set_vms_known(true);
+  *kept.add_vms() = vm();
+  auto* shadow = kept.add_shadows();
+  shadow->set_vm_uuid("u1");
+  shadow->set_source("host1");
+  shadow->set_standby("host2");
+  shadow->set_phase(v1::SHADOW_PHASE_WARM);
+  ASSERT_TRUE(inventory->reported("host1", sessions["host1"], kept));
+  EXPECT_TRUE(inventory->leaked(*inventory->node("host2")).empty());
+}
+
 TEST_F(InventoryTest, LeavesAMovingVmToTheMover) {
   register_node("host1");
   register_node("host2");
