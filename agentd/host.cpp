@@ -111,7 +111,9 @@ void Host::on_lifecycle(const virt::LifecycleEvent& event) {
   if (lives_on)
     kept->definition_changed();
   else
-    kept->domain_changed();
+    kept->domain_changed(event.change == virt::LifecycleChange::kReset ||
+                         event.change == virt::LifecycleChange::kStarted ||
+                         event.change == virt::LifecycleChange::kStopped);
 }
 
 void Host::on_connection(bool up) {

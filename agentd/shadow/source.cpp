@@ -17,12 +17,13 @@ constexpr Deadline kFirstCopy = 30min;  // a big guest over a slow link
 constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;  // between looks at a running copy
 constexpr auto kWarmPoll = 8ms;
-constexpr auto kHotPoll = 3ms;           // late notice costs ten times a second
-constexpr Bytes kLittle = mebibytes(4);  // a refresh that leaves no more than this has done its work
-constexpr auto kPowerDown = 2min;        // a guest's way from the power button to its end; some ignore the button
-constexpr auto kSettled = 5s;            // libvirt's reboot is over soon after the first change it tells of
-constexpr auto kCompare = 1s;            // the least time between two looks at its definition, events aside
-constexpr auto kLateCall = 60s;          // libvirt gives up waiting for its turn with a domain after half of that
+constexpr auto kHotPoll = 3ms;            // late notice costs ten times a second
+constexpr Bytes kLittle = mebibytes(4);   // a refresh that leaves no more than this has done its work
+constexpr auto kPowerDown = 2min;         // a guest's way from the power button to its end; some ignore the button
+constexpr auto kSettled = 5s;             // libvirt's reboot is over soon after the first change it tells of
+constexpr Deadline kCompareCall = 300ms;  // a domain that libvirt is busy with; a power button must not wait for it
+constexpr auto kCompare = 1s;             // the least time between two looks at its definition, events aside
+constexpr auto kLateCall = 60s;           // libvirt gives up waiting for its turn with a domain after half of that
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
 constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
@@ -86,8 +87,9 @@ std::optional<Kept> Source::kept() const {
   return kept;
 }
 
-void Source::domain_changed() {
+void Source::domain_changed(bool anew) {
   look_ = true;
+  if (anew && hold_ && hold_->watch().powering_down()) powered_down_ = true;
   rest_until_ = std::min(rest_until_, context_.clock.steady() + kSettled);
   backoff_ = 0ms;
   changed_.notify();
@@ -220,7 +222,7 @@ Task<void> Source::step() {
 /// a migration refuses the `cont` with which libvirt lets a rebooted guest run; libvirt then ends the guest.
 Result<void> Source::undisturbed() {
   if (!hold_->watch().powering_down()) return {};
-  rest_until_ = context_.clock.steady() + kPowerDown;
+  rest_until_ = context_.clock.steady() + (powered_down_ ? std::chrono::milliseconds(kSettled) : kPowerDown);
   return fail(Errc::kConflict, "{} was asked to shut down or reboot; its shadow is built again when that is over",
               vm_.name());
 }
@@ -326,10 +328,11 @@ std::chrono::milliseconds Source::interval() const {
 /// Is the shadow still what its primary is? @error kConflict it must be made anew
 Task<void> Source::compare() {
   const auto qmp = hold_->qmp();
-  const auto view = co_await guard_.look(qmp, kCall);
+  const auto view = co_await guard_.look(qmp, kCompareCall);
   compare_due_ = context_.clock.steady() + kCompare;
+  UMBRA_CO_CHECK(undisturbed());
   if (!view && view.error().code != Errc::kInvalid) {  // it is asked again, and before any cutover
-    spdlog::warn("{}: {}", vm_.name(), view.error());
+    spdlog::debug("{}: {}", vm_.name(), view.error());
     co_return Result<void>{};
   }
   if (!view) co_return fail(view.error());
@@ -462,6 +465,7 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
 
 /// The monitor has one listener: the one before must be gone when the next takes its place.
 void Source::take_monitor() {
+  powered_down_ = false;
   hold_.reset();
   hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock);
 }

@@ -55,7 +55,8 @@ class Source {
 
   /// From the agent: this domain was started, stopped, paused …; its definition or devices were changed; libvirt came
   /// or went.
-  void domain_changed();
+  /// @param anew its guest has just begun again, or ended
+  void domain_changed(bool anew);
   void definition_changed();
   void hypervisor_changed(bool up);
 
@@ -127,6 +128,8 @@ class Source {
   std::chrono::milliseconds backoff_{0};
   std::optional<Decision> decision_;
   std::string undecided_because_;  ///< why the last decision was not carried out
+  bool powered_down_ =
+      false;  ///< the guest that was asked to shut down has done so: what was told of it came in between
   bool hypervisor_up_ = true;
   bool reattach_ = false;
   bool renewed_ = false;  ///< a wish has come that is not taken up yet
