@@ -33,6 +33,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     samples_per_second: float = 0.0
     broken: str = ''  # the cell could not be played
+    struck: bool = False  # the phase was reached, and the fault came
 
     @property
     def bad(self) -> list[str]:
@@ -84,6 +85,7 @@ def play(lab: Lab, fault: Fault, phase: Phase) -> Outcome:
     dead = fault.ends_guest(phase)
     try:
         phase.reach(world)
+        outcome.struck = True
         fault.strike(world)
         world.disarm()
         time.sleep(fault.seconds)

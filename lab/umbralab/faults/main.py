@@ -67,6 +67,17 @@ def down(name: str, logs: Path | None = None) -> None:
     cli.down(cli.parse(['--lab', name, 'down', *(['--logs', str(logs)] if logs else [])]))
 
 
+def attempt(name: str, lab: Lab | None, fault: Fault, phase: Phase) -> tuple[Lab | None, Outcome]:
+    outcome = Outcome(fault.name, phase.name)
+    try:
+        lab = lab or fresh(name)
+        prepare(state.load(name))
+        outcome = play(state.load(name), fault, phase)
+    except LabError as error:
+        outcome.broken = str(error)
+    return lab, outcome
+
+
 def run(wanted: argparse.Namespace) -> int:
     names, cells = chosen(wanted), matrix()
     if wanted.list:
@@ -80,13 +91,10 @@ def run(wanted: argparse.Namespace) -> int:
             if time.monotonic() > end:
                 say(f'{len(names) - number} cells were not played: {wanted.minutes:g} minutes have passed')
                 break
-            outcome = Outcome(cells[name][0].name, cells[name][1].name)
-            try:
-                lab = lab or fresh(wanted.lab)
-                prepare(state.load(wanted.lab))
-                outcome = play(state.load(wanted.lab), *cells[name])
-            except LabError as error:
-                outcome.broken = str(error)
+            lab, outcome = attempt(wanted.lab, lab, *cells[name])
+            if outcome.broken and not outcome.struck:  # nothing was struck, so nothing was learned: once more, from the start
+                say(f'{name} is played again: {outcome.broken}')
+                lab, outcome = attempt(wanted.lab, None, *cells[name])
             outcomes.append(outcome)
             print(row(outcome), flush=True)
             for note in outcome.notes:
