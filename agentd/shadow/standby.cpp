@@ -96,6 +96,11 @@ Task<void> Standby::admit(v1::Vm vm) {
 Task<v1::StageReply> Standby::stage(v1::StageRequest request) {
   const auto uuid = request.vm().uuid();
   UMBRA_CO_CHECK(undamaged(uuid));
+  if (const auto* there = find(uuid); there != nullptr && there->request.source() == request.source() &&
+                                      there->request.id().journal() == request.id().journal() &&
+                                      there->request.id().number() >= request.id().number())
+    co_return fail(Errc::kConflict, "what {} asks to stage of {} is older than what is there", request.source(),
+                   request.vm().name());
   // A source that begins anew has promised nothing about the shadow that is there, which has half a memory.
   std::string anew = "staged anew";
   UMBRA_CO_CHECK(co_await give_up(uuid, std::move(anew)));

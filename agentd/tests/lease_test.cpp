@@ -151,6 +151,18 @@ TEST(Lease, ThatComesLateDropsNothingThatWasStagedSince) {
   EXPECT_THAT(held(world.standby), testing::IsEmpty());
 }
 
+TEST(Staging, ThatIsAskedLateOrTwiceReplacesNothing) {
+  TwoHosts world;
+  world.warm();
+  const auto shadow = world.qemu(world.standby);
+  v1::StageRequest again;
+  ASSERT_TRUE(again.ParseFromString(world.record(world.standby, Side::kStandby)->wish));
+  const auto staged = world.ask(&world.standby, world.standby_of(world.standby).stage(again), 5s);
+  ASSERT_FALSE(staged);
+  EXPECT_EQ(staged.error().code, Errc::kConflict);
+  EXPECT_EQ(world.qemu(world.standby), shadow);
+}
+
 TEST(Clock, ThatStepsBackTellsNoShadowFromAnother) {
   TwoHosts world;
   world.warm();
