@@ -111,6 +111,7 @@ Task<virt::Definition> DefinitionGuard::check(qmp::Client qmp, Deadline deadline
 }
 
 Task<void> DefinitionGuard::check_disks(qmp::Client qmp, Deadline deadline) {
+  if (origin_.block_nodes().empty()) co_return Result<void>{};  // it had none just now, and QEMU takes none meanwhile
   UMBRA_CO_TRY(const auto nodes, co_await qmp.block_nodes(deadline));
   if (const auto why = graph_difference(origin_.block_nodes(), nodes); !why.empty())
     co_return refuse(State::kDiffers, why);
