@@ -1,4 +1,4 @@
-/// The hold: a precopy migration kept open for as long as we like (DESIGN §2).
+/// The hold: a precopy migration kept open for as long as we like (ARCHITECTURE.md, "The hold").
 #pragma once
 
 #include <functional>

@@ -17,7 +17,7 @@ constexpr std::array kEvents{Event::kStage, Event::kStaged, Event::kMigrate, Eve
                              Event::kCool,  Event::kArm,    Event::kDisarm,  Event::kPromise, Event::kResume,
                              Event::kServe, Event::kRefuse, Event::kDrop,    Event::kRetract};
 
-/// What may happen in each phase, as phase.hpp and DESIGN §3 and §4 tell it.
+/// What may happen in each phase, as phase.hpp and ARCHITECTURE.md tell it.
 const std::map<Phase, std::map<Event, Phase>> kLife{
     {kProfile, {{Event::kStage, kStaging}}},
     {kStaging, {{Event::kStaged, kStaged}, {Event::kDrop, kDropped}}},

@@ -1,4 +1,4 @@
-/// Why a VM should leave its host, each cause as a probability of its own (DESIGN §7).
+/// Why a VM should leave its host, each cause as a probability of its own.
 #pragma once
 
 #include <span>

@@ -11,10 +11,11 @@
 
 namespace umbra::qmp {
 
-/// A model of QEMU 10's migration.c and runstate.c at the level of QMP, true in what Umbra relies on (DESIGN.md §2):
-/// the switchover-ack hold, the 100 ms windows of the rate limit, pause-before-switchover, what cancel restores, and
-/// that a destination that loses its stream exits. It passes the same contract tests as the real one. Time is the
-/// wire's. Events and answers are posted to the executor, so never inside a call, and in QEMU's order. One thread.
+/// A model of QEMU 10's migration.c and runstate.c at the level of QMP, true in what Umbra relies on (ARCHITECTURE.md,
+/// "The hold"): the switchover-ack hold, the 100 ms windows of the rate limit, pause-before-switchover, what cancel
+/// restores, and that a destination that loses its stream exits. It passes the same contract tests as the real one.
+/// Time is the wire's. Events and answers are posted to the executor, so never inside a call, and in QEMU's order. One
+/// thread.
 class FakeQemu final : public Transport, public std::enable_shared_from_this<FakeQemu> {
  public:
   struct Options {

@@ -127,7 +127,7 @@ class QemuContract : public testing::TestWithParam<Kind> {
 
 constexpr std::array kCommon{"return-path", "events", "pause-before-switchover", "late-block-activate"};
 
-/// Opens the hold of DESIGN.md §2 and parks it.
+/// Opens the hold of ARCHITECTURE.md and parks it.
 Task<void> hold(World& world) {
   Client source(world.source), destination(world.destination);
   std::vector<std::string> on(kCommon.begin(), kCommon.end());

@@ -291,8 +291,8 @@ TEST_P(HypervisorContract, AShadowWaitsUntilItsMemoryHasCome) {
     qmp::Client source(source_transport), shadow(shadow_transport);
     std::vector<std::string> on{"return-path", "pause-before-switchover", "late-block-activate", "events"}, off;
     UMBRA_CO_CHECK(co_await shadow.set_capabilities(on, off, kSoon));
-    // Without parking, a source that tells its events tells of more passes than libvirtd can take (DESIGN.md, the
-    // traps).
+    // Without parking, a source that tells its events tells of more passes than libvirtd can take: libvirtd queues
+    // each one to each of its clients.
     on.back() = "switchover-ack";
     off.emplace_back("events");
     UMBRA_CO_CHECK(co_await source.set_capabilities(on, off, kSoon));
