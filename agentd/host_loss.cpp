@@ -1,8 +1,6 @@
 // What the controller asks of a host when another one is lost, or when a cutover with it cannot be decided.
 #include <spdlog/spdlog.h>
 
-#include <limits>
-
 #include "agentd/host.hpp"
 #include "agentd/shadow/describe.hpp"
 #include "agentd/virt/domain_xml.hpp"

@@ -3,6 +3,7 @@
 
 #include "agentd/shadow/source.hpp"
 #include "agentd/shadow/standby_shadow.hpp"
+#include "qmp/codec.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -13,32 +14,6 @@ constexpr Deadline kCall = 5s;
 constexpr Deadline kDecide = 20s;  // the source looks at it at its next step
 constexpr auto kDecisionPoll = 50ms;
 
-std::string_view word(qmp::RunState state) {
-  switch (state) {
-    case qmp::RunState::kRunning:
-      return "running";
-    case qmp::RunState::kPaused:
-      return "paused";
-    case qmp::RunState::kInMigrate:
-      return "inmigrate";
-    case qmp::RunState::kFinishMigrate:
-      return "finish-migrate";
-    case qmp::RunState::kPostMigrate:
-      return "postmigrate";
-    case qmp::RunState::kPrelaunch:
-      return "prelaunch";
-    case qmp::RunState::kShutdown:
-      return "shutdown";
-    case qmp::RunState::kIoError:
-      return "io-error";
-    case qmp::RunState::kGuestPanicked:
-      return "guest-panicked";
-    case qmp::RunState::kOther:
-      return "other";
-  }
-  return "other";
-}
-
 }  // namespace
 
 Task<void> Source::tell(v1::VmAccount* account) {
@@ -46,7 +21,7 @@ Task<void> Source::tell(v1::VmAccount* account) {
   account->set_source_epoch(life_.epoch());
   if (hold_) {
     const auto status = co_await hold_->qmp().status(kCall);
-    if (status) account->set_qemu(std::string(word(status->state)));
+    if (status) account->set_qemu(std::string(qmp::to_string(status->state)));
   }
   // Until the standby has answered, this is the guest's whole memory, whatever was sent of it.
   if (life_.phase() == Phase::kPromised && account->domain() == "paused")
@@ -114,7 +89,7 @@ Task<void> Standby::tell(std::string vm_uuid, v1::VmAccount* account) {
   account->set_standby_epoch(shadow->life.epoch());
   if (shadow->watch) {
     const auto status = co_await shadow->watch->qmp().status(kCall);
-    if (status) account->set_qemu(std::string(word(status->state)));
+    if (status) account->set_qemu(std::string(qmp::to_string(status->state)));
     const auto looked = co_await shadow->watch->ask(kCall);
     if (!looked) spdlog::warn("{}: {}", shadow->name(), looked.error());
   }
