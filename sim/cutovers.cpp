@@ -1,0 +1,188 @@
+// Plays cutovers in which things go wrong: each fault at each moment, pairs of them, and by chance.
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <set>
+
+#include "sim/trial.hpp"
+
+namespace {
+
+using namespace umbra;
+using namespace umbra::sim;
+
+struct Asked {
+  bool singles = false;
+  std::string fault;         // of the singles, this one alone
+  std::uint64_t random = 0;  // so many schedules by chance
+  std::uint64_t pairs = 0;   // so many pairs, spread evenly over all; 0: none
+  std::uint64_t first = 1;
+  std::optional<std::uint64_t> seed;
+  std::string at;  // "STORY:FAULT@MOMENT[,FAULT@MOMENT]": that one alone
+  unsigned jobs = 1;
+  unsigned most_failures = 20;
+};
+
+struct Job {
+  Trial trial;
+  std::string name;
+};
+
+constexpr unsigned kMostSeconds = 120;  // of real time, for one trial
+
+/// The child's whole life: plays, says what is wrong, and ends.
+[[noreturn]] void child(World& world, const Job& job, bool tell_all) {
+  world.forked();
+  alarm(kMostSeconds);
+  const auto wrong = play(world, job.trial.story, job.trial.strikes);
+  if (!wrong.empty() || tell_all) {
+    const auto text = fmt::format("{} {}: {}\n  {}\n{}", wrong.empty() ? "well" : "WRONG", job.name, job.trial.text(),
+                                  wrong, world.describe());
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+  _exit(wrong.empty() ? 0 : 1);
+}
+
+/// Plays all jobs of one kind of world, each in a child of its own. @return how many went wrong
+std::size_t play_all(const std::vector<Job>& jobs, std::size_t most_failures, bool tell_all) {
+  if (jobs.empty()) return 0;
+  std::size_t failed = 0;
+  const auto world = prepare(jobs.front().trial.story, jobs.front().trial.options);
+  for (const auto& job : jobs) {
+    const pid_t pid = fork();
+    if (pid == 0) child(*world, job, tell_all);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+    if (!WIFEXITED(status))
+      fmt::print("WRONG {}: {}\n  ended by signal {}\n", job.name, job.trial.text(), WTERMSIG(status));
+    std::fflush(stdout);
+    if (++failed >= most_failures) break;
+  }
+  return failed;
+}
+
+std::vector<std::size_t> count_moments(std::vector<std::vector<Moment>>* all) {
+  std::vector<std::size_t> counts;
+  for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping}) {
+    const auto world = prepare(story, {});
+    auto moments = moments_of(*world, story);
+    counts.push_back(moments.size());
+    if (all != nullptr) all->push_back(std::move(moments));
+  }
+  return counts;
+}
+
+std::vector<Job> jobs_of(const Asked& asked) {
+  std::vector<Job> jobs;
+  std::vector<std::vector<Moment>> moments;
+  const auto counts = count_moments(&moments);
+  if (asked.seed) jobs.push_back({trial_of(*asked.seed, counts), fmt::format("seed {}", *asked.seed)});
+  for (auto seed = asked.first; seed < asked.first + asked.random; ++seed)
+    jobs.push_back({trial_of(seed, counts), fmt::format("seed {}", seed)});
+  if (!asked.at.empty()) {
+    Trial trial;
+    const auto colon = asked.at.find(':');
+    for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
+      if (asked.at.substr(0, colon) == to_string(story)) trial.story = story;
+    std::stringstream parts(asked.at.substr(colon + 1));
+    for (std::string part; std::getline(parts, part, ',');) {
+      const auto sign = part.rfind('@');
+      const auto* found = fault(part.substr(0, sign));
+      if (found == nullptr) throw std::runtime_error("no fault '" + part.substr(0, sign) + "'");
+      trial.strikes.push_back({std::stoul(part.substr(sign + 1)), found});
+    }
+    jobs.push_back({trial, asked.at});
+  }
+  if (asked.singles)
+    for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
+      for (const auto& one : faults()) {
+        if (!asked.fault.empty() && one.name != asked.fault) continue;
+        const auto& all = moments[static_cast<std::size_t>(story)];
+        for (std::size_t at = 0; at < all.size(); ++at)
+          if (one.possible_at(all[at])) {
+            Trial trial;
+            trial.story = story;
+            trial.strikes = {{at, &one}};
+            jobs.push_back({trial, fmt::format("{}:{}@{} ({})", to_string(story), one.name, at, all[at].text())});
+          }
+      }
+  if (asked.pairs > 0) {
+    const auto& all = moments.front();
+    std::vector<Strike> strikes;
+    for (const auto& one : faults())
+      for (std::size_t at = 0; at < all.size(); ++at)
+        if (one.possible_at(all[at])) strikes.push_back({at, &one});
+    const auto every = std::max<std::uint64_t>(1, strikes.size() * strikes.size() / 2 / asked.pairs);
+    std::uint64_t number = 0;
+    for (std::size_t i = 0; i < strikes.size(); ++i)
+      for (std::size_t j = i + 1; j < strikes.size(); ++j) {
+        if (++number % every != 0) continue;
+        Trial trial;
+        trial.strikes = {strikes[i], strikes[j]};
+        jobs.push_back({trial, fmt::format("cutover:{}@{},{}@{}", strikes[i].fault->name, strikes[i].at,
+                                           strikes[j].fault->name, strikes[j].at)});
+      }
+  }
+  return jobs;
+}
+
+/// One of the processes that share the work. @return how many went wrong
+std::size_t work(const std::vector<Job>& jobs, unsigned number, const Asked& asked) {
+  std::map<std::tuple<Story, unsigned, std::uint64_t>, std::vector<Job>> by_world;
+  for (std::size_t i = number; i < jobs.size(); i += asked.jobs) {
+    const auto& trial = jobs[i].trial;
+    by_world[{trial.story, trial.options.hosts, trial.options.dirty_rate.count}].push_back(jobs[i]);
+  }
+  std::size_t failed = 0;
+  for (const auto& [kind, some] : by_world)
+    if (failed < asked.most_failures)
+      failed += play_all(some, asked.most_failures - failed, asked.seed.has_value() || !asked.at.empty());
+  return failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Plays moves of a VM between simulated hosts, with the real controller and agents, while things go wrong. "
+      "Everything that is wrong is told with its story; a seed plays the same again."};
+  Asked asked;
+  bool verbose = false;
+  app.add_flag("--singles", asked.singles, "each fault at each moment of a cutover, a staging and a dropping");
+  app.add_option("--fault", asked.fault, "of these, this fault alone");
+  app.add_option("--pairs", asked.pairs, "so many of all pairs of faults and moments of a cutover, evenly spread");
+  app.add_option("--random", asked.random, "so many schedules by chance");
+  app.add_option("--first", asked.first, "the first seed")->capture_default_str();
+  app.add_option("--seed", asked.seed, "plays that seed alone, and tells its story");
+  app.add_option("--at", asked.at, "STORY:FAULT@MOMENT[,FAULT@MOMENT…]: plays that alone, and tells its story");
+  app.add_option("-j,--jobs", asked.jobs, "processes")->capture_default_str()->check(CLI::Range(1, 256));
+  app.add_option("--most-failures", asked.most_failures, "each process ends after so many")->capture_default_str();
+  app.add_flag("-v", verbose, "the daemons' logs too");
+  CLI11_PARSE(app, argc, argv);
+  spdlog::set_level(verbose ? spdlog::level::debug : spdlog::level::off);
+
+  const auto begun = std::chrono::steady_clock::now();
+  const auto jobs = jobs_of(asked);
+  std::vector<pid_t> workers;
+  for (unsigned i = 0; i < asked.jobs; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) _exit(static_cast<int>(std::min<std::size_t>(work(jobs, i, asked), 100)));
+    workers.push_back(pid);
+  }
+  int failed = 0;
+  for (const auto pid : workers) {
+    int status = 0;
+    waitpid(pid, &status, 0);
+    failed += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  fmt::print("{} played, {} went wrong, {:.1f} s\n", jobs.size(), failed, took.count());
+  return failed == 0 ? 0 : 1;
+}

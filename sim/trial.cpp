@@ -1,0 +1,133 @@
+#include "sim/trial.hpp"
+
+#include <random>
+
+namespace umbra::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kRecovery = 200s;  // the longest fault, the longest back-off, and what follows
+
+void begin(World& world, Story story) {
+  switch (story) {
+    case Story::kCutover:
+      world.cutover();
+      break;
+    case Story::kStaging:
+      world.keep("host2", v1::TIER_WARM);
+      break;
+    case Story::kDropping:
+      world.drop();
+      break;
+  }
+}
+
+/// Waits until it stays in order. @return what is not
+std::string settle(World& world) {
+  std::string wrong;
+  const auto end = world.clock().steady() + kRecovery;
+  while (world.clock().steady() < end) {
+    wrong = world.disorder();
+    if (wrong.empty()) {
+      world.pass(2s);
+      wrong = world.disorder();
+    }
+    if (wrong.empty() || !world.violations().empty()) return wrong;
+    world.pass(500ms);
+  }
+  return wrong;
+}
+
+/// To another host once more: nothing that is left over may stand in the way.
+std::string move_on(World& world) {
+  auto* owner = world.runner();
+  if (owner == nullptr) return "";  // it ended, and somebody was told
+  const auto to = owner->name == "host1" ? "host2" : "host1";
+  world.tell("once more, to " + std::string(to));
+  const auto move = world.migrate(to);
+  if (!world.until([&] { return move->end.has_value(); }, 60s)) return "its next move does not end: " + move->phase;
+  if (!*move->end) return "its next move is refused: " + move->end->error().text();
+  if ((*move->end)->outcome() != v1::OUTCOME_MOVED) return "its next move does not move it: " + (*move->end)->detail();
+  return settle(world);
+}
+
+}  // namespace
+
+std::string_view to_string(Story story) {
+  constexpr std::string_view names[] = {"cutover", "staging", "dropping"};
+  return names[static_cast<std::size_t>(story)];
+}
+
+std::string Trial::text() const {
+  auto text = fmt::format("{}, {} hosts, guest writes {} MB/s", to_string(story), options.hosts,
+                          options.dirty_rate.count / 1'000'000);
+  for (const auto& strike : strikes) text += fmt::format("; {} at moment {}", strike.fault->name, strike.at);
+  return text;
+}
+
+Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments) {
+  std::mt19937_64 chance(seed);
+  Trial trial;
+  const auto kind = chance() % 10;
+  trial.story = kind < 8 ? Story::kCutover : kind == 8 ? Story::kStaging : Story::kDropping;
+  trial.options.hosts = 2 + static_cast<unsigned>(chance() % 2);
+  trial.options.dirty_rate = BytesPerSecond{chance() % 2 * 50'000'000};
+  const auto many = moments.at(static_cast<std::size_t>(trial.story));
+  for (auto left = 1 + chance() % 3; left > 0; --left)
+    // Recovery has moments of its own, after those of a story that goes well.
+    trial.strikes.push_back({chance() % (many + many / 2), &faults()[chance() % faults().size()]});
+  return trial;
+}
+
+std::unique_ptr<World> prepare(Story story, const World::Options& options) {
+  auto world = std::make_unique<World>(options);
+  if (story != Story::kStaging) {
+    world->keep("host2", v1::TIER_WARM);
+    world->until([&] { return world->shadow_phase() == v1::SHADOW_PHASE_WARM && world->disorder().empty(); }, 60s);
+  }
+  if (const auto wrong = world->disorder(); !wrong.empty())
+    throw std::runtime_error(fmt::format("no world to begin with: {}\n{}", wrong, world->describe()));
+  world->back_up();
+  return world;
+}
+
+std::vector<Moment> moments_of(World& world, Story story) {
+  std::vector<Moment> moments;
+  world.set_fate([&](const Moment& moment) {
+    moments.push_back(moment);
+    return Verdict{};
+  });
+  begin(world, story);
+  world.pass(500ms);  // what comes later is routine
+  world.set_fate({});
+  if (const auto wrong = settle(world); !wrong.empty())
+    throw std::runtime_error(fmt::format("{} goes wrong by itself: {}\n{}", to_string(story), wrong, world.describe()));
+  return moments;
+}
+
+std::string play(World& world, Story story, const std::vector<Strike>& strikes) {
+  std::size_t moment = 0;
+  world.set_fate([&](const Moment& now) {
+    Verdict verdict;
+    for (const auto& strike : strikes)
+      if (strike.at == moment && strike.fault->possible_at(now)) {
+        world.tell(fmt::format("{}: {}", now.text(), strike.fault->name));
+        verdict = strike.fault->strike(world, now);
+      }
+    ++moment;
+    return verdict;
+  });
+  try {
+    begin(world, story);
+    world.pass(1s);
+    auto wrong = settle(world);
+    world.set_fate({});
+    if (wrong.empty()) wrong = move_on(world);
+    return wrong;
+  } catch (const std::exception& bug) {
+    return fmt::format("exception: {}", bug.what());
+  }
+}
+
+}  // namespace umbra::sim

@@ -1,0 +1,35 @@
+/// One story in which a few things go wrong at chosen moments; and how it must end.
+#pragma once
+
+#include "sim/faults.hpp"
+
+namespace umbra::sim {
+
+struct Strike {
+  std::size_t at = 0;  ///< how many moments of the story come before
+  const Fault* fault = nullptr;
+};
+
+/// What is under way when it goes wrong.
+enum class Story : std::uint8_t { kCutover, kStaging, kDropping };
+std::string_view to_string(Story story);
+
+/// Everything that a seed decides.
+struct Trial {
+  Story story = Story::kCutover;
+  World::Options options;
+  std::vector<Strike> strikes;
+  std::string text() const;
+};
+/// @param moments of each story when nothing goes wrong, by its number
+Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments);
+
+/// The world at the story's begin.
+std::unique_ptr<World> prepare(Story story, const World::Options& options);
+/// The moments of the story in which nothing goes wrong. Uses the world up.
+std::vector<Moment> moments_of(World& world, Story story);
+/// Plays it, lets everybody recover, and then has the VM moved once more. Uses the world up.
+/// @return what is wrong; empty when at no step the VM had two owners, and in the end the fleet is in order
+std::string play(World& world, Story story, const std::vector<Strike>& strikes);
+
+}  // namespace umbra::sim
