@@ -85,12 +85,13 @@ std::string World::route(Machine& machine) const {
   return route->via->to_string();
 }
 
-bool World::alerted() {
+bool World::alerted(std::string_view words) {
   auto& process = controller().process;
   if (!process) return false;
   const auto events = process->controller()->core().events.events(1000, "", 0);
-  return events && std::ranges::any_of(*events, [](const v1::Event& event) {
-           return event.severity() == v1::SEVERITY_ALERT && event.vm() == kName;
+  return events && std::ranges::any_of(*events, [words](const v1::Event& event) {
+           return event.severity() == v1::SEVERITY_ALERT && event.vm() == kName &&
+                  event.text().find(words) != std::string::npos;
          });
 }
 

@@ -102,7 +102,7 @@ class End final : public rpc::Session, public std::enable_shared_from_this<End> 
     co_await asio::post(self->executor_, asio::use_awaitable);  // a process that has just crashed never comes back here
     if (!self->open_)
       co_return fail(Errc::kUnavailable, "{}: the connection to {} is closed", method, self->peer_.name);
-    const auto id = self->begin(method, std::move(request), verdict, deadline);
+    const auto id = self->begin(method, std::move(request), verdict);
     const auto call = self->outgoing_.at(id);
     const auto settled = [&call] { return call->outcome.has_value(); };
     const auto answered = co_await call->changed.until(settled, std::min<Deadline>(deadline, 24h), method);
@@ -112,7 +112,7 @@ class End final : public rpc::Session, public std::enable_shared_from_this<End> 
     co_return fail(answered.error());
   }
 
-  std::uint64_t begin(const std::string& method, std::string request, const Verdict& verdict, Deadline) {
+  std::uint64_t begin(const std::string& method, std::string request, const Verdict& verdict) {
     const auto id = ++last_;
     outgoing_.emplace(id, std::make_shared<Outgoing>(executor_, exchange_.clock_));
     carry(verdict, [other = other_, id, method, request = std::move(request)] {
@@ -189,16 +189,21 @@ class End final : public rpc::Session, public std::enable_shared_from_this<End> 
 
 class End::CallInflow final : public rpc::Inflow {
  public:
-  CallInflow(std::shared_ptr<End> end, std::uint64_t id)
-      : end_(std::move(end)), id_(id), call_(end_->outgoing_.at(id)) {}
-  ~CallInflow() override {
-    if (call_->outcome || !end_->open_) return;
-    end_->outgoing_.erase(id_);
-    end_->cancel(id_);
+  CallInflow(std::shared_ptr<End> end, std::uint64_t id, Deadline deadline)
+      : end_(std::move(end)), id_(id), call_(end_->outgoing_.at(id)) {
+    if (deadline != rpc::kNoDeadline) until_ = end_->exchange_.clock_.steady() + deadline;
   }
+  ~CallInflow() override { give_up(); }
   Task<std::optional<std::string>> next() override {
     const auto call = call_;
-    while (call->items.empty() && !call->outcome) co_await call->changed.wait_until(Signal::TimePoint::max());
+    const auto end = end_;
+    const auto until = until_;
+    while (call->items.empty() && !call->outcome && end->exchange_.clock_.steady() < until)
+      co_await call->changed.wait_until(until);
+    if (call->items.empty() && !call->outcome) {
+      give_up();
+      settle(*call, fail(Errc::kTimeout, "{} did not answer in time", end->peer_.name));
+    }
     if (!call->items.empty()) {
       std::optional<std::string> item = std::move(call->items.front());
       call->items.pop_front();
@@ -209,9 +214,16 @@ class End::CallInflow final : public rpc::Inflow {
   }
 
  private:
+  void give_up() {
+    if (call_->outcome || !end_->open_) return;
+    end_->outgoing_.erase(id_);
+    end_->cancel(id_);
+  }
+
   std::shared_ptr<End> end_;
   std::uint64_t id_;
   std::shared_ptr<Outgoing> call_;
+  Signal::TimePoint until_ = Signal::TimePoint::max();
 };
 
 class End::CallOutflow final : public rpc::Outflow {
@@ -234,8 +246,8 @@ Result<std::shared_ptr<rpc::Inflow>> End::open_stream(std::string method, std::s
   if (!open_) return fail(Errc::kUnavailable, "{}: the connection to {} is closed", method, peer_.name);
   const auto verdict = exchange_.meet_({Moment::Kind::kRequest, self_, peer_.name, short_name(method)});
   if (!open_) return fail(Errc::kUnavailable, "{}: the connection to {} is closed", method, peer_.name);
-  const auto id = begin(method, std::move(request), verdict, deadline);
-  return std::make_shared<CallInflow>(shared_from_this(), id);
+  const auto id = begin(method, std::move(request), verdict);
+  return std::make_shared<CallInflow>(shared_from_this(), id, deadline);
 }
 
 asio::awaitable<void> End::work(std::shared_ptr<End> self, std::uint64_t id, rpc::Services::Found found,

@@ -8,6 +8,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kRecovery = 200s;  // the longest fault, the longest back-off, and what follows
+constexpr auto kPatience = 90s;   // of a person who waits for things to end by themselves
+constexpr auto kLookAgain = 30s;
 
 void begin(World& world, Story story) {
   switch (story) {
@@ -27,6 +29,7 @@ void begin(World& world, Story story) {
 std::string settle(World& world) {
   std::string wrong;
   const auto end = world.clock().steady() + kRecovery;
+  auto look_due = world.clock().steady() + kPatience;
   while (world.clock().steady() < end) {
     wrong = world.disorder();
     if (wrong.empty()) {
@@ -34,6 +37,10 @@ std::string settle(World& world) {
       wrong = world.disorder();
     }
     if (wrong.empty() || !world.violations().empty()) return wrong;
+    if (world.clock().steady() >= look_due) {
+      look_due = world.clock().steady() + kLookAgain;
+      world.obey_alerts();
+    }
     world.pass(500ms);
   }
   return wrong;

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t kMostStepsAtOnce = 100'000;  // of all processes together, at one instant
 constexpr auto kSilence = 10s;                       // two keepalives
-constexpr const char* kControllerAddress = "10.0.0.250:7443";
+constexpr auto kTrustedAgain = 10s;                  // a host or zone that had failed
 
 void must(const Result<void>& done) {
   if (!done) throw std::runtime_error(done.error().text());
@@ -65,8 +65,10 @@ Process::Process(World& world, Machine& machine)
     controller::Settings settings;
     settings.name = machine.name;
     settings.state_dir = world.directory(machine);
-    settings.listen = kControllerAddress;
+    settings.listen = World::kControllerAddress;
     settings.brain.automatic = false;
+    settings.brain.zone_recovery = kTrustedAgain;  // or nothing would be tried again before a trial ends
+    settings.brain.cooldown = kTrustedAgain;
     auto started = controller::Controller::start(loop_.get_executor(), std::move(settings), world.clock(), *machine.tls,
                                                  transport_);
     if (started)
@@ -149,7 +151,7 @@ std::string World::directory(const Machine& machine) const {
 
 void World::configure(Machine& machine, int number) {
   const auto address = fmt::format("10.0.0.{}", number);
-  machine.tls = certificates_.node(role_of(machine), machine.name);
+  if (!machine.tls) machine.tls = certificates_.node(role_of(machine), machine.name);
   if (machine.kind == Machine::Kind::kController) return;
   machine.node.set_name(machine.name);
   machine.config.name = machine.name;
@@ -310,99 +312,6 @@ void World::restore(Machine& machine, Milliseconds wait) {
 
 void World::back_up() {
   for (auto& one : machines_) one->backup = disk_.copy(directory(*one));
-}
-
-v1::FleetClient* World::fleet() {
-  if (session_ && session_->is_open()) return &*fleet_;
-  auto made = operator_->connect(kControllerAddress, rpc::Expect{"controller", v1::ROLE_CONTROLLER}, {}, {});
-  if (!made) return nullptr;
-  session_ = *made;
-  fleet_.emplace(session_);
-  return &*fleet_;
-}
-
-template <class Stream>
-asio::awaitable<void> World::follow(Task<Stream> call, std::shared_ptr<Move> move) {
-  auto stream = co_await std::move(call);
-  if (!stream) {
-    move->end = fail(stream.error());
-    co_return;
-  }
-  for (;;) {
-    auto next = co_await stream->next();
-    if (!next) {
-      move->end = fail(next.error());
-      co_return;
-    }
-    if (!*next) {
-      if (!move->end) move->end = fail(Errc::kUnavailable, "the stream ended without a result");
-      co_return;
-    }
-    move->phase = (*next)->phase();
-    if ((*next)->has_result()) move->end = (*next)->result();
-  }
-}
-
-std::shared_ptr<Move> World::cutover() {
-  auto move = std::make_shared<Move>();
-  auto* client = fleet();
-  if (client == nullptr) return move;
-  v1::StartCutoverRequest request;
-  request.set_vm(kName);
-  request.set_reason("simulation");
-  asio::co_spawn(world_, follow(client->cutover(std::move(request), rpc::kNoDeadline), move), asio::detached);
-  return move;
-}
-
-std::shared_ptr<Move> World::migrate(const std::string& to) {
-  auto move = std::make_shared<Move>();
-  auto* client = fleet();
-  if (client == nullptr) return move;
-  v1::MigrateRequest request;
-  request.set_vm(kName);
-  request.set_to(to);
-  request.set_reason("simulation");
-  asio::co_spawn(world_, follow(client->migrate(std::move(request), rpc::kNoDeadline), move), asio::detached);
-  return move;
-}
-
-namespace {
-
-asio::awaitable<void> first_of(Task<rpc::Stream<v1::Shadow>> call) {
-  auto stream = co_await std::move(call);
-  if (stream) (void)co_await stream->next();
-}
-
-asio::awaitable<void> done(Task<v1::UnpinShadowReply> call) {
-  (void)co_await std::move(call);
-}
-
-asio::awaitable<void> unheard(Task<void> call) {
-  (void)co_await std::move(call);
-}
-
-}  // namespace
-
-void World::keep(const std::string& to, v1::Tier tier) {
-  auto* client = fleet();
-  if (client == nullptr) return;
-  v1::PinShadowRequest request;
-  request.set_vm(kName);
-  request.set_to(to);
-  request.set_tier(tier);
-  asio::co_spawn(world_, first_of(client->keep_shadow(std::move(request), 10s)), asio::detached);
-}
-
-void World::drop() {
-  auto* client = fleet();
-  if (client == nullptr) return;
-  v1::UnpinShadowRequest request;
-  request.set_vm(kName);
-  asio::co_spawn(world_, done(client->drop_shadow(std::move(request), 10s)), asio::detached);
-}
-
-void World::resume_by_hand(Machine& machine) {
-  asio::co_spawn(world_, unheard(machine.hypervisor->resume(kVm, 1s)), asio::detached);
 }
 
 }  // namespace umbra::sim

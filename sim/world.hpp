@@ -89,6 +89,7 @@ class World {
   static constexpr const char* kName = "web1";
   static constexpr const char* kAddress = "10.50.0.1";
   static constexpr const char* kTap = "uvm1";
+  static constexpr const char* kControllerAddress = "10.0.0.250:7443";
 
   explicit World(Options options);
   ~World();
@@ -128,6 +129,8 @@ class World {
   std::shared_ptr<Move> migrate(const std::string& to);
   /// `virsh resume` of a guest that something other than a cutover paused.
   void resume_by_hand(Machine& machine);
+  /// A person has the alerts' word for what is left to people: looks at both sides, and does what they name.
+  void obey_alerts();
 
   // What can be seen.
   std::vector<std::unique_ptr<Machine>>& machines() { return machines_; }
@@ -142,7 +145,7 @@ class World {
   v1::ShadowPhase shadow_phase();
   /// "tap", another machine's name, or "" without a route of ours.
   std::string route(Machine& machine) const;
-  bool alerted();
+  bool alerted(std::string_view words = {});
   /// More than one owner, a stale one, or processes that spin: each as a sentence.
   const std::vector<std::string>& violations() const { return violations_; }
   /// What is not as it should be once nothing is going on; empty in a fleet in order.
@@ -157,6 +160,7 @@ class World {
  private:
   friend class Process;
   void configure(Machine& machine, int number);
+  asio::awaitable<void> attend();
   void settle();
   void observe();
   void violate(std::string what);

@@ -1,0 +1,147 @@
+// World: what a person does, with umbractl and virsh.
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "sim/world.hpp"
+
+namespace umbra::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Deadline kVirsh = 5s;
+constexpr Deadline kResolve = 60s;
+
+asio::awaitable<void> first_of(Task<rpc::Stream<v1::Shadow>> call) {
+  auto stream = co_await std::move(call);
+  if (stream) (void)co_await stream->next();
+}
+
+template <class T>
+asio::awaitable<void> unheard(Task<T> call) {
+  (void)co_await std::move(call);
+}
+
+}  // namespace
+
+v1::FleetClient* World::fleet() {
+  if (session_ && session_->is_open()) return &*fleet_;
+  auto made = operator_->connect(kControllerAddress, rpc::Expect{"controller", v1::ROLE_CONTROLLER}, {}, {});
+  if (!made) return nullptr;
+  session_ = *made;
+  fleet_.emplace(session_);
+  return &*fleet_;
+}
+
+template <class Stream>
+asio::awaitable<void> World::follow(Task<Stream> call, std::shared_ptr<Move> move) {
+  auto stream = co_await std::move(call);
+  if (!stream) {
+    move->end = fail(stream.error());
+    co_return;
+  }
+  for (;;) {
+    auto next = co_await stream->next();
+    if (!next) {
+      move->end = fail(next.error());
+      co_return;
+    }
+    if (!*next) {
+      if (!move->end) move->end = fail(Errc::kUnavailable, "the stream ended without a result");
+      co_return;
+    }
+    move->phase = (*next)->phase();
+    if ((*next)->has_result()) move->end = (*next)->result();
+  }
+}
+
+std::shared_ptr<Move> World::cutover() {
+  auto move = std::make_shared<Move>();
+  auto* client = fleet();
+  if (client == nullptr) return move;
+  v1::StartCutoverRequest request;
+  request.set_vm(kName);
+  request.set_reason("simulation");
+  asio::co_spawn(world_, follow(client->cutover(std::move(request), rpc::kNoDeadline), move), asio::detached);
+  return move;
+}
+
+std::shared_ptr<Move> World::migrate(const std::string& to) {
+  auto move = std::make_shared<Move>();
+  auto* client = fleet();
+  if (client == nullptr) return move;
+  v1::MigrateRequest request;
+  request.set_vm(kName);
+  request.set_to(to);
+  request.set_reason("simulation");
+  asio::co_spawn(world_, follow(client->migrate(std::move(request), rpc::kNoDeadline), move), asio::detached);
+  return move;
+}
+
+void World::keep(const std::string& to, v1::Tier tier) {
+  auto* client = fleet();
+  if (client == nullptr) return;
+  v1::PinShadowRequest request;
+  request.set_vm(kName);
+  request.set_to(to);
+  request.set_tier(tier);
+  asio::co_spawn(world_, first_of(client->keep_shadow(std::move(request), 10s)), asio::detached);
+}
+
+void World::drop() {
+  auto* client = fleet();
+  if (client == nullptr) return;
+  v1::UnpinShadowRequest request;
+  request.set_vm(kName);
+  asio::co_spawn(world_, unheard(client->drop_shadow(std::move(request), 10s)), asio::detached);
+}
+
+void World::resume_by_hand(Machine& machine) {
+  asio::co_spawn(world_, unheard(machine.hypervisor->resume(kVm, kVirsh)), asio::detached);
+}
+
+/// Looks at both sides, as the alerts say, and does what they name.
+asio::awaitable<void> World::attend() {
+  if (auto* client = fleet()) {
+    v1::ResolveVmRequest look;
+    look.set_vm(kName);
+    const auto seen = co_await client->resolve_vm(look, kResolve);
+    if (!seen) {
+      tell("umbractl resolve: " + seen.error().text());
+      co_return;
+    }
+    for (const auto& side : seen->sides())
+      if (alerted("umbractl resolve") && record() != nullptr && record()->moving() && side.account().can_run()) {
+        auto keep = look;
+        keep.set_keep(side.host());
+        client = fleet();
+        if (client == nullptr) co_return;
+        const auto kept = co_await client->resolve_vm(std::move(keep), kResolve);
+        tell(fmt::format("umbractl resolve --keep {}: {}", side.host(), kept ? "done" : kept.error().text()));
+        co_return;
+      }
+  }
+  if (record() == nullptr || record()->moving()) co_return;
+  auto* owner = runner();
+  for (auto& one : machines_) {
+    if (!one->is_host() || !one->power) continue;
+    const auto here = qemu(*one);
+    if (!here || here->running() || here->run_state() == qmp::RunState::kInMigrate) continue;
+    if (owner == nullptr && alerted("virsh resume")) {
+      tell("virsh resume on " + one->name);
+      (void)co_await one->hypervisor->resume(kVm, kVirsh);
+      co_return;
+    }
+    if (owner != nullptr && one.get() != owner && alerted("virsh destroy and undefine it here")) {
+      tell("virsh destroy and undefine on " + one->name);
+      (void)co_await one->hypervisor->destroy(kVm, virt::Ending::kMovedAway, kVirsh);
+      (void)co_await one->hypervisor->undefine(kVm, kVirsh);
+    }
+  }
+}
+
+void World::obey_alerts() {
+  asio::co_spawn(world_, attend(), asio::detached);
+}
+
+}  // namespace umbra::sim
