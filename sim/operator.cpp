@@ -125,17 +125,28 @@ asio::awaitable<void> World::attend() {
   auto* owner = runner();
   for (auto& one : machines_) {
     if (!one->is_host() || !one->power) continue;
-    const auto here = qemu(*one);
-    if (!here || here->running() || here->run_state() == qmp::RunState::kInMigrate) continue;
-    if (owner == nullptr && alerted("virsh resume")) {
-      tell("virsh resume on " + one->name);
-      (void)co_await one->hypervisor->resume(kVm, kVirsh);
+    auto& virsh = *one->hypervisor;
+    const auto domain = co_await virsh.domain(kVm, kVirsh);
+    if (!domain || domain->incoming) continue;
+    const auto note = [&](std::string_view what) { tell(fmt::format("{} on {}", what, one->name)); };
+    const bool off = domain->state == virt::DomainState::kShutOff;
+    if (owner != nullptr && owner != one.get()) {
+      if (!off && (alerted("virsh destroy and undefine it here") || alerted("end the copy that is wrong"))) {
+        note("virsh destroy");
+        (void)co_await virsh.destroy(kVm, virt::Ending::kMovedAway, kVirsh);
+      }
+      if (domain->persistent && told("virsh undefine it there", v1::SEVERITY_WARNING)) {
+        note("virsh undefine");
+        (void)co_await virsh.undefine(kVm, kVirsh);
+      }
+    } else if (owner == nullptr && off && record()->host == one->name) {
+      note("virsh start");
+      const auto xml = co_await virsh.inactive_xml(kVm, kVirsh);
+      if (xml) (void)virsh.start(*xml, true);
+    } else if (owner == nullptr && alerted("virsh resume")) {
+      note("virsh resume");
+      (void)co_await virsh.resume(kVm, kVirsh);
       co_return;
-    }
-    if (owner != nullptr && one.get() != owner && alerted("virsh destroy and undefine it here")) {
-      tell("virsh destroy and undefine on " + one->name);
-      (void)co_await one->hypervisor->destroy(kVm, virt::Ending::kMovedAway, kVirsh);
-      (void)co_await one->hypervisor->undefine(kVm, kVirsh);
     }
   }
 }

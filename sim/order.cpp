@@ -86,12 +86,15 @@ std::string World::route(Machine& machine) const {
 }
 
 bool World::alerted(std::string_view words) {
+  return told(words, v1::SEVERITY_ALERT);
+}
+
+bool World::told(std::string_view words, v1::Severity at_least) {
   auto& process = controller().process;
   if (!process) return false;
   const auto events = process->controller()->core().events.events(1000, "", 0);
-  return events && std::ranges::any_of(*events, [words](const v1::Event& event) {
-           return event.severity() == v1::SEVERITY_ALERT && event.vm() == kName &&
-                  event.text().find(words) != std::string::npos;
+  return events && std::ranges::any_of(*events, [words, at_least](const v1::Event& event) {
+           return event.severity() >= at_least && event.vm() == kName && event.text().find(words) != std::string::npos;
          });
 }
 
@@ -111,7 +114,7 @@ std::string World::disorder() {
   const auto* known = record();
   auto* owner = runner();
   if (known != nullptr && known->moving()) return "the controller takes it for moving to " + known->moving_to;
-  if (owner == nullptr) return alerted() || lost_power_ ? "" : "nobody runs it, and nobody was alerted";
+  if (owner == nullptr) return "nobody runs it";
   if (known == nullptr) return "the controller does not know the VM";
   if (known->host != owner->name)
     return fmt::format("{} runs it, but the controller says {}", owner->name, known->host);
@@ -135,7 +138,7 @@ std::string World::disorder() {
     const auto guest = qemu(*one);
     if ((guest != nullptr) != here) return fmt::format("{} {} a QEMU of it", one->name, here ? "lacks" : "still has");
     if (here && guest->migration_status() != qmp::MigrationStatus::kActive) return "the shadow gets no memory";
-    if (one->kernel.link(kTap).has_value() != here)
+    if (one->kernel.link(kTap).has_value() != here && !(one->forgot && !here))  // its name was in the journal alone
       return fmt::format("{} {} the tap", one->name, here ? "lacks" : "still has");
     const auto source = record_of(*one->process->agent(), Side::kSource);
     if (source && source->phase != Phase::kDropped && source->phase != Phase::kProfile)

@@ -269,7 +269,6 @@ void World::restart(Machine& machine, Milliseconds wait) {
 void World::lose_power(Machine& machine, Milliseconds wait) {
   if (!machine.power) return;
   machine.power = false;
-  if (runs(machine)) lost_power_ = true;
   crash(machine);
   if (machine.hypervisor) machine.hypervisor->power_off();
   machine.kernel = netswitch::FakeKernel();
@@ -300,12 +299,14 @@ void World::libvirt_away(Machine& machine, Milliseconds time) {
 
 void World::forget(Machine& machine, Milliseconds wait) {
   crash(machine);
+  machine.forgot = true;
   disk_.restore(directory(machine), nullptr);
   lan_.after(wait, [this, &machine] { start(machine); });
 }
 
 void World::restore(Machine& machine, Milliseconds wait) {
   crash(machine);
+  machine.forgot = true;
   disk_.restore(directory(machine), machine.backup);
   lan_.after(wait, [this, &machine] { start(machine); });
 }

@@ -63,6 +63,7 @@ struct Machine {
   std::unique_ptr<Process> process;                  ///< none while its daemon is down
   bool power = true;
   unsigned lives = 0;
+  bool forgot = false;       ///< it has lost a journal or store, or has an older one
   MemoryDisk::Image backup;  ///< of its journal or store, taken when the world stood
   std::string unstarted{};   ///< why its daemon does not start
 
@@ -145,7 +146,8 @@ class World {
   v1::ShadowPhase shadow_phase();
   /// "tap", another machine's name, or "" without a route of ours.
   std::string route(Machine& machine) const;
-  bool alerted(std::string_view words = {});
+  bool alerted(std::string_view words);
+  bool told(std::string_view words, v1::Severity at_least);
   /// More than one owner, a stale one, or processes that spin: each as a sentence.
   const std::vector<std::string>& violations() const { return violations_; }
   /// What is not as it should be once nothing is going on; empty in a fleet in order.
@@ -188,7 +190,6 @@ class World {
   // The guest's own history.
   std::shared_ptr<qmp::FakeQemu> running_in_;
   std::set<std::shared_ptr<qmp::FakeQemu>> stale_;  // whose memory the guest has left behind
-  bool lost_power_ = false;                         // and may have ended with its host
   std::vector<std::string> violations_;
   std::vector<std::string> story_;
 };
