@@ -72,10 +72,16 @@ void Inventory::heard_epochs(const std::string& node,
 
 void Inventory::raise(VmRecord& record, Epoch heard) {
   record.heard_epoch = std::max(record.heard_epoch, heard);
-  if (heard <= record.epoch) return;
-  if (const auto raised = store_.fleet.raise_epoch(record.vm.uuid(), heard); !raised)
+  if (const auto raised = catch_up(record); !raised)  // take_epoch() tries again
     spdlog::error("{}: its epoch could not be stored: {}", record.vm.name(), raised.error());
-  record.epoch = heard;
+}
+
+/// The record's epoch is the store's, which counts it up: what is not stored is not believed to be.
+Result<void> Inventory::catch_up(VmRecord& record) {
+  if (record.heard_epoch <= record.epoch) return {};
+  UMBRA_CHECK(store_.fleet.raise_epoch(record.vm.uuid(), record.heard_epoch));
+  record.epoch = record.heard_epoch;
+  return {};
 }
 
 /// The owner is right, but nodes know its VM from a newer epoch than the one it is recorded in, and would leave alone

@@ -167,7 +167,13 @@ void Inventory::describe(VmRecord& record, const v1::Vm& vm) {
                 fmt::format("is {}", state_name(vm.state())), {record.host, vm.name()});
   record.vm = vm;
   ++generation_;
-  complain(store_.fleet.save_vm(vm), vm.name());
+  complain(save(record), vm.name());
+}
+
+Result<void> Inventory::save(VmRecord& record) {
+  const auto saved = store_.fleet.save_vm(record.vm);
+  record.stored = saved.has_value();
+  return saved;
 }
 
 std::vector<v1::HeldShadow> Inventory::leaked(const NodeRecord& node) const {
@@ -349,6 +355,8 @@ Result<Epoch> Inventory::take_epoch(const std::string& vm_uuid) {
   const auto found = vms_.find(vm_uuid);
   if (found == vms_.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   UMBRA_CHECK(epochs_certain());
+  if (!found->second.stored) UMBRA_CHECK(save(found->second));
+  UMBRA_CHECK(catch_up(found->second));
   UMBRA_TRY(found->second.epoch, store_.fleet.next_epoch(vm_uuid, found->second.epoch));
   return found->second.epoch;
 }

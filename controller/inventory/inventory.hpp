@@ -66,6 +66,7 @@ struct VmRecord {
   TimePoint pending_since{};
   bool alerted = false;
 
+  bool stored = true;       ///< `vm` is in the store as it is here; else it is tried again before an epoch is taken
   Epoch heard_epoch = 0;    ///< the newest one that any node told of
   std::string objection{};  ///< why the controller does not move it; empty when it does
 
@@ -159,6 +160,8 @@ class Inventory {
   void rule_on(VmRecord& record);
   void confirm(VmRecord& record);
   void raise(VmRecord& record, Epoch heard);
+  Result<void> catch_up(VmRecord& record);
+  Result<void> save(VmRecord& record);
   void apply(VmRecord& record, const OwnershipRuling& ruling);
 
   Store& store_;

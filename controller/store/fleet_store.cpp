@@ -35,7 +35,9 @@ Result<std::vector<StoredVm>> FleetStore::vms() {
 }
 
 Result<void> FleetStore::raise_epoch(const std::string& vm_uuid, Epoch epoch) {
-  return database_.run("UPDATE vms SET epoch = max(epoch, ?2) WHERE uuid = ?1", vm_uuid, epoch);
+  UMBRA_CHECK(database_.run("UPDATE vms SET epoch = max(epoch, ?2) WHERE uuid = ?1", vm_uuid, epoch));
+  if (database_.changes() == 1) return {};
+  return fail(Errc::kNotFound, "no VM with uuid {} is in the store", vm_uuid);
 }
 
 Result<Epoch> FleetStore::next_epoch(const std::string& vm_uuid, Epoch expected) {

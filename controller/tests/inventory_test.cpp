@@ -271,6 +271,37 @@ TEST_F(InventoryTest, GoesOnAboveTheEpochsThatNodesKnowWhenItsStoreIsLost) {
   EXPECT_EQ(inventory->vm("u1")->epoch, 10u) << "durable";
 }
 
+TEST_F(InventoryTest, TakesEpochsAgainOnceTheDiskThatWasFullHasRoom) {
+  const auto sql = [this](const std::string& text) {
+    auto database = sqlite::Database::open(directory / "state.db", sqlite::Durability::kFull);
+    ASSERT_TRUE(database && database->exec(text));
+  };
+  register_node("host1");
+  report("host1", {vm()});
+  sql("CREATE TRIGGER full BEFORE UPDATE ON vms BEGIN SELECT RAISE(FAIL, 'the disk is full'); END");
+  register_node("host2", "a", {{"u1", 7}});
+  sql("DROP TRIGGER full");
+  clock.advance(1min);
+  const auto epoch = inventory->take_epoch("u1");
+  ASSERT_TRUE(epoch) << epoch.error().text();
+  EXPECT_EQ(*epoch, 8u);
+}
+
+TEST_F(InventoryTest, StoresAVmOnceTheDiskThatWasFullHasRoom) {
+  const auto sql = [this](const std::string& text) {
+    auto database = sqlite::Database::open(directory / "state.db", sqlite::Durability::kFull);
+    ASSERT_TRUE(database && database->exec(text));
+  };
+  register_node("host1");
+  sql("CREATE TRIGGER full BEFORE INSERT ON vms BEGIN SELECT RAISE(FAIL, 'the disk is full'); END");
+  report("host1", {vm()});
+  EXPECT_EQ(owner(), "");
+  sql("DROP TRIGGER full");
+  clock.advance(1min);
+  report("host1", {vm()});
+  EXPECT_EQ(owner(), "host1");
+}
+
 TEST_F(InventoryTest, ConfirmsTheOwnerAboveWhatNodesKnowWhenItsStoreIsRestored) {
   register_node("host1");
   report("host1", {vm()});
