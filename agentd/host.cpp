@@ -446,7 +446,9 @@ Task<v1::CutoverResult> Host::cutover(v1::CutoverRequest request, shadow::Cutove
 
 Task<v1::CutoverResult> Host::last_cutover(std::string vm_uuid) {
   if (!recovered_) co_return fail(Errc::kUnavailable, "{} is still recovering", config_.name);
-  if (const auto kept = source(vm_uuid); kept && kept->last_cutover()) co_return *kept->last_cutover();
+  const auto kept = source(vm_uuid);
+  if (kept && kept->cuts_over()) co_return fail(Errc::kUnavailable, "a cutover of VM {} is under way", vm_uuid);
+  if (kept && kept->last_cutover()) co_return *kept->last_cutover();
   if (const auto found = last_cutovers_.find(vm_uuid); found != last_cutovers_.end()) co_return found->second;
   co_return fail(Errc::kNotFound, "{} knows of no cutover of VM {}", config_.name, vm_uuid);
 }

@@ -67,6 +67,8 @@ class Source {
   /// What the journal holds of it now.
   const Record& record() const { return life_.record(); }
   /// After run(): did the VM move away?
+  /// One is asked for, and not ended.
+  bool cuts_over() const { return pending_ != nullptr; }
   bool moved() const { return last_cutover_ && last_cutover_->outcome() == v1::OUTCOME_MOVED; }
 
  private:

@@ -11,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 5s;
+constexpr Deadline kCutover = 2min;  // more than all that a source waits for in one; then it is asked how it ended
 constexpr auto kAskAgain = 500ms;
 constexpr auto kPatience = 60s;            // with a source that cannot say how a cutover ended
 constexpr auto kProofWaits = 15s;          // for a source that answers, but does not know yet: it has the figures
@@ -198,7 +199,7 @@ Task<v1::CutoverResult> Mover::stream(std::shared_ptr<Move> move, Epoch epoch) {
   UMBRA_CO_TRY(auto session, inventory_.session(move->from));
   v1::AgentClient agent(session);
   UMBRA_CO_TRY(auto asked, request(*move, epoch));
-  UMBRA_CO_TRY(auto updates, co_await agent.cutover(std::move(asked), rpc::kNoDeadline));
+  UMBRA_CO_TRY(auto updates, co_await agent.cutover(std::move(asked), kCutover));
   while (true) {
     UMBRA_CO_TRY(const auto update, co_await updates.next());
     if (!update) co_return fail(Errc::kUnavailable, "{} ended its account of the cutover without a result", move->from);
@@ -239,10 +240,14 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
       if (this_one && is_final(answer->result().outcome())) co_return answer->result();
       answers = this_one;
       if (this_one && answer->result().outcome() == v1::OUTCOME_UNDECIDED) why = answer->result().detail();
-      // It never began, if the source says so steadily and either has the VM still, or nobody has it any more.
+      // It never began, if the source says so steadily and runs the VM. One that has it paused may have lost its
+      // journal in the middle of it: then the standby must have been heard too, which says what it serves.
       const bool denied = !this_one && (answer || answer.error().code == Errc::kNotFound);
       const auto source_has = has(move->from, move->vm_uuid), standby_has = has(move->to, move->vm_uuid);
-      const bool certain = source_has == true || (source_has == false && standby_has == false);
+      const auto* record = inventory_.vm(move->vm_uuid);
+      const bool runs = record != nullptr && record->host == move->from && record->vm.state() == v1::VM_STATE_RUNNING;
+      const bool certain =
+          source_has == true ? runs || standby_has.has_value() : source_has == false && standby_has == false;
       denials = denied && certain ? denials + 1 : 0;
       if (denials >= kDenialsThatCount)
         co_return result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));

@@ -261,6 +261,30 @@ TEST_F(Moves, ThatNeverBeganAreAbortedOnceTheSourceSaysSo) {
   EXPECT_TRUE(has_event("host1 never began it"));
 }
 
+TEST_F(Moves, AreNotTakenForNeverBegunByASourceThatHasItPausedAlone) {
+  keep_shadow("vm1", "host3");
+  const auto epoch = core().inventory.take_epoch(uuid_of("vm1")).value();
+  v1::CutoverResult open;
+  open.set_vm_uuid(uuid_of("vm1"));
+  open.set_from("host1");
+  open.set_to("host3");
+  open.set_epoch(epoch);
+  ASSERT_TRUE(core().store.log.save_cutover(open));
+  // The source lost its journal after it had stopped the guest, and the standby, which runs it, cannot be asked.
+  host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_PAUSED);
+  host3->disconnect();
+  admin.reset();
+  restart_controller();
+  until([&] { return is_up("host1"); });
+  const auto asked_often = clock.steady() + 3s;
+  until([&] { return clock.steady() > asked_often; });
+  EXPECT_TRUE(vm("vm1")->moving()) << "host1 denies it, but does not run it";
+  host3->served[uuid_of("vm1")] = epoch;
+  host3->connect();
+  until([&] { return !vm("vm1")->moving(); });
+  EXPECT_EQ(host_of("vm1"), "host3");
+}
+
 class Evacuations : public Moves {
  protected:
   std::vector<v1::EvacuateProgress> evacuate(const std::string& what, bool dry_run) {
