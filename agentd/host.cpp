@@ -250,7 +250,7 @@ Task<void> Host::take_inventory() {
   UMBRA_CO_TRY(const auto free, co_await standby_.free_memory());
   std::map<std::string, v1::Vm> vms;
   for (const auto& domain : domains) {
-    if (standby_.holds(domain.uuid)) continue;
+    if (standby_.holds(domain.uuid) || domain.incoming) continue;  // a shadow, if of a journal that was lost
     if (damaged_.contains(domain.uuid) && domain.state != virt::DomainState::kRunning) continue;  // a shadow, may be
     if (const auto kept = source(domain.uuid); kept && kept->phase() == shadow::Phase::kMoved) continue;
     auto& vm = vms[domain.uuid] = shadow::describe(domain);
@@ -288,22 +288,6 @@ asio::awaitable<void> Host::tend_images(std::vector<virt::Domain> domains) {
            (kept && (in_cutover(kept->phase()) || kept->phase() == shadow::Phase::kMoved));
   });
   co_await images_.look(std::move(domains));
-}
-
-/// A domain whose guest has left, and no record of that: the journal was lost. What is left of it may be the only copy.
-asio::awaitable<void> Host::look_for_left_behind(const std::vector<virt::Domain>& domains) {
-  for (const auto& domain : domains) {
-    if (domain.state != virt::DomainState::kPaused || domain.incoming || standby_.holds(domain.uuid)) continue;
-    if (source(domain.uuid) || damaged_.contains(domain.uuid) || left_behind_.contains(domain.uuid)) continue;
-    qmp::Client qmp(hypervisor_.monitor(domain.uuid));
-    const auto status = co_await qmp.status(kCall);
-    if (!status || status->state != qmp::RunState::kPostMigrate) continue;
-    left_behind_.insert(domain.uuid);
-    outbox_.event(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT, domain.name,
-                  fmt::format("its guest was moved away, but the journal of {0} does not know where: when it runs "
-                              "elsewhere, virsh destroy and undefine it here; else umbractl resolve {1}",
-                              config_.name, domain.name));
-  }
 }
 
 void Host::adopt_network(const v1::Vm& vm) {

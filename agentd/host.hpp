@@ -69,7 +69,9 @@ class Host {
   std::vector<shadow::Kept> kept() const;
   Task<void> prove();
   Task<void> take_inventory();
-  asio::awaitable<void> look_for_left_behind(const std::vector<virt::Domain>& domains);
+  asio::awaitable<void> look_for_left_behind(std::vector<virt::Domain> domains);
+  Task<void> look_at(virt::Domain domain);
+  Task<void> end_unrecorded(std::string vm_uuid);
   Task<void> take_definitions();
   void tell_definitions(v1::ReportRequest& report) const;
   Task<void> obey();
@@ -114,7 +116,7 @@ class Host {
   std::map<std::string, std::uint64_t> remembered_;  // the newest epochs in the journal as it was found
   bool remembered_all_ = false;
   std::map<std::string, std::string> damaged_;  // by VM: what is wrong with its record
-  std::set<std::string> left_behind_;           // VMs whose guest left in a cutover that nobody here knows
+  std::set<std::string> looked_at_;             // domains, for what the journal does not tell of
   struct Definition {
     std::string xml;  // inactive
     bool told = false;

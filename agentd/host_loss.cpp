@@ -140,6 +140,8 @@ Task<void> Host::yield(v1::YieldRequest request) {
   if (const auto kept = source(uuid);
       kept && (kept->phase() == shadow::Phase::kPromised || kept->phase() == shadow::Phase::kMoved))
     UMBRA_CO_CHECK(co_await kept->decide(shadow::Source::Decision::kYield));
+  auto unrecorded = uuid;
+  UMBRA_CO_CHECK(co_await end_unrecorded(std::move(unrecorded)));
   v1::RefuseRequest refuse;
   refuse.set_vm_uuid(uuid);
   refuse.set_why(fmt::format("yielded to {}", request.to()));

@@ -478,6 +478,8 @@ Task<void> Source::let_go() {
   if (cancelled.error().code == Errc::kConflict) {  // an earlier one completed; a guest that runs was taken back since
     UMBRA_CO_TRY(const auto here, co_await hold_->state_after(kCall));
     if (here.running) co_return Result<void>{};
+    // By a promise that this journal does not know: it was restored from a time before. Nothing is held any more.
+    if (here.state == qmp::RunState::kPostMigrate && life_.phase() != Phase::kPromised) co_return Result<void>{};
   }
   const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
   const bool ended = domain ? domain->state == virt::DomainState::kShutOff : domain.error().code == Errc::kNotFound;

@@ -16,7 +16,6 @@ namespace umbra::virt {
 namespace {
 
 constexpr std::string_view kQemuNamespace = "http://libvirt.org/schemas/domain/qemu/1.0";
-constexpr std::string_view kOurLine = "[umbra] ";
 
 std::string dump(const pugi::xml_document& document) {
   std::ostringstream out;

@@ -41,6 +41,9 @@ Result<std::string> shadow_xml(std::string_view xml);
 /// The XML fit to be made persistent: without our `-incoming` and our lines. @error kInvalid
 Result<std::string> clean_xml(std::string_view xml);
 
+/// How our lines in a domain's description begin.
+inline constexpr std::string_view kOurLine = "[umbra] ";
+
 /// A domain's description with our lines ("[umbra] …") replaced by `line`, or removed when it is empty.
 std::string annotated(std::string_view description, std::string_view line);
 

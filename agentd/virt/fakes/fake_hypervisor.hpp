@@ -70,6 +70,8 @@ class FakeHypervisor final : public Hypervisor {
   /// `virsh snapshot-create`, `checkpoint-create`, `autostart`: what libvirt keeps beside the XML.
   void keep_beside(const std::string& uuid, std::vector<std::string> snapshots, std::vector<std::string> checkpoints,
                    bool autostart);
+  /// Runs here, or is defined here.
+  bool knows(const std::string& uuid) const { return guests_.contains(uuid); }
   bool starts_at_boot(const std::string& uuid) const;
   /// The live description, as `virsh desc` shows it.
   std::string description(const std::string& uuid) const;
