@@ -104,10 +104,12 @@ void Host::on_lifecycle(const virt::LifecycleEvent& event) {
   if (event.change == virt::LifecycleChange::kDefined) definitions_[event.uuid].due = {};
   if (event.change == virt::LifecycleChange::kStopped && standby_.holds(event.uuid))
     asio::co_spawn(executor_, standby_.domain_stopped(event.uuid), asio::detached);
-  const auto kept = source(event.uuid);
-  if (!kept) return;
   const bool lives_on =
       event.change == virt::LifecycleChange::kChanged || event.change == virt::LifecycleChange::kDefined;
+  if (lives_on && standby_.holds(event.uuid))
+    asio::co_spawn(executor_, standby_.domain_changed(event.uuid), asio::detached);
+  const auto kept = source(event.uuid);
+  if (!kept) return;
   if (lives_on)
     kept->definition_changed();
   else

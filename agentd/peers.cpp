@@ -47,6 +47,11 @@ class RpcPeer final : public shadow::Peer {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
     co_return co_await v1::StandbyClient(session).renew(std::move(request), deadline);
   }
+  Task<void> amend(v1::AmendRequest request, Deadline deadline) override {
+    UMBRA_CO_TRY(auto session, co_await ready(deadline));
+    UMBRA_CO_CHECK(co_await v1::StandbyClient(session).amend(std::move(request), deadline));
+    co_return Result<void>{};
+  }
   Task<void> point(v1::PointRequest request, Deadline deadline) override {
     UMBRA_CO_TRY(auto session, co_await ready(deadline));
     UMBRA_CO_CHECK(co_await v1::NetSwitchClient(session).point(std::move(request), deadline));

@@ -17,10 +17,9 @@ Result<void> check_foreign_xml(const std::string& xml, const virt::ForeignClaim&
 }
 
 /// What this host's libvirt is asked to keep of the VM.
-Result<void> check_foreign_definition(const v1::AcceptRequest& request, const virt::ForeignRules& rules) {
-  const auto& vm = request.vm();
+Result<void> check_foreign_definition(const v1::Vm& vm, const v1::KeptDefinition& kept,
+                                      const virt::ForeignRules& rules) {
   const virt::ForeignClaim claim{vm.uuid(), vm.name(), vm.tap(), Bytes{vm.memory_bytes()}, false};
-  const auto& kept = request.kept();
   if (kept.snapshots_size() > kMostSnapshots || kept.checkpoints_size() > kMostSnapshots)
     return fail({Errc::kDenied, fmt::format("{} has more than {} snapshots or checkpoints", vm.name(), kMostSnapshots),
                  "delete some: virsh snapshot-list"});
@@ -47,7 +46,7 @@ Task<v1::StageReply> StandbyApi::stage(rpc::Caller caller, v1::StageRequest requ
 Task<v1::AcceptReply> StandbyApi::accept(rpc::Caller caller, v1::AcceptRequest request) {
   UMBRA_CO_TRY(auto* standby, host_.standby());
   UMBRA_CO_CHECK(warrants_.allow(caller, request));
-  UMBRA_CO_CHECK(check_foreign_definition(request, rules_));
+  UMBRA_CO_CHECK(check_foreign_definition(request.vm(), request.kept(), rules_));
   co_return co_await shielded(standby->accept(std::move(request)));
 }
 
@@ -61,6 +60,14 @@ Task<v1::RefuseReply> StandbyApi::refuse(rpc::Caller caller, v1::RefuseRequest r
   UMBRA_CO_TRY(auto* standby, host_.standby());
   UMBRA_CO_CHECK(warrants_.allow(caller, request));
   co_return co_await shielded(standby->refuse(std::move(request)));
+}
+
+Task<v1::AmendReply> StandbyApi::amend(rpc::Caller caller, v1::AmendRequest request) {
+  UMBRA_CO_TRY(auto* standby, host_.standby());
+  UMBRA_CO_CHECK(warrants_.allow(caller, request));
+  UMBRA_CO_CHECK(check_foreign_definition(request.vm(), request.kept(), rules_));
+  UMBRA_CO_CHECK(co_await shielded(standby->amend(std::move(request))));
+  co_return v1::AmendReply{};
 }
 
 Task<v1::InspectReply> StandbyApi::inspect(rpc::Caller caller, v1::InspectRequest request) {

@@ -23,6 +23,7 @@ class StandbyApi final : public v1::StandbyService {
   Task<v1::AcceptReply> accept(rpc::Caller caller, v1::AcceptRequest request) override;
   Task<v1::ReleasedReply> released(rpc::Caller caller, v1::ReleasedRequest request) override;
   Task<v1::RefuseReply> refuse(rpc::Caller caller, v1::RefuseRequest request) override;
+  Task<v1::AmendReply> amend(rpc::Caller caller, v1::AmendRequest request) override;
   Task<v1::InspectReply> inspect(rpc::Caller caller, v1::InspectRequest request) override;
   Task<v1::DiscardReply> discard(rpc::Caller caller, v1::DiscardRequest request) override;
   Task<v1::RenewReply> renew(rpc::Caller caller, v1::RenewRequest request) override;

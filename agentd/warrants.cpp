@@ -200,6 +200,16 @@ Result<void> Warrants::allow(const rpc::Caller& caller, const v1::ReleasedReques
   return told(caller, "Released", warrant ? Result<void>{} : fail(warrant.error()));
 }
 
+Result<void> Warrants::allow(const rpc::Caller& caller, const v1::AmendRequest& request) {
+  const auto verdict = [&]() -> Result<void> {
+    UMBRA_TRY(const auto warrant,
+              check_standby(caller, request.warrant(), {v1::WARRANT_ACT_RELEASE, request.vm_uuid(), request.epoch()}));
+    return all_of(
+        {same("VM", warrant.vm_uuid(), request.vm().uuid()), same("VM", warrant.vm_name(), request.vm().name())});
+  };
+  return told(caller, "Amend", verdict());
+}
+
 Result<void> Warrants::allow(const rpc::Caller& caller, const v1::RefuseRequest& request) {
   const auto warrant =
       check_standby(caller, request.warrant(), {v1::WARRANT_ACT_REFUSE, request.vm_uuid(), request.epoch()});

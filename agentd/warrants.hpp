@@ -41,6 +41,7 @@ class Warrants {
   Result<void> allow(const rpc::Caller& caller, const v1::AcceptRequest& request);
   Result<void> allow(const rpc::Caller& caller, const v1::ReleasedRequest& request);
   Result<void> allow(const rpc::Caller& caller, const v1::RefuseRequest& request);
+  Result<void> allow(const rpc::Caller& caller, const v1::AmendRequest& request);
   Result<void> allow(const rpc::Caller& caller, const v1::InspectRequest& request);
   Result<void> allow(const rpc::Caller& caller, const v1::DiscardRequest& request);
   // Of the source, to the standby and the routers. The controller speaks for itself.

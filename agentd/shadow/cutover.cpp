@@ -206,6 +206,7 @@ Task<void> Cutover::accept() {
   *accept.mutable_vm() = vm_;
   *accept.mutable_kept() = to_wire(definition_);
   accepted_ = true;
+  guard_.set_handed_over(definition_);
   const auto accepted = co_await standby_->accept(std::move(accept), kCall);
   if (!accepted && !unknown(accepted.error())) accepted_ = false;
   if (!accepted) co_return fail(accepted.error());

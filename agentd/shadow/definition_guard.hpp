@@ -1,6 +1,7 @@
 /// What a shadow was made of, held against what its primary has become.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,10 @@ class DefinitionGuard {
   /// @error kConflict
   Task<void> check_disks(qmp::Client qmp, Deadline deadline);
 
+  /// What the standby was given with Accept. In memory only: an agent that was restarted since does not know.
+  void set_handed_over(virt::Definition definition) { handed_over_ = std::move(definition); }
+  const std::optional<virt::Definition>& handed_over() const { return handed_over_; }
+
   /// Was the VM started at boot here when it was looked at last?
   bool autostart() const { return origin_.autostart(); }
   /// Whether libvirt may have been told not to start it at boot here, since it was about to move.
@@ -60,6 +65,7 @@ class DefinitionGuard {
   virt::Hypervisor& hypervisor_;
   std::string uuid_;
   v1::ShadowOrigin origin_;
+  std::optional<virt::Definition> handed_over_;
 };
 
 /// The wire's form of what libvirt keeps, and back.

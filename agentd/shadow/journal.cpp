@@ -23,6 +23,7 @@ constexpr std::array<std::string_view, 3> kSchema{
     "ALTER TABLE shadow ADD COLUMN number INTEGER NOT NULL DEFAULT 0;"};
 
 constexpr std::size_t kMostText = 16 * 1024 * 1024;  // of one column: a domain's XML is some kilobytes
+constexpr auto kSlow = std::chrono::milliseconds(250);
 
 std::chrono::system_clock::time_point now() {
   return std::chrono::system_clock::now();
@@ -104,7 +105,14 @@ Result<void> Journal::identify() {
 }
 
 Task<void> Journal::write(Record record) {
+  const auto begun = std::chrono::steady_clock::now();
   auto stored = co_await asio::co_spawn(disk_, store(database_, std::move(record)), asio::use_awaitable);
+  const auto took = std::chrono::steady_clock::now() - begun;
+  if (took > kSlow)
+    spdlog::warn(
+        "writing the journal took {} ms, for which a cutover's guest would stand still: see to the disk of "
+        "state_dir",
+        std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
   if (!stored) co_return fail(with_context(stored.error(), "cannot write the journal"));
   co_return Result<void>{};
 }

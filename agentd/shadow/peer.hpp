@@ -22,6 +22,7 @@ class Peer {
   virtual Task<v1::InspectReply> inspect(v1::InspectRequest request, Deadline deadline) = 0;
   virtual Task<void> discard(v1::DiscardRequest request, Deadline deadline) = 0;
   virtual Task<v1::RenewReply> renew(v1::RenewRequest request, Deadline deadline) = 0;
+  virtual Task<void> amend(v1::AmendRequest request, Deadline deadline) = 0;
   virtual Task<void> point(v1::PointRequest request, Deadline deadline) = 0;
   virtual Task<void> unpoint(v1::UnpointRequest request, Deadline deadline) = 0;
 };

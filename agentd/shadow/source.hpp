@@ -97,6 +97,7 @@ class Source {
   asio::awaitable<void> settle();
   asio::awaitable<void> carry_out(Cutover& cutover);
   asio::awaitable<void> leave();
+  asio::awaitable<void> pass_on_changes();
   Task<void> clear_away();
   Task<void> check_gone();
   asio::awaitable<void> failed(Error error);

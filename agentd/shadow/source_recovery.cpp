@@ -193,7 +193,41 @@ asio::awaitable<void> Source::leave() {
   context_.changed();
 }
 
+/// What people changed after the last comparison and before the guest was gone. Of the definition it follows the VM; of
+/// devices and disks it cannot, and is told.
+asio::awaitable<void> Source::pass_on_changes() {
+  if (!guard_.handed_over()) co_return;
+  const virt::Definition before = *guard_.handed_over();
+  auto now = co_await context_.hypervisor.definition(uuid_, kCall);
+  if (!now || now->live_xml.empty()) co_return;
+  const auto change = virt::change_between(before, *now);
+  if (!change || !*change) co_return;
+  const auto device = virt::device_difference(before.live_xml, now->live_xml);
+  now->autostart = before.autostart;  // withdrawn here for the cutover
+  v1::CutoverRequest cutover;
+  cutover.ParseFromString(life_.record().cutover);
+  v1::AmendRequest amend;
+  amend.set_vm_uuid(uuid_);
+  amend.set_epoch(life_.epoch());
+  *amend.mutable_vm() = vm_;
+  *amend.mutable_kept() = to_wire(*now);
+  *amend.mutable_warrant() = cutover.warrant();
+  const auto amended = co_await standby_->amend(std::move(amend), kCall);
+  if (device && *device)
+    context_.note(
+        v1::SEVERITY_WARNING, vm_.name(),
+        fmt::format("it was changed on {} in the moment it moved: {}; that is not so on {}: do it again there",
+                    context_.config.node, **device, built_.standby().name()));
+  else if (!amended)
+    context_.note(
+        v1::SEVERITY_WARNING, vm_.name(),
+        fmt::format("it was changed on {} in the moment it moved: {}; {} could not be told of it: do it again "
+                    "there ({})",
+                    context_.config.node, **change, built_.standby().name(), amended.error()));
+}
+
 Task<void> Source::clear_away() {
+  co_await pass_on_changes();
   const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
   if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
   if (domain && domain->state != virt::DomainState::kShutOff) {

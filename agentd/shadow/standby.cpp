@@ -138,6 +138,8 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
   UMBRA_CO_CHECK(co_await Hold::prepare_destination(shadow.watch->qmp(), kCall));
+  UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
+  shadow.made_as = made.live_xml;
   v1::StageReply reply;
   reply.set_incarnation(journal_.incarnation());
   UMBRA_CO_TRY(*reply.mutable_migration_uri(), co_await listen(shadow));
@@ -199,6 +201,11 @@ Task<v1::AcceptReply> Standby::accept(v1::AcceptRequest request) {
     co_return fail({Errc::kConflict,
                     fmt::format("{} cannot take {} over now: {}", config_.node, shadow->name(), here.error().message),
                     "see to libvirtd there"});
+  if (auto same = co_await compare(*shadow); !same) {
+    const std::string why = same.error().message;
+    UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, why));
+    co_return fail(same.error());
+  }
   UMBRA_CO_CHECK(take_definition(*shadow, request));
   UMBRA_CO_CHECK(co_await shadow->life.apply(Event::kArm, request.epoch()));
   epochs_[request.vm_uuid()] = request.epoch();

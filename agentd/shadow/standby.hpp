@@ -58,6 +58,11 @@ class Standby {
   Task<v1::ReleasedReply> released(v1::ReleasedRequest request);
   Task<v1::RefuseReply> refuse(v1::RefuseRequest request);
   Task<v1::InspectReply> inspect(v1::InspectRequest request);
+  /// What libvirt shall keep of a VM that moved here in that epoch. @error kConflict it has moved on, or never came
+  Task<void> amend(v1::AmendRequest request);
+  /// From the agent: something of a domain was changed. A shadow that is changed by hand is no copy of its primary any
+  /// more: it is dropped, and its source makes it anew.
+  asio::awaitable<void> domain_changed(std::string vm_uuid);
   /// Refuses the epoch of a shadow that is accepted: a source that discards has promised nothing.
   Task<void> discard(v1::DiscardRequest request);
   /// Drops what its source does not name, accepted or not: a source that does not name it has promised nothing, or runs
@@ -116,6 +121,7 @@ class Standby {
   Result<void> undamaged(const std::string& vm_uuid) const;
   Task<void> clear(Shadow& shadow);
   Task<void> attend(Shadow& shadow);
+  Task<void> compare(Shadow& shadow);
   asio::awaitable<void> ended_here(Shadow& shadow);
   void point_here(const Shadow& shadow);
   Task<void> note_release(Shadow& shadow);

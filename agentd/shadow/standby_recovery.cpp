@@ -88,12 +88,58 @@ Task<void> Standby::keep_definition(Shadow& shadow) {
   co_return co_await hypervisor_.define(definition.inactive_xml, kCall);
 }
 
+Task<void> Standby::amend(v1::AmendRequest request) {
+  UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
+  if (request.epoch() == 0 || request.epoch() != served(request.vm_uuid()) ||
+      request.epoch() != epochs_[request.vm_uuid()])
+    co_return fail(Errc::kConflict, "{} does not run on {} in epoch {}", request.vm().name(), config_.node,
+                   request.epoch());
+  if (const auto found = settling_.find(request.vm_uuid()); found != settling_.end()) {
+    *found->second->request.mutable_kept() = request.kept();  // tidy() has it done
+    found->second->amended = true;
+    found->second->life.set_wish(found->second->request.SerializeAsString());
+    co_return co_await found->second->life.save();
+  }
+  auto definition = from_wire(request.kept());
+  if (!definition.inactive_xml.empty()) {
+    UMBRA_CO_TRY(definition.inactive_xml, virt::clean_xml(definition.inactive_xml));
+  }
+  co_return co_await hypervisor_.keep_as(request.vm_uuid(), std::move(definition), kKeep);
+}
+
+/// Is it still what was made of its primary? @error kConflict
+Task<void> Standby::compare(Shadow& shadow) {
+  UMBRA_CO_TRY(const auto now, co_await hypervisor_.definition(shadow.uuid(), kCall));
+  UMBRA_CO_TRY(const auto difference, virt::device_difference(shadow.made_as, now.live_xml));
+  if (!difference) co_return Result<void>{};
+  co_return fail({Errc::kConflict, fmt::format("its shadow on {} was changed by hand: {}", config_.node, *difference),
+                  "change the VM where it runs; its shadow is made anew"});
+}
+
+asio::awaitable<void> Standby::domain_changed(std::string vm_uuid) {
+  const auto shadow = shadows_.contains(vm_uuid) ? shadows_[vm_uuid] : nullptr;
+  if (!shadow || shadow->made_as.empty()) co_return;
+  const auto guard = co_await shadow->lock.lock(kLock, "another step of this shadow");
+  if (!guard || find(vm_uuid) != shadow.get() || shadow->gone) co_return;
+  if (shadow->life.phase() != Phase::kStaged && shadow->life.phase() != Phase::kArmed) co_return;
+  const auto same = co_await compare(*shadow);
+  if (same || same.error().code != Errc::kConflict) co_return;
+  hooks_.note(v1::SEVERITY_WARNING, shadow->name(), same.error().text());
+  const std::string why = same.error().message;
+  const auto dropped = co_await drop_as_due(*shadow, why);
+  if (!dropped) spdlog::warn("dropping the shadow of {}: {}", shadow->name(), dropped.error());
+}
+
 /// Makes a VM that moved here persistent, and only then lets the journal forget how it was defined.
 Task<void> Standby::finish(Shadow& shadow) {
   const auto vm = shadow.request.vm();
   const bool here = epochs_[vm.uuid()] == shadow.life.epoch();  // else it has moved on since
   if (here) {
-    const auto kept = co_await keep_definition(shadow);
+    Result<void> kept;
+    do {
+      shadow.amended = false;
+      kept = co_await keep_definition(shadow);
+    } while (shadow.amended);
     if (!kept && (kept.error().code == Errc::kUnavailable || kept.error().code == Errc::kTimeout)) co_return kept;
     if (!kept)
       hooks_.note(v1::SEVERITY_WARNING, vm.name(),
@@ -167,6 +213,8 @@ Task<void> Standby::attend(Shadow& shadow) {
   UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
   UMBRA_CO_CHECK(co_await shadow.watch->ask(kCall));
+  UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
+  shadow.made_as = made.live_xml;
   co_return Result<void>{};
 }
 

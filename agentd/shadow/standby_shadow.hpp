@@ -10,11 +10,13 @@ struct Standby::Shadow {
       : life(journal, std::move(record)), lock(executor, clock), changed(executor, clock) {}
 
   v1::StageRequest request;
+  std::string made_as;  // its live XML when it was made or taken up
   Life life;
   std::uint16_t port = 0;
   std::uint64_t staged_in = 0;  // the VM's epoch when it was staged, which an accept leaves; 0 after a restart
   bool gone = false;            // its QEMU has ended, and never runs
   bool may_run = false;         // it was told to resume, and the answer is not known
+  bool amended = false;         // what libvirt is to keep of it was changed since that was begun
   bool unsettled = false;       // it serves, and that something of it is left to do was told
   std::string doomed{};         // why it is to go, which could not be done at once: it will not be resumed any more
   std::int64_t since_unix_ms = 0;

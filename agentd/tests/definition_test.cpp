@@ -194,6 +194,68 @@ TEST_F(DefinitionTest, WhatIsOnlyWrittenAboutItIsCarriedAndCostsNoShadow) {
   EXPECT_EQ(world.standby.kernel.route_to(address).value()->dev, TwoHosts::kTap);
 }
 
+TEST_F(DefinitionTest, WhatIsWrittenAboutItInAnyMomentOfACutoverIsThereInTheEnd) {
+  std::vector<Moment> moments;
+  std::size_t last_look = 0;
+  {
+    TwoHosts rehearsal;
+    rehearsal.warm();
+    rehearsal.set_fate([&](const Moment& moment) {
+      moments.push_back(moment);
+      if (moment.node == rehearsal.source.name && moment.what == "definition") last_look = moments.size();
+      return Verdict{};
+    });
+    const auto move = rehearsal.cutover(rehearsal.source, rehearsal.standby);
+    ASSERT_TRUE(rehearsal.until([&] { return move->end.has_value() && rehearsal.disorder().empty(); }, 40s));
+  }
+  ASSERT_GT(last_look, 10U);
+  for (std::size_t at = 0; at < last_look; ++at) {
+    TwoHosts one;
+    one.warm();
+    auto xml = one.ask(nullptr, one.source.hypervisor->definition(TwoHosts::kVm, 1s)).value().live_xml;
+    const std::string_view before = "<memory";
+    xml.insert(xml.find(before), "<title>a new title</title>");
+    std::size_t moment = 0;
+    one.set_fate([&](const Moment&) {
+      if (moment++ == at) one.source.hypervisor->change_live(TwoHosts::kVm, xml);
+      return Verdict{};
+    });
+    const auto move = one.cutover(one.source, one.standby);
+    ASSERT_TRUE(one.until([&] { return move->end.has_value() && one.disorder().empty(); }, 40s)) << one.describe();
+    auto& runner = one.runs(one.standby) ? one.standby : one.source;
+    const auto kept = one.ask(nullptr, runner.hypervisor->definition(TwoHosts::kVm, 1s)).value();
+    EXPECT_THAT(kept.live_xml, HasSubstr("a new title")) << "written at " << moments[at].text();
+  }
+}
+
+TEST_F(DefinitionTest, ADeviceChangedInTheMomentOfTheMoveIsToldOf) {
+  world.warm();
+  const auto changed =
+      edited(live_xml(), "<target dev=", "<bandwidth><inbound average='100'/></bandwidth><target dev=");
+  world.set_fate([&](const Moment& moment) {
+    if (moment.kind == Moment::Kind::kRequest && moment.what == "released")
+      world.source.hypervisor->change_live(TwoHosts::kVm, changed);
+    return Verdict{};
+  });
+  EXPECT_EQ(cut_over().outcome(), v1::OUTCOME_MOVED);
+  world.set_fate({});
+  expect_order();
+  EXPECT_TRUE(world.told(v1::SEVERITY_WARNING, "in the moment it moved")) << world.describe();
+}
+
+TEST_F(DefinitionTest, AShadowThatIsChangedByHandIsMadeAnew) {
+  world.warm();
+  const auto shadow = world.qemu(world.standby);
+  const auto xml = kept_by(world.standby).live_xml;
+  world.standby.hypervisor->change_live(
+      TwoHosts::kVm, edited(xml, "<target dev=", "<bandwidth><inbound average='100'/></bandwidth><target dev="));
+  ASSERT_TRUE(world.until([&] { return anew(shadow); }, 60s, 20ms)) << world.describe();
+  EXPECT_TRUE(world.told(v1::SEVERITY_WARNING, "was changed by hand")) << world.describe();
+  EXPECT_EQ(cut_over().outcome(), v1::OUTCOME_MOVED);
+  EXPECT_THAT(kept_by(world.standby).live_xml, testing::Not(HasSubstr("bandwidth")));
+  expect_order();
+}
+
 TEST_F(DefinitionTest, AutostartIsOffBeforeThePromiseAndBackWhenItDoesNotMove) {
   world.source.hypervisor->keep_beside(TwoHosts::kVm, {}, {}, true);
   world.warm();

@@ -92,6 +92,9 @@ class DirectPeer final : public shadow::Peer {
   Task<v1::RenewReply> renew(v1::RenewRequest request, Deadline deadline) override {
     return to_standby("renew", &shadow::Standby::renew, std::move(request), deadline);
   }
+  Task<void> amend(v1::AmendRequest request, Deadline deadline) override {
+    return to_standby("amend", &shadow::Standby::amend, std::move(request), deadline);
+  }
   Task<void> point(v1::PointRequest request, Deadline deadline) override {
     return to_network("point", &Network::point, std::move(request), deadline);
   }

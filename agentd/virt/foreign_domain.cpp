@@ -81,7 +81,8 @@ std::string refused_commandline(const pugi::xml_node& commandline, const std::ve
                                 const ForeignRules& rules) {
   std::vector<std::string_view> arguments;
   for (const auto& child : commandline.children()) {
-    if (child.type() != pugi::node_element) continue;
+    if (child.type() == pugi::node_comment) continue;
+    if (child.type() != pugi::node_element) return "its qemu:commandline has text beside its arguments; remove it";
     const auto name = extension(child.name(), prefixes);
     if (name == "env")
       return fmt::format(

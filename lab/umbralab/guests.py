@@ -48,6 +48,12 @@ DISK = '''
       <driver name='qemu' type='qcow2' discard='unmap'/>
       <source file='{image}'/>
       <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'>
+      <driver name='qemu' type='raw'/>
+      <source file='{medium}'/>
+      <target dev='sda' bus='sata'/>
+      <readonly/>
     </disk>'''
 
 PROBE = Path(__file__).resolve().parent / 'probe.py'
@@ -89,7 +95,7 @@ def _start(lab: Lab, vm: Vm, image: str) -> None:
     else:
         plumbing.add_tap(lab, vm, vm.home)
     canary = f' canary={vm.canary}' if vm.canary else ''
-    disk, shared = (DISK.format(image=storage.create(lab, vm)), '<umbra:shared-disks/>') if vm.disk else ('', '')
+    disk, shared = (DISK.format(image=storage.create(lab, vm), medium=storage.medium(lab, vm)), '<umbra:shared-disks/>') if vm.disk else ('', '')
     definition = XML.format(vm=vm, guest=image, canary=canary, emulator=hosts.EMULATOR, disk=disk, shared=shared)
     if vm.transient:
         hosts.virsh(lab, vm.home, 'create', '/dev/stdin', text=definition)

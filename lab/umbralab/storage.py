@@ -50,6 +50,13 @@ def create(lab: Lab, vm: Vm) -> Path:
     return image
 
 
+def medium(lab: Lab, vm: Vm) -> Path:
+    """The disc in its CD drive, as an installation leaves one there."""
+    image = lab.shared / f'{vm.name}.iso'
+    image.write_bytes(bytes(1 << 20))
+    return image
+
+
 def remove(lab: Lab, vm: Vm) -> None:
     """Its image and those that snapshots have put on top of it."""
     if vm.disk:

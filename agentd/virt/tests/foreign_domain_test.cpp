@@ -120,6 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
         // QEMU, told directly.
         with_qemu("<qemu:commandline><qemu:env name='LD_PRELOAD' value='/srv/x.so'/></qemu:commandline>"),
         with_qemu("<qemu:commandline><qemu:arg value='-incoming'/><qemu:arg value='exec:id'/></qemu:commandline>"),
+        with_qemu("<qemu:commandline>-S<qemu:arg value='-incoming'/><qemu:arg value='defer'/></qemu:commandline>"),
         with_qemu("<qemu:commandline/><qemu:commandline><qemu:arg value='-chardev'/></qemu:commandline>"),
         with_qemu("<qemu:override><qemu:device alias='net0'/></qemu:override>"),
         with_qemu("<qemu:capabilities><qemu:del capability='x'/></qemu:capabilities>"),

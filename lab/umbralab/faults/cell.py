@@ -12,7 +12,7 @@ from .copies import Copies
 from .ledger import Ledger
 from .phases import Phase
 from .strikes import Fault
-from .world import VM, World, left_over, restart_guest, unsettled
+from .world import VM, World, left_over, put_back, restart_guest, unsettled
 
 SETTLE = 30.0
 STAY = 1.5  # seconds for which it must stay settled
@@ -65,6 +65,7 @@ def prepare(lab: Lab) -> None:
         restart_guest(world)
     drop_shadow(lab)
     fleet.no_shadow(lab, lab.vm(VM))
+    put_back(World(lab))
 
 
 def drop_shadow(lab: Lab) -> None:
@@ -91,6 +92,8 @@ def play(lab: Lab, fault: Fault, phase: Phase) -> Outcome:
         time.sleep(fault.seconds)
         fault.lift(world)
         outcome.settled = settle(world, dead, outcome)
+        if world.by_hand and world.runner():
+            outcome.broken = fault.outcome(world)
     except LabError as error:
         outcome.broken = str(error)
     finally:

@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .. import hosts, nodes, services
+from .. import hosts, nodes, services, umbra
 from ..common import LabError, run
 from ..fleet import children
 from ..state import Lab
@@ -31,11 +31,18 @@ def on(lab: Lab, node: str) -> None:
     directory = lab.node_dir(node)
     shutil.rmtree(directory / 'run', ignore_errors=True)
     nodes.boot(lab, [lab.node(node)])
+    if lab.node(node).role == 'host':
+        guard(lab, node)
     for service in ('libvirtd', 'controller', 'agent'):
         if service in services.known(lab, node):
             services.restart(lab, node, service)
             if service == 'libvirtd':
                 hosts.await_ready(lab, node)
+
+
+def guard(lab: Lab, node: str) -> None:
+    """As systemd would, before libvirt starts what has autostart."""
+    run(nodes.inside(lab, node, umbra.binaries() / 'umbra-agentd', '--guard', '--config', lab.node_dir(node) / 'umbra.toml'), deadline=60)
 
 
 def cut(lab: Lab, one: str, other: str) -> None:

@@ -20,6 +20,7 @@ class Fault:
     seconds: float = 1.0  # from the strike to the lift
     ends_guest: Callable[[Phase], bool] = lambda phase: False  # the only copy may go with it
     ends_session: bool = False  # a connection to the guest cannot outlive it
+    outcome: Callable[[World], str] = lambda world: ''  # what is wrong in the end with what a person changed
 
 
 def _service(role: str, service: str) -> Fault:
@@ -72,20 +73,44 @@ def _full(role: str) -> Fault:
 
 
 def _virsh(role: str, name: str, *words: str, ends_guest: Callable[[Phase], bool] = lambda phase: False,
-           undo: tuple[str, ...] = ()) -> Fault:
+           undo: tuple[str, ...] = (), outcome: Callable[[World], str] = lambda world: '') -> Fault:
     """By hand; what libvirt refuses at that moment is no fault of Umbra's, and is told."""
     def by_hand(world: World, what: tuple[str, ...]) -> None:
         host = world.node(role)
         try:
             hosts.virsh(world.lab, host, *(word.format(vm=VM, shared=world.lab.shared, time=len(list(world.lab.shared.iterdir())))
                                            for word in what), deadline=20)
+            world.by_hand = True
         except LabError as refused:
             world.said.append(f'virsh {what[0]} on {role}: {str(refused).splitlines()[-1]}')
 
     return Fault(f'virsh {name} {role}', lambda world: by_hand(world, words),
                  (lambda world: by_hand(world, undo)) if undo else (lambda world: None), seconds=2.0, ends_guest=ends_guest,
-                 ends_session=name in ('destroy', 'suspend'))
+                 ends_session=name in ('destroy', 'suspend'), outcome=outcome)
 
+
+def _title(wanted: str) -> Callable[[World], str]:
+    def wrong(world: World) -> str:
+        there = hosts.virsh(world.lab, world.runner(), 'desc', VM, '--title', '--live').strip()
+        there = '' if there.startswith('No title') else there
+        return '' if there == wanted else f'the title is "{there}" instead of "{wanted}"'
+
+    return wrong
+
+
+def _disc(wanted: bool) -> Callable[[World], str]:
+    def wrong(world: World) -> str:
+        there = world.medium('sda')
+        return '' if (there != '-') == wanted else f"in the CD drive is {there}"
+
+    return wrong
+
+
+TITLE = 'edited by hand'
+SNAPSHOT = ('snapshot-create-as', '{vm}', '--disk-only', '--atomic', '--no-metadata', '--diskspec', 'vda,file={shared}/{vm}.overlay{time}',
+            '--diskspec', 'sda,snapshot=no')
+EDIT = ('desc', '{vm}', '--title', '--live', '--new-desc', TITLE)
+EJECT = ('change-media', '{vm}', 'sda', '--eject', '--force')
 
 FAULTS = [
     *(_service(role, 'agent') for role in ('source', 'standby', 'edge')),
@@ -97,13 +122,16 @@ FAULTS = [
     _cut('standby', 'edge'),
     _late(), _messages('lost'), _messages('doubled'),
     *(_full(role) for role in ('source', 'standby', 'controller')),
-    _virsh('source', 'snapshot', 'snapshot-create-as', '{vm}', '--disk-only', '--atomic', '--no-metadata', '--diskspec',
-           'vda,file={shared}/{vm}.overlay{time}'),
-    _virsh('source', 'edit', 'desc', '{vm}', '--title', '--live', '--config', '--new-desc', 'edited by hand'),
+    _virsh('source', 'snapshot', *SNAPSHOT),
+    _virsh('source', 'edit', *EDIT, '--config', outcome=_title(TITLE)),
+    _virsh('source', 'eject', *EJECT, outcome=_disc(False)),
     _virsh('source', 'suspend', 'suspend', '{vm}', undo=('resume', '{vm}')),
     _virsh('source', 'resume', 'resume', '{vm}'),
     _virsh('source', 'destroy', 'destroy', '{vm}', ends_guest=lambda phase: not phase.handed_over),
     _virsh('source', 'start', 'start', '{vm}'),
+    _virsh('standby', 'snapshot', *SNAPSHOT),
+    _virsh('standby', 'edit', *EDIT, outcome=_title('')),
+    _virsh('standby', 'eject', *EJECT, outcome=_disc(True)),
     _virsh('standby', 'suspend', 'suspend', '{vm}', undo=('resume', '{vm}')),
     _virsh('standby', 'resume', 'resume', '{vm}'),
     _virsh('standby', 'destroy', 'destroy', '{vm}', ends_guest=lambda phase: phase.handed_over),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import time
@@ -23,6 +24,7 @@ class World:
         self.source = hosts.running_on(lab, VM)
         self.standby = next(host.name for host in lab.of_role('host') if host.name != self.source)
         self.said: list[str] = []  # what is worth telling of the cell
+        self.by_hand = False  # libvirt did what a person asked it for
         self.cutover: subprocess.Popen | None = None
 
     def node(self, role: str) -> str:
@@ -63,11 +65,12 @@ class World:
 
     def image(self) -> Path:
         """Which the runner writes to: after a snapshot not the one that it was started with."""
-        host = self.runner()
-        if host is None:
-            return self.lab.disk(self.vm)
-        rows = (line.split(maxsplit=1) for line in hosts.virsh(self.lab, host, 'domblklist', VM).splitlines())
-        return Path(next(row[1] for row in rows if row[0] == 'vda').strip())
+        return Path(self.medium('vda')) if self.runner() else self.lab.disk(self.vm)
+
+    def medium(self, drive: str) -> str:
+        """What the runner has in it; `-` if nothing."""
+        rows = (line.split(maxsplit=1) for line in hosts.virsh(self.lab, self.runner(), 'domblklist', VM).splitlines())
+        return next(row[1].strip() for row in rows if row and row[0] == drive)
 
     def close(self) -> None:
         if self.cutover and self.cutover.poll() is None:
@@ -131,11 +134,17 @@ def left_over(world: World) -> list[str]:
             found.append(f'{node}: a migration port is open')
         if host is not None and (lab.node_dir(node) / f'run/libvirt/qemu/{VM}.pid').exists():
             found.append(f"{node}: libvirt's pid file")
+    if host is not None and not starts_at_boot(lab, host):
+        found.append(f'{host}: it is not started at boot any more')
     for node in lab.of_role('host'):
         found += [f'{node.name}: journal says {row}' for row in journal_rows(lab, node.name)]
     if host is not None and (owner := (st := world.image().stat()).st_uid) == 0:
         found.append(f'{world.image()} belongs to {owner}:{st.st_gid}')
     return found
+
+
+def starts_at_boot(lab: Lab, node: str) -> bool:
+    return bool(re.search(r'^Autostart:\s+enable', hosts.virsh(lab, node, 'dominfo', VM), re.M))
 
 
 def journal_rows(lab: Lab, node: str) -> list[str]:
@@ -157,3 +166,14 @@ def restart_guest(world: World) -> None:
     hosts.virsh(world.lab, defined[0], 'start', VM)
     wait_until(f'{VM} boots', lambda: guests.log(world.lab, world.vm).count(f'guest-up {world.vm.address}') > before, deadline=90, every=0.2)
     time.sleep(2)  # the agent lists it
+
+
+def put_back(world: World) -> None:
+    """What a person changed by hand in the cell before."""
+    host = world.runner()
+    if host is None:
+        return
+    hosts.virsh(world.lab, host, 'autostart', VM)
+    hosts.virsh(world.lab, host, 'desc', VM, '--title', '--live', '--config', '--new-desc', '')
+    if world.medium('sda') == '-':
+        hosts.virsh(world.lab, host, 'change-media', VM, 'sda', str(world.lab.shared / f'{VM}.iso'), '--update', '--live', '--config')
