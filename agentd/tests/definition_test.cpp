@@ -202,7 +202,7 @@ TEST_F(DefinitionTest, WhatIsWrittenAboutItInAnyMomentOfACutoverIsThereInTheEnd)
     rehearsal.warm();
     rehearsal.set_fate([&](const Moment& moment) {
       moments.push_back(moment);
-      if (moment.node == rehearsal.source.name && moment.what == "definition") last_look = moments.size();
+      if (moment.node == rehearsal.source.name() && moment.what == "definition") last_look = moments.size();
       return Verdict{};
     });
     const auto move = rehearsal.cutover(rehearsal.source, rehearsal.standby);

@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 
-from .. import fleet, guests, hosts
+from .. import fleet, guests, hosts, state
 from ..common import LabError, wait_until
 from ..observe import finish, start_session
 from ..state import Lab
@@ -58,6 +58,7 @@ def prepare(lab: Lab) -> None:
     """One running guest without a shadow."""
     if VM not in lab.vms:
         guests.add(lab.name, VM, host=None, memory_mib=128, canary='32:32', transient=False, disk='shared:64M', wait=True)
+        put_back(World(state.load(lab.name)))
         return
     if not [how for how in hosts.whereabouts(lab).get(VM, {}).values() if how == 'running']:
         world = World.__new__(World)
@@ -70,11 +71,17 @@ def prepare(lab: Lab) -> None:
 
 def drop_shadow(lab: Lab) -> None:
     """And what asked for it, so that the brain builds no other."""
-    try:
-        fleet.words(lab, 'shadow', 'drop', VM)
-    except LabError as error:
-        if 'has no shadow' not in str(error):
-            raise
+    def dropped() -> bool:
+        try:
+            fleet.words(lab, 'shadow', 'drop', VM)
+        except LabError as error:
+            if 'is moving' in str(error):
+                return False
+            if 'has no shadow' not in str(error):
+                raise
+        return True
+
+    wait_until('the controller knows how its cutover ended', dropped, deadline=SETTLE, every=0.5)
 
 
 def play(lab: Lab, fault: Fault, phase: Phase) -> Outcome:
@@ -92,7 +99,7 @@ def play(lab: Lab, fault: Fault, phase: Phase) -> Outcome:
         time.sleep(fault.seconds)
         fault.lift(world)
         outcome.settled = settle(world, dead, outcome)
-        if world.by_hand and world.runner():
+        if world.by_hand and world.runner() and not (fault.on_shadow and phase.handed_over):  # by then it is the VM that is changed
             outcome.broken = fault.outcome(world)
     except LabError as error:
         outcome.broken = str(error)

@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,8 @@ def chosen(wanted: argparse.Namespace) -> list[str]:
     names = [name for name in cells if re.search(wanted.cells, name)]
     if not names:
         raise LabError(f"no cell matches '{wanted.cells}'", '--list tells their names')
+    if wanted.resume:
+        names = [name for name in names if name not in {f'{one.fault}/{one.phase}' for one in played(wanted.json) if not one.bad}]
     if wanted.random:
         return random.Random(wanted.seed).choices(names, k=wanted.random)
     return names
@@ -132,14 +135,20 @@ def main() -> int:
     parser.add_argument('--chosen', action='store_true', help='the twelve cells that tests/run plays')
     parser.add_argument('--report', type=Path, metavar='FILE', help='the matrix as Markdown')
     parser.add_argument('--json', type=Path, metavar='FILE', help='append one object a cell; the report is then of all that the file holds')
+    parser.add_argument('--resume', action='store_true', help='leave out what that file has as within the bars')
     parser.add_argument('--random', type=int, metavar='N', help='N cells by chance, of those that match')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--list', action='store_true', help='name the cells, play none')
     parser.add_argument('--minutes', type=float, default=1e6, metavar='N', help='begin no cell later')
     parser.add_argument('--lab', default='faults', metavar='NAME')
     parser.add_argument('--logs', type=Path, metavar='DIR', help='keep the logs of cells that fail')
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     try:
-        return run(parser.parse_args())
+        wanted = parser.parse_args()
+        if wanted.resume and not (wanted.json and wanted.json.exists()):
+            raise LabError('there is nothing to resume', 'name the file of the run before: --json FILE')
+        return run(wanted)
     except LabError as error:
         print(f'tests/faults: {error}', file=sys.stderr)
         if error.remedy:

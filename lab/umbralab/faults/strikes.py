@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .. import hosts, services
+from .. import fleet, hosts, services
 from ..common import LabError
 from . import power
 from .phases import Phase
@@ -20,6 +20,7 @@ class Fault:
     seconds: float = 1.0  # from the strike to the lift
     ends_guest: Callable[[Phase], bool] = lambda phase: False  # the only copy may go with it
     ends_session: bool = False  # a connection to the guest cannot outlive it
+    on_shadow: bool = False
     outcome: Callable[[World], str] = lambda world: ''  # what is wrong in the end with what a person changed
 
 
@@ -86,7 +87,7 @@ def _virsh(role: str, name: str, *words: str, ends_guest: Callable[[Phase], bool
 
     return Fault(f'virsh {name} {role}', lambda world: by_hand(world, words),
                  (lambda world: by_hand(world, undo)) if undo else (lambda world: None), seconds=2.0, ends_guest=ends_guest,
-                 ends_session=name in ('destroy', 'suspend'), outcome=outcome)
+                 ends_session=name in ('destroy', 'suspend'), on_shadow=role == 'standby', outcome=outcome)
 
 
 def _title(wanted: str) -> Callable[[World], str]:
@@ -98,10 +99,16 @@ def _title(wanted: str) -> Callable[[World], str]:
     return wrong
 
 
+def told(world: World) -> bool:
+    """A device that is changed once the guest has left cannot follow it; that is said."""
+    events = fleet.ask(world.lab, 'events', '--vm', VM, '--last', 30)['events']
+    return any('in the moment it moved' in event['text'] and event['at_unix_ms'] > world.began for event in events)
+
+
 def _disc(wanted: bool) -> Callable[[World], str]:
     def wrong(world: World) -> str:
         there = world.medium('sda')
-        return '' if (there != '-') == wanted else f"in the CD drive is {there}"
+        return '' if (there != '-') == wanted or told(world) else f"in the CD drive is {there}"
 
     return wrong
 

@@ -24,6 +24,7 @@ class World:
         self.source = hosts.running_on(lab, VM)
         self.standby = next(host.name for host in lab.of_role('host') if host.name != self.source)
         self.said: list[str] = []  # what is worth telling of the cell
+        self.began = time.time() * 1000
         self.by_hand = False  # libvirt did what a person asked it for
         self.cutover: subprocess.Popen | None = None
 
