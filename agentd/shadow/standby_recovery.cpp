@@ -95,10 +95,11 @@ Task<void> Standby::amend(v1::AmendRequest request) {
     co_return fail(Errc::kConflict, "{} does not run on {} in epoch {}", request.vm().name(), config_.node,
                    request.epoch());
   if (const auto found = settling_.find(request.vm_uuid()); found != settling_.end()) {
-    *found->second->request.mutable_kept() = request.kept();  // tidy() has it done
-    found->second->amended = true;
-    found->second->life.set_wish(found->second->request.SerializeAsString());
-    co_return co_await found->second->life.save();
+    const auto shadow = found->second;
+    *shadow->request.mutable_kept() = request.kept();
+    shadow->amended = true;  // finish() looks before it ends
+    shadow->life.set_wish(shadow->request.SerializeAsString());
+    if (!shadow->finishing) co_return co_await shadow->life.save();
   }
   auto definition = from_wire(request.kept());
   if (!definition.inactive_xml.empty()) {
@@ -140,13 +141,16 @@ Task<void> Standby::finish(Shadow& shadow) {
       shadow.amended = false;
       kept = co_await keep_definition(shadow);
     } while (shadow.amended);
+    shadow.finishing = true;  // what comes now is done beside it
     if (!kept && (kept.error().code == Errc::kUnavailable || kept.error().code == Errc::kTimeout)) co_return kept;
     if (!kept)
       hooks_.note(v1::SEVERITY_WARNING, vm.name(),
                   fmt::format("runs on {}, but libvirt does not keep there all that it kept of it on {}: {}",
                               config_.node, shadow.request.source(), kept.error()));
   }
-  UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kServe));
+  const auto written = co_await shadow.life.apply(Event::kServe);
+  shadow.finishing = false;
+  UMBRA_CO_CHECK(written);
   settling_.erase(vm.uuid());
   co_return Result<void>{};
 }

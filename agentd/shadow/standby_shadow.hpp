@@ -17,6 +17,7 @@ struct Standby::Shadow {
   bool gone = false;            // its QEMU has ended, and never runs
   bool may_run = false;         // it was told to resume, and the answer is not known
   bool amended = false;         // what libvirt is to keep of it was changed since that was begun
+  bool finishing = false;       // that all of it is done is being written
   bool unsettled = false;       // it serves, and that something of it is left to do was told
   std::string doomed{};         // why it is to go, which could not be done at once: it will not be resumed any more
   std::int64_t since_unix_ms = 0;

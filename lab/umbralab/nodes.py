@@ -28,10 +28,15 @@ def make_network(lab: Lab) -> None:
         join(lab, node)
 
 
+def mac_of(node: Node) -> str:
+    """The same after each boot, or its peers would ask for the old one until they give it up."""
+    return '52:54:01:' + ':'.join(f'{int(part):02x}' for part in node.address.split('.')[1:])
+
+
 def join(lab: Lab, node: Node) -> None:
     """The link of a node, whose namespace is there, to the bridge."""
     run(['ip', '-n', lab.netns(BRIDGE), '-batch', '-'],
-        text=f'link add {node.name} type veth peer name eth0 netns {lab.netns(node.name)}\n'
+        text=f'link add {node.name} type veth peer name eth0 address {mac_of(node)} netns {lab.netns(node.name)}\n'
              f'link set {node.name} master br0 up\n')
     run(['ip', '-n', lab.netns(node.name), '-batch', '-'],
         text=f'link set lo up\naddress add {node.address}/24 dev eth0\nlink set eth0 up\n')

@@ -66,11 +66,12 @@ class World:
 
     def image(self) -> Path:
         """Which the runner writes to: after a snapshot not the one that it was started with."""
-        return Path(self.medium('vda')) if self.runner() else self.lab.disk(self.vm)
+        return Path(self.medium('vda')) if self.domains() else self.lab.disk(self.vm)
 
     def medium(self, drive: str) -> str:
-        """What the runner has in it; `-` if nothing."""
-        rows = (line.split(maxsplit=1) for line in hosts.virsh(self.lab, self.runner(), 'domblklist', VM).splitlines())
+        """What the runner, or whoever has its definition, has in it; `-` if nothing."""
+        host = self.runner() or next(iter(self.domains()))
+        rows = (line.split(maxsplit=1) for line in hosts.virsh(self.lab, host, 'domblklist', VM).splitlines())
         return next(row[1].strip() for row in rows if row and row[0] == drive)
 
     def close(self) -> None:
