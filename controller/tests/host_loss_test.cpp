@@ -66,6 +66,29 @@ TEST_F(HostLossTest, AVmOfALostHostStartsElsewhereOnlyOnceThatIsFenced) {
   ASSERT_FALSE(again) << "it runs on host3, which is not fenced";
 }
 
+TEST_F(HostLossTest, WhoFencedRestartedAndUnfencedIsKept) {
+  const auto asked = [&](const std::string& what) {
+    const auto events = ask(client().list_audit({}, 5s)).value().events();
+    return std::any_of(events.begin(), events.end(), [&](const v1::Event& event) {
+      return event.actor() == "ops" && event.outcome() == "done" && event.text().find(what) != std::string::npos;
+    });
+  };
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  ASSERT_TRUE(restart("vm1", "host3"));
+  ASSERT_TRUE(fence("host2", false));
+  v1::UnfenceHostRequest unfence;
+  unfence.set_host("host2");
+  unfence.set_reason(std::string(100'000, 'x'));
+  EXPECT_EQ(ask(client().unfence_host(unfence, 5s)).error().code, Errc::kInvalid);
+  unfence.set_reason("a new power supply");
+  const auto unfenced = ask(client().unfence_host(unfence, 5s));
+  ASSERT_TRUE(unfenced) << unfenced.error().text();
+  EXPECT_TRUE(asked("fence host1 --confirmed is asked for: a test"));
+  EXPECT_TRUE(asked("restart on host3 is asked for"));
+  EXPECT_TRUE(asked("unfence host2: a new power supply"));
+}
+
 TEST_F(HostLossTest, AHostThatIsHeardIsNotFencedByAWord) {
   const auto refused = fence("host1", true);
   ASSERT_FALSE(refused);

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from .. import hosts, nodes, services, umbra
-from ..common import LabError, run
+from ..common import run
 from ..fleet import children
 from ..state import Lab
 
@@ -86,9 +86,7 @@ def empty(lab: Lab, node: str) -> None:
     (lab.node_dir(node) / 'state/ballast').unlink(missing_ok=True)
 
 
-def kill_qemu(pid: int | None) -> None:
-    if pid is None:
-        raise LabError('there is no QEMU to kill')
+def kill_qemu(pid: int) -> None:
     os.kill(pid, 9)
 
 

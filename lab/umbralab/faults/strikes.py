@@ -38,7 +38,10 @@ def _service(role: str, service: str) -> Fault:
 
 def _qemu(role: str) -> Fault:
     def strike(world: World) -> None:
-        power.kill_qemu(power.qemu_of(world.lab, world.node(role), VM))
+        if (pid := power.qemu_of(world.lab, world.node(role), VM)) is None:
+            world.said.append(f'there is no QEMU on the {role} yet')
+        else:
+            power.kill_qemu(pid)
 
     # The source's is the guest until the hand-over, the standby's is from then on; in between either may be.
     ends = (lambda phase: not phase.handed_over) if role == 'source' else (lambda phase: phase.handed_over)
