@@ -20,6 +20,11 @@ constexpr Deadline kLock = 10s;
 constexpr Deadline kLastPages = 10s;  // from released to memory complete
 constexpr Deadline kLook = 500ms;     // between looks at a migration whose event may have been missed
 
+/// A call whose outcome nobody knows.
+bool unknown(const Error& error) {
+  return error.code == Errc::kTimeout || error.code == Errc::kUnavailable;
+}
+
 }  // namespace
 
 Standby::Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor& hypervisor, agent::Network& network,
@@ -283,11 +288,15 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   UMBRA_INVARIANT(shadow.life.phase() == Phase::kPromised,
                   fmt::format("{} was about to run while {}", shadow.name(), to_string(shadow.life.phase())));
   shadow.may_run = true;
-  const auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
+  auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
+  if (!resumed && !unknown(resumed.error()) && !shadow.gone) {
+    // A libvirt whose QEMU ended in this moment, by a crash or by hand, has taken the images from this one too.
+    const auto tended = co_await hypervisor_.tend_images(shadow.uuid(), kCall);
+    if (tended) resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
+  }
   if (!resumed) {
     Result<bool> ran = shadow.watch->resumed_at().count() != 0;
-    if (resumed.error().code == Errc::kTimeout || resumed.error().code == Errc::kUnavailable)
-      ran = co_await has_run(shadow);
+    if (unknown(resumed.error())) ran = co_await has_run(shadow);
     if (!ran) co_return fail({Errc::kTimeout, ran.error().message, ""});  // unknown: the source will ask again
     if (!*ran) {
       UMBRA_CO_CHECK(co_await drop(shadow, Event::kRefuse, resumed.error().message));

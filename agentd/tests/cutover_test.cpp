@@ -336,9 +336,18 @@ TEST_F(CutoverTest, WhoseShadowCannotBeResumedIsRefused) {
   TwoHosts world;
   world.warm();
   world.standby.hypervisor->fail("resume", Error{Errc::kConflict, "the lock manager refuses the lease", ""});
+  world.standby.hypervisor->fail("resume", Error{Errc::kConflict, "the lock manager refuses the lease", ""});
   const auto result = cut_over(world);
   EXPECT_EQ(result.outcome(), v1::OUTCOME_REFUSED);
   EXPECT_THAT(result.detail(), HasSubstr("the lock manager refuses the lease"));
+  expect_order(world);
+}
+
+TEST_F(CutoverTest, WhoseImagesWereTakenFromTheShadowInThatMomentMovesAllTheSame) {
+  TwoHosts world;
+  world.warm();
+  world.standby.hypervisor->fail("resume", Error{Errc::kConflict, "Could not open its image: Permission denied", ""});
+  EXPECT_EQ(cut_over(world).outcome(), v1::OUTCOME_MOVED);
   expect_order(world);
 }
 
