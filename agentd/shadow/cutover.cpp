@@ -186,10 +186,15 @@ Task<void> Cutover::withdraw_autostart() {
   co_return co_await context_.hypervisor.set_autostart(vm_.uuid(), false, kCall);
 }
 
-/// The last step before the promise.
+/// The last step before the promise. A guest that somebody suspended, or that a full disk stopped, stays where it is:
+/// moved, it would run.
 Task<void> Cutover::compare_again() {
   const auto qmp = hold_.qmp();
-  auto now = co_await guard_.check(qmp, kCall);
+  auto [status, now] = co_await (hold_.state_after(kCall) && guard_.check(qmp, kCall));
+  UMBRA_CO_CHECK(status);
+  if (!status->running)
+    co_return fail({Errc::kConflict, fmt::format("it was paused on {} meanwhile", context_.config.node),
+                    "see virsh domstate --reason; resume it there, and try again"});
   UMBRA_CO_CHECK(tell_of_a_change(now));
   UMBRA_CO_TRY(const auto change, virt::change_between(definition_, *now));
   if (!change) co_return Result<void>{};

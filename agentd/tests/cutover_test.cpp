@@ -351,6 +351,22 @@ TEST_F(CutoverTest, WhoseImagesWereTakenFromTheShadowInThatMomentMovesAllTheSame
   expect_order(world);
 }
 
+TEST_F(CutoverTest, OfAGuestThatIsPausedMeanwhileLeavesItPaused) {
+  TwoHosts world;
+  world.warm();
+  int looks = 0;  // at its definition: before it is armed, and last before the promise
+  world.set_fate([&](const Moment& moment) {
+    if (moment.node == world.source.name() && moment.what == "definition" && ++looks == 2)
+      world.qemu(world.source)->io_error();
+    return Verdict{};
+  });
+  const auto result = cut_over(world);
+  world.set_fate({});
+  EXPECT_EQ(result.outcome(), v1::OUTCOME_ABORTED);
+  EXPECT_THAT(result.detail(), HasSubstr("paused on host1"));
+  EXPECT_FALSE(world.runs(world.source) || world.runs(world.standby));
+}
+
 TEST_F(CutoverTest, InAPartitionAtTheWorstInstantPausesBothAndAlertsUntilItHeals) {
   TwoHosts world;
   world.warm();
