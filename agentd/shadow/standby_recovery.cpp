@@ -255,7 +255,7 @@ Task<void> Standby::recover(std::vector<Record> records) {
     shadows_[record.vm_uuid] = shadow;
     const auto domain = co_await hypervisor_.domain(record.vm_uuid, kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
-    shadow->gone = !domain;
+    shadow->gone = !domain || domain->state == virt::DomainState::kShutOff;
     const bool runs = domain && domain->state == virt::DomainState::kRunning;
     if (phase == Phase::kServing || (shadow->accepted() && runs)) {  // resumed before the journal could say more
       point_here(*shadow);

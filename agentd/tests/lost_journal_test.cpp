@@ -126,6 +126,19 @@ TEST_F(JournalLoss, ThatIsRestoredKeepsNoShadowOfAGuestThatHasMoved) {
   EXPECT_TRUE(world.runs(world.standby));
 }
 
+TEST_F(JournalLoss, ThatIsRestoredKeepsNoHostFromRecoveringWhoseVmIsShutOff) {
+  Backup backup(world.standby);
+  const auto move = world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return move->end.has_value(); }, 10s));
+  world.pass(2s, 10ms);
+  backup.restore(world);
+  world.standby.hypervisor->power_off();
+  world.standby.hypervisor->boot();
+  EXPECT_TRUE(world.until([&] { return world.standby.process && world.standby.process->host()->standby(); }, 10s, 20ms))
+      << "a record of a shadow of which there is no QEMU";
+  EXPECT_TRUE(world.domain(world.standby)) << "its definition is this host's";
+}
+
 TEST_F(JournalLoss, OnBothSidesLeavesAShadowThatIsNoVm) {
   world.lose_journal(world.standby, 300ms);
   world.pass(12s, 20ms);
