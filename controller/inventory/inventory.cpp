@@ -254,7 +254,8 @@ void Inventory::rule_on(VmRecord& record) {
     if (node.fence) continue;
     const auto claim = node.claims.find(record.vm.uuid());
     if (node.up && node.vms_known && claim != node.claims.end())
-      claims.push_back({name, is_active(claim->second), served_epoch(name, record.vm.uuid()) > record.owner_epoch});
+      claims.push_back({name, is_active(claim->second), served_epoch(name, record.vm.uuid()) > record.owner_epoch,
+                        claim->second == v1::VM_STATE_PAUSED});
   }
   const auto* owner = node(record.host);
   OwnershipRuling ruling;

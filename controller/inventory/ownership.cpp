@@ -21,6 +21,8 @@ OwnershipRuling rule(const std::string& owner, bool owner_known, const std::vect
   if (others_active + (owner_may_run ? 1 : 0) > 1) return {Ruling::kConflict};
   if (others_active == 1) {
     const auto other = std::ranges::find_if(active, [&](const Claim* claim) { return claim->host != owner; });
+    // Beside what the owner has shut off, a paused copy may be one that the guest has left behind.
+    if (owner_claims && (*other)->paused && !(*other)->newer) return {};
     return {Ruling::kAdopt, (*other)->host};
   }
   if (owner_may_run || owner_claims) return {};

@@ -13,6 +13,7 @@ struct Claim {
   /// Its journal says that it got the VM in a newer epoch than the one in which the recorded owner did: whoever had it
   /// before gave it up.
   bool newer = false;
+  bool paused = false;  ///< active, and does not run
 };
 
 enum class Ruling : std::uint8_t {

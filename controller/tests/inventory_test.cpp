@@ -31,7 +31,7 @@ class SilentSession final : public rpc::Session {
 
 TEST(Ownership, FollowsTheTable) {
   const Claim a{"a", true}, b{"b", true}, c{"c", true}, a_defined{"a", false}, b_defined{"b", false};
-  const Claim b_newer{"b", true, true};
+  const Claim b_newer{"b", true, true}, b_paused{"b", true, false, true}, b_newer_paused{"b", true, true, true};
   struct Row {
     std::string owner;
     bool owner_known;
@@ -51,6 +51,9 @@ TEST(Ownership, FollowsTheTable) {
       {"a", true, {a, b}, Ruling::kConflict, ""},
       {"a", true, {b}, Ruling::kAdopt, "b"},
       {"a", true, {a_defined, b}, Ruling::kAdopt, "b"},
+      {"a", true, {a_defined, b_paused}, Ruling::kKeep, ""},  // memory that the guest has left behind, perhaps
+      {"a", true, {a_defined, b_newer_paused}, Ruling::kAdopt, "b"},
+      {"a", true, {b_paused}, Ruling::kAdopt, "b"},  // the only copy there is
       {"a", true, {b_defined}, Ruling::kAdopt, "b"},
       {"a", true, {}, Ruling::kGone, ""},
       {"a", false, {}, Ruling::kKeep, ""},           // unknown is not gone
