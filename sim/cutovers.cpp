@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <random>
 #include <set>
 
@@ -18,12 +19,14 @@ using namespace umbra::sim;
 
 struct Asked {
   bool singles = false;
+  std::uint64_t every = 1;   // of the singles, every so manyth
   std::string fault;         // of the singles, this one alone
   std::uint64_t random = 0;  // so many schedules by chance
   std::uint64_t pairs = 0;   // so many pairs, spread evenly over all; 0: none
   std::uint64_t first = 1;
   std::optional<std::uint64_t> seed;
-  std::string at;  // "STORY:FAULT@MOMENT[,FAULT@MOMENT]": that one alone
+  std::vector<std::string> at;  // as Trial::text() has it: those
+  std::string file;             // the same, from a file
   unsigned jobs = 1;
   unsigned most_failures = 20;
 };
@@ -86,27 +89,21 @@ std::vector<Job> jobs_of(const Asked& asked) {
   if (asked.seed) jobs.push_back({trial_of(*asked.seed, counts), fmt::format("seed {}", *asked.seed)});
   for (auto seed = asked.first; seed < asked.first + asked.random; ++seed)
     jobs.push_back({trial_of(seed, counts), fmt::format("seed {}", seed)});
-  if (!asked.at.empty()) {
-    Trial trial;
-    const auto colon = asked.at.find(':');
-    for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
-      if (asked.at.substr(0, colon) == to_string(story)) trial.story = story;
-    std::stringstream parts(asked.at.substr(colon + 1));
-    for (std::string part; std::getline(parts, part, ',');) {
-      const auto sign = part.rfind('@');
-      const auto* found = fault(part.substr(0, sign));
-      if (found == nullptr) throw std::runtime_error("no fault '" + part.substr(0, sign) + "'");
-      trial.strikes.push_back({std::stoul(part.substr(sign + 1)), found});
-    }
-    jobs.push_back({trial, asked.at});
+  for (const auto& text : asked.at) jobs.push_back({trial_of(text), text});
+  if (!asked.file.empty()) {
+    std::ifstream in(asked.file);
+    if (!in) throw std::runtime_error("cannot read " + asked.file);
+    for (std::string line; std::getline(in, line);)
+      if (!line.empty() && !line.starts_with('#')) jobs.push_back({trial_of(line), line});
   }
+  std::uint64_t single = 0;
   if (asked.singles)
     for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
       for (const auto& one : faults()) {
         if (!asked.fault.empty() && one.name != asked.fault) continue;
         const auto& all = moments[static_cast<std::size_t>(story)];
         for (std::size_t at = 0; at < all.size(); ++at)
-          if (one.possible_at(all[at])) {
+          if (one.possible_at(all[at]) && single++ % asked.every == 0) {
             Trial trial;
             trial.story = story;
             trial.strikes = {{at, &one}};
@@ -154,20 +151,33 @@ int main(int argc, char** argv) {
       "Plays moves of a VM between simulated hosts, with the real controller and agents, while things go wrong. "
       "Everything that is wrong is told with its story; a seed plays the same again."};
   Asked asked;
-  bool verbose = false;
+  bool verbose = false, moments = false;
   app.add_flag("--singles", asked.singles, "each fault at each moment of a cutover, a staging and a dropping");
+  app.add_option("--every", asked.every, "of these, every so manyth")->check(CLI::PositiveNumber);
   app.add_option("--fault", asked.fault, "of these, this fault alone");
   app.add_option("--pairs", asked.pairs, "so many of all pairs of faults and moments of a cutover, evenly spread");
   app.add_option("--random", asked.random, "so many schedules by chance");
   app.add_option("--first", asked.first, "the first seed")->capture_default_str();
   app.add_option("--seed", asked.seed, "plays that seed alone, and tells its story");
-  app.add_option("--at", asked.at, "STORY:FAULT@MOMENT[,FAULT@MOMENT…]: plays that alone, and tells its story");
+  app.add_option("--at", asked.at,
+                 "STORY[/HOSTS[/MB PER S]]:FAULT@MOMENT[,FAULT@MOMENT…]: plays that alone, and tells its story");
+  app.add_option("--file", asked.file, "plays what each line of it names as --at does; # begins a comment")
+      ->check(CLI::ExistingFile);
   app.add_option("-j,--jobs", asked.jobs, "processes")->capture_default_str()->check(CLI::Range(1, 256));
   app.add_option("--most-failures", asked.most_failures, "each process ends after so many")->capture_default_str();
+  app.add_flag("--moments", moments, "lists the moments of each story, and plays nothing");
   app.add_flag("-v", verbose, "the daemons' logs too");
   CLI11_PARSE(app, argc, argv);
   spdlog::set_level(verbose ? spdlog::level::debug : spdlog::level::off);
 
+  if (moments) {
+    std::vector<std::vector<Moment>> all;
+    count_moments(&all);
+    for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
+      for (std::size_t i = 0; const auto& moment : all[static_cast<std::size_t>(story)])
+        fmt::print("{} {:>3}  {}\n", to_string(story), i++, moment.text());
+    return 0;
+  }
   const auto begun = std::chrono::steady_clock::now();
   const auto jobs = jobs_of(asked);
   std::vector<pid_t> workers;

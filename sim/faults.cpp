@@ -58,6 +58,21 @@ Fault forgets(std::string name, std::string who, bool to_backup) {
           }};
 }
 
+Fault late_and_crash(std::string name, Milliseconds late, Milliseconds down) {
+  return {std::move(name), at_changes, [late, down](World& world, const Moment& moment) {
+            auto& machine = world.machine(moment.node);
+            world.lan().after(1ms, [&world, &machine, down] { world.restart(machine, down); });
+            return Verdict{Verdict::Kind::kLate, late};
+          }};
+}
+
+Fault clocks(std::string name, Milliseconds by) {
+  return {std::move(name), anywhere, [by](World& world, const Moment&) {
+            world.step_clocks(by);
+            return Verdict{};
+          }};
+}
+
 Fault verdict(std::string name, std::function<bool(const Moment&)> possible_at, Verdict verdict) {
   return {std::move(name), std::move(possible_at), [verdict](World&, const Moment&) { return verdict; }};
 }
@@ -114,6 +129,22 @@ std::vector<Fault> all_faults() {
       forgets("controller's store is restored", "controller", true),
       verdict("call is done late", at_changes, {Verdict::Kind::kLate, 1s}),
       verdict("call is done very late", at_changes, {Verdict::Kind::kLate, 20s}),
+      clocks("clocks step back", -1h),
+      clocks("clocks step ahead", 2min),
+      {"source loses power and is fenced", anywhere,
+       [](World& world, const Moment&) {
+         world.lose_power(world.host(1), 100s);
+         world.lan().after(20s, [&world] { world.fence_and_restart(world.host(1)); });
+         return Verdict{};
+       }},
+      {"standby loses power and is fenced", anywhere,
+       [](World& world, const Moment&) {
+         world.lose_power(world.host(2), 100s);
+         world.lan().after(20s, [&world] { world.fence_and_restart(world.host(2)); });
+         return Verdict{};
+       }},
+      late_and_crash("call is done late, its agent crashes", 1s, 300ms),
+      late_and_crash("call is done very late, its agent crashes", 20s, 300ms),
   };
 }
 

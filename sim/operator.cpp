@@ -116,6 +116,7 @@ asio::awaitable<void> World::attend() {
         keep.set_keep(side.host());
         client = fleet();
         if (client == nullptr) co_return;
+        decided_ = true;
         const auto kept = co_await client->resolve_vm(std::move(keep), kResolve);
         tell(fmt::format("umbractl resolve --keep {}: {}", side.host(), kept ? "done" : kept.error().text()));
         co_return;
@@ -127,15 +128,24 @@ asio::awaitable<void> World::attend() {
     if (!one->is_host() || !one->power) continue;
     auto& virsh = *one->hypervisor;
     const auto domain = co_await virsh.domain(kVm, kVirsh);
-    if (!domain || domain->incoming) continue;
+    if (!domain) continue;
     const auto note = [&](std::string_view what) { tell(fmt::format("{} on {}", what, one->name)); };
+    if (domain->incoming) {  // what nobody keeps is shown by doctor, hosts and shadows
+      if (!one->process) continue;
+      const auto standby = one->process->agent()->host()->standby();
+      const bool stray = standby && !(*standby)->holds(kVm);
+      if (stray) note("virsh destroy");
+      if (stray) (void)co_await virsh.destroy(kVm, virt::Ending::kOrdinary, kVirsh);
+      continue;
+    }
     const bool off = domain->state == virt::DomainState::kShutOff;
     if (owner != nullptr && owner != one.get()) {
-      if (!off && (alerted("virsh destroy and undefine it here") || alerted("end the copy that is wrong"))) {
+      const bool wrong = alerted("virsh destroy and undefine it here") || alerted("end the copy that is wrong");
+      if (!off && wrong) {
         note("virsh destroy");
         (void)co_await virsh.destroy(kVm, virt::Ending::kMovedAway, kVirsh);
       }
-      if (domain->persistent && told("virsh undefine it there", v1::SEVERITY_WARNING)) {
+      if (domain->persistent && (wrong || told("virsh undefine it there", v1::SEVERITY_WARNING))) {
         note("virsh undefine");
         (void)co_await virsh.undefine(kVm, kVirsh);
       }
@@ -143,12 +153,33 @@ asio::awaitable<void> World::attend() {
       note("virsh start");
       const auto xml = co_await virsh.inactive_xml(kVm, kVirsh);
       if (xml) (void)virsh.start(*xml, true);
-    } else if (owner == nullptr && alerted("virsh resume")) {
+    } else if (owner == nullptr && alerted("virsh resume") && record()->host == one->name) {
       note("virsh resume");
       (void)co_await virsh.resume(kVm, kVirsh);
       co_return;
     }
   }
+}
+
+asio::awaitable<void> World::replace(std::string host) {
+  auto* client = fleet();
+  if (client == nullptr) co_return;
+  v1::FenceHostRequest fence;
+  fence.set_host(host);
+  fence.set_confirmed(true);
+  const auto fenced = co_await client->fence_host(std::move(fence), kVirsh);
+  tell(fmt::format("umbractl fence {} --confirmed: {}", host, fenced ? "done" : fenced.error().text()));
+  client = fleet();
+  if (!fenced || client == nullptr) co_return;
+  decided_ = true;
+  v1::RestartVmRequest restart;
+  restart.set_vm(kName);
+  const auto restarted = co_await client->restart_vm(std::move(restart), kResolve);
+  tell(fmt::format("umbractl restart: {}", restarted ? "on " + restarted->to() : restarted.error().text()));
+}
+
+void World::fence_and_restart(Machine& machine) {
+  asio::co_spawn(world_, replace(machine.name), asio::detached);
 }
 
 void World::obey_alerts() {

@@ -49,7 +49,10 @@ void World::observe() {
   const auto guest = qemu(*runs_on);
   if (running_in_ == guest) return;
   tell(runs_on->name + " runs the guest");
-  if (stale_.erase(guest) > 0) violate(runs_on->name + " runs memory that the guest has left behind");
+  const bool newest_lives =
+      std::ranges::any_of(machines_, [this](const auto& one) { return one->is_host() && qemu(*one) == running_in_; });
+  if (stale_.erase(guest) > 0 && (newest_lives || !decided_))  // else a person chose what was left
+    violate(runs_on->name + " runs memory that the guest has left behind");
   // What a finished migration carried is out of date as soon as its source runs again.
   for (const auto& one : machines_)
     if (one->is_host() && one.get() != runs_on)
@@ -109,12 +112,19 @@ std::string World::disorder() {
     const auto* node = core.inventory.node(one->name);
     if (node == nullptr || !node->up) return "the controller does not hear " + one->name;
     if (one->is_host() && !node->vms_known) return "the controller does not know the VMs of " + one->name;
+    if (one->is_host() && !one->hypervisor->connected()) return one->name + " has no libvirtd";
     if (one->is_host() && !one->process->agent()->host()->standby()) return one->name + " is still recovering";
   }
   const auto* known = record();
   auto* owner = runner();
   if (known != nullptr && known->moving()) return "the controller takes it for moving to " + known->moving_to;
-  if (owner == nullptr) return "nobody runs it";
+  if (owner == nullptr) {
+    // Its definition was to come out of a journal that was lost, and then its only host lost power.
+    const auto is_gone = [](const auto& one) { return !one->is_host() || !one->hypervisor->knows(kVm); };
+    const bool lost = std::ranges::all_of(machines_, is_gone) &&
+                      std::ranges::any_of(machines_, [](const auto& one) { return one->is_host() && one->forgot; });
+    return lost ? "" : "nobody runs it";
+  }
   if (known == nullptr) return "the controller does not know the VM";
   if (known->host != owner->name)
     return fmt::format("{} runs it, but the controller says {}", owner->name, known->host);
@@ -125,6 +135,10 @@ std::string World::disorder() {
     if (leads != (one.get() == owner ? "tap" : owner->name))
       return fmt::format("{} routes to '{}', but {} runs it", one->name, leads, owner->name);
   }
+  if (storage_->owner[kImage] != "qemu") return "its image belongs to " + storage_->owner[kImage];
+  const auto forgot = [](const auto& one) { return one->is_host() && one->forgot; };
+  if (owner->hypervisor->defines(kVm) != options_.persistent && std::ranges::none_of(machines_, forgot))
+    return options_.persistent ? "it is not persistent any more" : "it was made persistent";
   const auto phase = shadow_phase();
   const bool held = is_held(phase);
   const bool wanted = core.pilot.pin(kVm) != nullptr;

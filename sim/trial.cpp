@@ -1,15 +1,17 @@
 #include "sim/trial.hpp"
 
 #include <random>
+#include <sstream>
 
 namespace umbra::sim {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kRecovery = 200s;  // the longest fault, the longest back-off, and what follows
+constexpr auto kRecovery = 300s;  // the longest fault, the longest back-off, and what follows
 constexpr auto kPatience = 90s;   // of a person who waits for things to end by themselves
 constexpr auto kLookAgain = 30s;
+constexpr int kMostTries = 3;
 
 void begin(World& world, Story story) {
   switch (story) {
@@ -51,9 +53,13 @@ std::string move_on(World& world) {
   auto* owner = world.runner();
   if (owner == nullptr) return "";  // it ended, and somebody was told
   const auto to = owner->name == "host1" ? "host2" : "host1";
-  world.tell("once more, to " + std::string(to));
-  const auto move = world.migrate(to);
-  if (!world.until([&] { return move->end.has_value(); }, 60s)) return "its next move does not end: " + move->phase;
+  std::shared_ptr<Move> move;
+  for (int tries = 0; tries < kMostTries && !(move && move->end && *move->end); ++tries) {
+    if (move) world.pass(kLookAgain);  // for a host that failed lately
+    world.tell("once more, to " + std::string(to));
+    move = world.migrate(to);
+    if (!world.until([&] { return move->end.has_value(); }, 60s)) return "its next move does not end: " + move->phase;
+  }
   if (!*move->end) return "its next move is refused: " + move->end->error().text();
   if ((*move->end)->outcome() != v1::OUTCOME_MOVED) return "its next move does not move it: " + (*move->end)->detail();
   return settle(world);
@@ -67,10 +73,30 @@ std::string_view to_string(Story story) {
 }
 
 std::string Trial::text() const {
-  auto text = fmt::format("{}, {} hosts, guest writes {} MB/s", to_string(story), options.hosts,
-                          options.dirty_rate.count / 1'000'000);
-  for (const auto& strike : strikes) text += fmt::format("; {} at moment {}", strike.fault->name, strike.at);
+  auto text = fmt::format("{}/{}/{}:", to_string(story), options.hosts, options.dirty_rate.count / 1'000'000);
+  for (const auto& strike : strikes)
+    text += fmt::format("{}{}@{}", text.ends_with(':') ? "" : ",", strike.fault->name, strike.at);
   return text;
+}
+
+Trial trial_of(const std::string& text) {
+  Trial trial;
+  const auto colon = text.find(':');
+  std::stringstream what(text.substr(0, colon));
+  std::string name, hosts, rate;
+  std::getline(what, name, '/');
+  for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
+    if (name == to_string(story)) trial.story = story;
+  if (std::getline(what, hosts, '/')) trial.options.hosts = static_cast<unsigned>(std::stoul(hosts));
+  if (std::getline(what, rate, '/')) trial.options.dirty_rate = BytesPerSecond{std::stoull(rate) * 1'000'000};
+  std::stringstream parts(text.substr(colon + 1));
+  for (std::string part; std::getline(parts, part, ',');) {
+    const auto sign = part.rfind('@');
+    const auto* found = fault(part.substr(0, sign));
+    if (found == nullptr) throw std::runtime_error("no fault '" + part.substr(0, sign) + "'");
+    trial.strikes.push_back({std::stoul(part.substr(sign + 1)), found});
+  }
+  return trial;
 }
 
 Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments) {

@@ -19,9 +19,12 @@ struct Trial {
   Story story = Story::kCutover;
   World::Options options;
   std::vector<Strike> strikes;
+  /// "STORY/HOSTS/MB PER S THAT THE GUEST WRITES:FAULT@MOMENT,FAULT@MOMENT"
   std::string text() const;
 };
 /// @param moments of each story when nothing goes wrong, by its number
+/// @param text as Trial::text() gives it; hosts and MB/s may be left out. Throws when it names what there is not
+Trial trial_of(const std::string& text);
 Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments);
 
 /// The world at the story's begin.

@@ -27,14 +27,15 @@ std::string domain_xml(Bytes memory) {
   return fmt::format(R"(<domain type='qemu'>
   <name>{}</name>
   <uuid>{}</uuid>
-  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{}</umbra:address></umbra:vm></metadata>
+  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{}</umbra:address><umbra:shared-disks/></umbra:vm></metadata>
   <memory unit='KiB'>{}</memory>
   <vcpu>1</vcpu>
   <devices>
     <interface type='ethernet'><mac address='52:54:00:00:00:01'/><target dev='{}' managed='no'/></interface>
+    <disk type='file'><source file='{}'/><target dev='vda'/></disk>
   </devices>
 </domain>)",
-                     World::kName, World::kVm, World::kAddress, memory.count / 1024, World::kTap);
+                     World::kName, World::kVm, World::kAddress, memory.count / 1024, World::kTap, World::kImage);
 }
 
 Task<v1::HoldProof> proven() {
@@ -106,7 +107,7 @@ World::World(Options options)
       exchange_(lan_, wire_->clock(), [this](const Moment& moment) { return meet(moment); }) {
   // Certificates are of the real time, and so must the wall clock be.
   const auto real = SystemClock().wall() - wire_->clock().wall();
-  wire_->clock().step_wall(std::chrono::duration_cast<Milliseconds>(real) + 1min);
+  wire_->clock().step_wall(std::chrono::duration_cast<Milliseconds>(real) + 2h);
   const auto add = [this](Machine::Kind kind, std::string name, int number) {
     auto& machine = *machines_.emplace_back(std::make_unique<Machine>());
     machine.kind = kind;
@@ -170,6 +171,7 @@ void World::configure(Machine& machine, int number) {
   if (!machine.is_host()) return;
   virt::FakeHypervisor::Options options;
   options.address = address;
+  options.storage = storage_;
   if (!machine.hypervisor)
     machine.hypervisor = std::make_unique<virt::FakeHypervisor>(world_.get_executor(), wire_, options);
 }

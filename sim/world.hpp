@@ -25,7 +25,7 @@ struct Machine;
 /// An event loop whose pending work can be thrown away before the objects that the work refers to.
 class Loop : public asio::io_context {
  public:
-  Loop() : asio::io_context(1) {}
+  Loop() : asio::io_context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE) {}  // there is one thread, and no lock is needed
   void abandon() { shutdown(); }
   bool run_one_ready() {
     restart();
@@ -90,6 +90,7 @@ class World {
   static constexpr const char* kName = "web1";
   static constexpr const char* kAddress = "10.50.0.1";
   static constexpr const char* kTap = "uvm1";
+  static constexpr const char* kImage = "/shared/web1.qcow2";
   static constexpr const char* kControllerAddress = "10.0.0.250:7443";
 
   explicit World(Options options);
@@ -120,6 +121,8 @@ class World {
   /// The daemon ends, and starts with nothing of its journal or store, or with the backup.
   void forget(Machine& machine, Milliseconds wait);
   void restore(Machine& machine, Milliseconds wait);
+  /// Everybody's wall clock.
+  void step_clocks(Milliseconds by) { wire_->clock().step_wall(by); }
   /// Takes backups of all.
   void back_up();
 
@@ -130,6 +133,8 @@ class World {
   std::shared_ptr<Move> migrate(const std::string& to);
   /// `virsh resume` of a guest that something other than a cutover paused.
   void resume_by_hand(Machine& machine);
+  /// `umbractl fence HOST --confirmed`, then `umbractl restart VM`.
+  void fence_and_restart(Machine& machine);
   /// A person has the alerts' word for what is left to people: looks at both sides, and does what they name.
   void obey_alerts();
 
@@ -163,6 +168,7 @@ class World {
   friend class Process;
   void configure(Machine& machine, int number);
   asio::awaitable<void> attend();
+  asio::awaitable<void> replace(std::string host);
   void settle();
   void observe();
   void violate(std::string what);
@@ -176,6 +182,7 @@ class World {
   rpc::TestFleet certificates_;
   Loop world_;  // libvirtds, QEMUs, operators
   std::shared_ptr<qmp::FakeWire> wire_;
+  std::shared_ptr<virt::FakeStorage> storage_ = std::make_shared<virt::FakeStorage>();
   Lan lan_;
   Fate fate_;
   MemoryDisk disk_;
@@ -190,6 +197,7 @@ class World {
   // The guest's own history.
   std::shared_ptr<qmp::FakeQemu> running_in_;
   std::set<std::shared_ptr<qmp::FakeQemu>> stale_;  // whose memory the guest has left behind
+  bool decided_ = false;                            // by a person: umbractl resolve --keep, or fence
   std::vector<std::string> violations_;
   std::vector<std::string> story_;
 };

@@ -406,6 +406,11 @@ void FakeHypervisor::keep_beside(const std::string& uuid, std::vector<std::strin
   guest.autostart = autostart;
 }
 
+bool FakeHypervisor::defines(const std::string& uuid) const {
+  const auto found = guests_.find(uuid);
+  return found != guests_.end() && !found->second->inactive_xml.empty();
+}
+
 bool FakeHypervisor::starts_at_boot(const std::string& uuid) const {
   const auto found = guests_.find(uuid);
   return found != guests_.end() && found->second->autostart;

@@ -55,6 +55,7 @@ class FakeHypervisor final : public Hypervisor {
   Result<std::string> start(std::string xml, bool persistent);
   /// libvirtd goes away, or comes back. QEMUs live on; what happens meanwhile is not told later.
   void set_connected(bool connected);
+  bool connected() const { return connected_; }
   /// The host loses its power: QEMUs and transient domains are gone, and nobody is told.
   void power_off();
   /// It has power again, and libvirtd runs.
@@ -72,6 +73,7 @@ class FakeHypervisor final : public Hypervisor {
                    bool autostart);
   /// Runs here, or is defined here.
   bool knows(const std::string& uuid) const { return guests_.contains(uuid); }
+  bool defines(const std::string& uuid) const;
   bool starts_at_boot(const std::string& uuid) const;
   /// The live description, as `virsh desc` shows it.
   std::string description(const std::string& uuid) const;
