@@ -149,7 +149,7 @@ TEST_F(DefinitionTest, ABlockJobBarsTheCutoverAndCostsTheShadowNothingIfTheDisks
 
 TEST_F(DefinitionTest, NoShadowIsBegunWhileABlockJobRuns) {
   jobs({{"commit0", "commit"}});
-  world.want(world.source, world.standby, v1::TIER_WARM);
+  EXPECT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
   world.pass(10s, 20ms);
   EXPECT_FALSE(world.qemu(world.standby)) << world.describe();
   jobs({});

@@ -198,8 +198,9 @@ TEST(StandbyHost, ThatIsLostBeforeItWasToldToRunLeavesTheGuestToItsSourceAtOnce)
     world.start(world.standby);
     world.pass(2s, 5ms);
     EXPECT_TRUE(world.told(v1::SEVERITY_WARNING, "taken back")) << world.describe();
-    EXPECT_TRUE(world.until([&] { return world.disorder().empty(); }, 100s, 20ms))
-        << world.disorder() << world.describe();
+    EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kWarm; }, 100s, 20ms)) << world.describe();
+    EXPECT_EQ(world.route(world.source), "tap");
+    EXPECT_EQ(world.route(world.edge), "host1");
   }
 }
 

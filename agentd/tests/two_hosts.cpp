@@ -82,12 +82,9 @@ TwoHosts::TwoHosts(Options options)
   const auto started = source.hypervisor->start(domain_xml(options_.memory), options_.persistent);
   if (!started) throw std::runtime_error(started.error().text());
   qemu(source)->set_dirty_rate(options_.dirty_rate);
-  owner_ = source.name();
-  owner_epoch_ = next_epoch();
-  if (!until(
-          [this] { return route(source) == "tap" && route(standby) == source.name() && route(edge) == source.name(); },
-          15s, 20ms))
+  if (!until([this] { return route(source) == "tap"; }, 15s, 20ms))
     violate("the fleet does not come up: " + describe());
+  lead_to(source);
 }
 
 TwoHosts::~TwoHosts() {
@@ -142,7 +139,7 @@ bool TwoHosts::until(const std::function<bool()>& condition, Milliseconds limit,
     if (left <= 0ms) return false;
     wire_->advance(step);
     settle();
-    control();
+    hear();
   }
   return true;
 }

@@ -1,4 +1,4 @@
-/// Two hosts, an edge and a controller's share of work, in one process and under one clock.
+/// Two hosts and an edge in one process and under one clock; what a controller asks of them the test does.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -74,9 +74,10 @@ struct Move {
   std::vector<std::string> phases;
 };
 
-/// One VM on `source`, room for it on `standby`, and `edge` in front. Nothing happens but in pass() and until(), where
-/// time moves in small steps and every agent does after each what it can. At every step it is checked that the VM has
-/// one owner; see violations().
+/// One VM on `source`, room for it on `standby`, and `edge` in front; routes lead to `source` once, at the begin.
+/// Without a controller: the whole fleet is simulated in sim/. Nothing happens but in pass() and until(), where time
+/// moves in small steps and every agent does after each what it can. At every step it is checked that the VM has one
+/// owner; see violations().
 class TwoHosts {
  public:
   struct Options {
@@ -126,8 +127,6 @@ class TwoHosts {
 
   // What a controller asks. Results of calls are waited for.
   Result<v1::Shadow> keep(Machine& at, Machine& to, v1::Tier tier);
-  /// The same as a standing decision of the controller, which asks again when the agent does not report it.
-  void want(Machine& at, Machine& to, v1::Tier tier);
   void drop(Machine& at, std::string why);
   /// `virsh resume`, whenever libvirt gets to it.
   void resume_by_hand(Machine& machine);
@@ -169,15 +168,8 @@ class TwoHosts {
   void settle();
   void observe();
   void violate(std::string what);
-  void control();
-  void route_all(bool complete);
-  void take(const v1::CutoverResult& result);
-  void ask_how_it_ended();
-  struct Decision {
-    Machine *at, *to;
-    v1::Tier tier;
-  };
-  static Task<v1::Shadow> tell(Decision decision);
+  void hear();
+  void lead_to(Machine& owner);
   bool commit(const std::string& file, Moment::Kind kind);
   std::array<Machine*, 3> machines() { return {&source, &standby, &edge}; }
 
@@ -192,14 +184,8 @@ class TwoHosts {
   std::vector<std::unique_ptr<Process>> graves_;
   std::vector<std::pair<std::string, std::weak_ptr<Exchange>>> exchanges_;  // by who serves
 
-  // The controller's knowledge.
-  std::uint64_t epoch_ = 0, owner_epoch_ = 0, asked_epoch_ = 0;
-  Machine* asked_at_ = nullptr;
-  unsigned denials_ = 0;
-  std::string owner_;
-  std::optional<Decision> decision_;
-  std::string claimed_by_;
-  std::chrono::steady_clock::time_point claimed_since_{}, control_due_{};
+  std::uint64_t epoch_ = 0;
+  std::chrono::steady_clock::time_point hear_due_{};
   std::vector<v1::Event> events_;
   std::vector<v1::CutoverResult> results_;
 

@@ -1,4 +1,4 @@
-// TwoHosts: the controller's share, and what can be seen.
+// TwoHosts: what is asked of the agents, and what can be seen.
 #include <gtest/gtest.h>
 
 #include "agentd/tests/two_hosts.hpp"
@@ -10,9 +10,7 @@ using namespace std::chrono_literals;
 using shadow::Phase;
 using shadow::Side;
 
-constexpr auto kControlEvery = 1s;
-constexpr unsigned kDenialsThatCount = 5;
-constexpr auto kBelieveAfter = 5s;  // what hosts claim together counts once it has lasted
+constexpr auto kHearEvery = 100ms;
 
 asio::awaitable<void> ask_cutover(Host& host, v1::CutoverRequest request, std::shared_ptr<Move> move) {
   const shadow::Cutover::Progress progress = [move](const v1::CutoverProgress& at) {
@@ -23,21 +21,12 @@ asio::awaitable<void> ask_cutover(Host& host, v1::CutoverRequest request, std::s
 
 }  // namespace
 
-Task<v1::Shadow> TwoHosts::tell(Decision decision) {
+Result<v1::Shadow> TwoHosts::keep(Machine& at, Machine& to, v1::Tier tier) {
   v1::KeepShadowRequest wish;
   wish.set_vm_uuid(kVm);
-  *wish.mutable_standby() = decision.to->node;
-  wish.set_tier(decision.tier);
-  return decision.at->process->host()->keep_shadow(std::move(wish));
-}
-
-Result<v1::Shadow> TwoHosts::keep(Machine& at, Machine& to, v1::Tier tier) {
-  return ask(&at, tell({&at, &to, tier}), 5s);
-}
-
-void TwoHosts::want(Machine& at, Machine& to, v1::Tier tier) {
-  decision_ = {&at, &to, tier};
-  asio::co_spawn(at.process->loop(), tell(*decision_), asio::detached);
+  *wish.mutable_standby() = to.node;
+  wish.set_tier(tier);
+  return ask(&at, at.process->host()->keep_shadow(std::move(wish)), 5s);
 }
 
 void TwoHosts::resume_by_hand(Machine& machine) {
@@ -64,8 +53,6 @@ v1::CutoverRequest TwoHosts::cutover_request(Machine& at, Machine& to) {
 }
 
 std::shared_ptr<Move> TwoHosts::cutover(Machine& at, v1::CutoverRequest request) {
-  asked_at_ = &at;
-  asked_epoch_ = request.epoch();
   auto move = std::make_shared<Move>();
   asio::co_spawn(at.process->loop(), ask_cutover(*at.process->host(), std::move(request), move), asio::detached);
   return move;
@@ -141,73 +128,29 @@ void TwoHosts::observe() {
   running_in_ = runs;
 }
 
-/// Every second: takes the agents' reports and sends the routes, as the controller does.
-void TwoHosts::control() {
-  if (clock().steady() < control_due_) return;
-  control_due_ = clock().steady() + kControlEvery;
-  std::set<std::string> active;
-  bool known = true;
+/// Takes the agents' reports.
+void TwoHosts::hear() {
+  if (clock().steady() < hear_due_) return;
+  hear_due_ = clock().steady() + kHearEvery;
   for (auto* one : machines()) {
-    if (!one->process) {
-      known = known && !one->is_host();
-      continue;
-    }
+    if (!one->process) continue;
     v1::ReportRequest report;
     one->process->report(report);
     one->process->outbox().delivered(report);
     events_.insert(events_.end(), report.events().begin(), report.events().end());
-    for (const auto& result : report.cutovers()) {
-      results_.push_back(result);
-      take(result);
-    }
-    if (!one->is_host()) continue;
-    known = known && report.vms_known();
-    for (const auto& vm : report.vms())
-      if (vm.state() == v1::VM_STATE_RUNNING || vm.state() == v1::VM_STATE_PAUSED) active.insert(one->name());
+    results_.insert(results_.end(), report.cutovers().begin(), report.cutovers().end());
   }
-  const auto claimed_by = active.size() == 1 && known ? *active.begin() : std::string{};
-  if (claimed_by != claimed_by_) {
-    claimed_by_ = claimed_by;
-    claimed_since_ = clock().steady();
-  } else if (!claimed_by.empty() && claimed_by != owner_ && clock().steady() - claimed_since_ >= kBelieveAfter) {
-    owner_ = claimed_by;
-    owner_epoch_ = next_epoch();
-  }
-  if (asked_epoch_ > owner_epoch_) ask_how_it_ended();
-  route_all(known);
-  if (decision_ && decision_->at->process && shadow(*decision_->at).tier() != decision_->tier)
-    asio::co_spawn(decision_->at->process->loop(), tell(*decision_), asio::detached);
 }
 
-void TwoHosts::take(const v1::CutoverResult& result) {
-  if (result.outcome() == v1::OUTCOME_UNDECIDED || result.epoch() <= owner_epoch_) return;
-  owner_ = result.outcome() == v1::OUTCOME_MOVED ? result.to() : result.from();
-  owner_epoch_ = result.epoch();
-  denials_ = 0;
-}
-
-/// An agent that steadily knows nothing of the cutover, and has the VM still, never began it, or gave it up.
-void TwoHosts::ask_how_it_ended() {
-  if (!asked_at_->process) return;
-  const auto heard = [this, epoch = asked_epoch_](std::exception_ptr, const Result<v1::CutoverResult>& last) {
-    if (last && last->epoch() == epoch) return take(*last);
-    denials_ = claimed_by_ == asked_at_->name() ? denials_ + 1 : 0;
-    if (denials_ >= kDenialsThatCount && epoch > owner_epoch_) owner_epoch_ = epoch;
-  };
-  asio::co_spawn(asked_at_->process->loop(), asked_at_->process->host()->last_cutover(kVm), heard);
-}
-
-void TwoHosts::route_all(bool complete) {
+void TwoHosts::lead_to(Machine& owner) {
   v1::ReconcileRequest wanted;
   auto* route = wanted.add_routes();
   route->set_vm_uuid(kVm);
   route->set_address(kAddress);
-  route->set_epoch(owner_epoch_);
-  route->set_host(owner_);
-  route->set_underlay_address(machine(owner_).node.underlay_address());
-  wanted.set_complete(complete);
+  route->set_epoch(next_epoch());
+  route->set_host(owner.name());
+  route->set_underlay_address(owner.node.underlay_address());
   for (auto* one : machines()) {
-    if (!one->process) continue;
     const auto done = one->process->network().reconcile(wanted);
     if (!done) violate(fmt::format("{} takes no routes: {}", one->name(), done.error()));
   }
@@ -232,7 +175,6 @@ std::string TwoHosts::disorder() {
   auto& owner = runs(source) ? source : standby;
   auto& other = runs(source) ? standby : source;
   if (storage_->owner[kImage] != "qemu") return "the image of the VM that runs belongs to " + storage_->owner[kImage];
-  if (owner_ != owner.name()) return "the controller does not know who runs it";
   if (route(owner) != "tap") return fmt::format("{}, which runs it, routes to '{}'", owner.name(), route(owner));
   for (auto* one : {&other, &edge})
     if (route(*one) != owner.name())
@@ -272,8 +214,7 @@ std::string TwoHosts::disorder() {
 }
 
 std::string TwoHosts::describe() {
-  std::string text = fmt::format("at {} ms, owner {} since epoch {} (newest {})\n",
-                                 clock().steady().time_since_epoch() / 1ms, owner_, owner_epoch_, epoch_);
+  std::string text = fmt::format("at {} ms, newest epoch {}\n", clock().steady().time_since_epoch() / 1ms, epoch_);
   for (auto* one : machines()) {
     text += fmt::format("  {}: route '{}'", one->name(), route(*one));
     if (one->is_host()) {
