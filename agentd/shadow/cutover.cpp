@@ -402,13 +402,15 @@ asio::awaitable<v1::Outcome> Cutover::settle(std::string why) {
   }
   if (answer->unknown()) {
     const auto gone = co_await ended();
-    if (!gone || !*gone) {
+    const auto here = co_await hold_.state_after(kCall);
+    const bool taken_back = here && here->running;  // by this agent's life before, which had not written it yet
+    if (!taken_back && (!gone || !*gone)) {
       result_.set_detail(
           fmt::format("{0} has lost the journal with which it took {1} over, so nobody can prove whether it "
                       "has run there; it stays paused here: umbractl resolve {1}",
                       request_.standby().name(), vm_.name()));
       co_return v1::OUTCOME_UNDECIDED;
-    }                               // else nothing is left here that could run beside what may be there
+    }  // else it is decided, or nothing is left here that could run beside what may be there
   } else if (!answer->refused()) {  // it runs there; make sure that all routes say so
     co_await point_all();
     const auto written = co_await life_.apply(Event::kServe);
