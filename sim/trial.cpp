@@ -55,6 +55,7 @@ std::string move_on(World& world) {
   const auto to = owner->name == "host1" ? "host2" : "host1";
   std::shared_ptr<Move> move;
   for (int tries = 0; tries < kMostTries && !(move && move->end && *move->end); ++tries) {
+    if (move) world.obey_alerts();
     if (move) world.pass(kLookAgain);  // for a host that failed lately
     world.tell("once more, to " + std::string(to));
     move = world.migrate(to);
