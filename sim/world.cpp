@@ -300,6 +300,7 @@ void World::libvirt_away(Machine& machine, Milliseconds time) {
 }
 
 void World::forget(Machine& machine, Milliseconds wait) {
+  if (machine.kind == Machine::Kind::kController) remember_events();
   crash(machine);
   machine.forgot = true;
   disk_.restore(directory(machine), nullptr);
@@ -307,6 +308,7 @@ void World::forget(Machine& machine, Milliseconds wait) {
 }
 
 void World::restore(Machine& machine, Milliseconds wait) {
+  if (machine.kind == Machine::Kind::kController) remember_events();
   crash(machine);
   machine.forgot = true;
   disk_.restore(directory(machine), machine.backup);
