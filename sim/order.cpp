@@ -92,23 +92,13 @@ bool World::alerted(std::string_view words) {
   return told(words, v1::SEVERITY_ALERT);
 }
 
-/// What a person has read stays read when the store is lost.
-void World::remember_events() {
-  auto& process = controller().process;
-  if (!process) return;
-  const auto events = process->controller()->core().events.events(1000, "", 0);
-  if (events) read_.insert(read_.end(), events->begin(), events->end());
-}
-
 bool World::told(std::string_view words, v1::Severity at_least) {
-  const auto says = [words, at_least](const v1::Event& event) {
-    return event.severity() >= at_least && event.vm() == kName && event.text().find(words) != std::string::npos;
-  };
-  if (std::ranges::any_of(read_, says)) return true;
   auto& process = controller().process;
   if (!process) return false;
   const auto events = process->controller()->core().events.events(1000, "", 0);
-  return events && std::ranges::any_of(*events, says);
+  return events && std::ranges::any_of(*events, [words, at_least](const v1::Event& event) {
+           return event.severity() >= at_least && event.vm() == kName && event.text().find(words) != std::string::npos;
+         });
 }
 
 std::string World::disorder() {

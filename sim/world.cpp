@@ -300,7 +300,6 @@ void World::libvirt_away(Machine& machine, Milliseconds time) {
 }
 
 void World::forget(Machine& machine, Milliseconds wait) {
-  if (machine.kind == Machine::Kind::kController) remember_events();
   crash(machine);
   machine.forgot = true;
   disk_.restore(directory(machine), nullptr);
@@ -308,7 +307,6 @@ void World::forget(Machine& machine, Milliseconds wait) {
 }
 
 void World::restore(Machine& machine, Milliseconds wait) {
-  if (machine.kind == Machine::Kind::kController) remember_events();
   crash(machine);
   machine.forgot = true;
   disk_.restore(directory(machine), machine.backup);

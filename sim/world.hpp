@@ -172,7 +172,6 @@ class World {
   void settle();
   void observe();
   void violate(std::string what);
-  void remember_events();
   bool commit(const std::string& file, Moment::Kind kind);
   std::string directory(const Machine& machine) const;
   v1::FleetClient* fleet();
@@ -199,7 +198,6 @@ class World {
   std::shared_ptr<qmp::FakeQemu> running_in_;
   std::set<std::shared_ptr<qmp::FakeQemu>> stale_;  // whose memory the guest has left behind
   bool decided_ = false;                            // by a person: umbractl resolve --keep, or fence
-  std::vector<v1::Event> read_;                     // of a store that was lost
   std::vector<std::string> violations_;
   std::vector<std::string> story_;
 };
