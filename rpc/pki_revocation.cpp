@@ -67,7 +67,7 @@ Result<std::vector<std::string>> mark(const std::filesystem::path& directory, Re
                                       const std::string& name_or_file) {
   const auto now = std::time(nullptr);
   std::error_code ignored;
-  if (check_name(name_or_file) && !std::filesystem::exists(name_or_file, ignored)) {
+  if (check_name(name_or_file) && !std::filesystem::is_regular_file(name_or_file, ignored)) {
     std::vector<std::string> serials;
     bool known = false;
     for (auto& record : issued.records) {

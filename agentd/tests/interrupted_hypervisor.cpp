@@ -26,6 +26,12 @@ std::string uuid_in(const std::string& xml) {
   return domain ? domain->uuid : "";
 }
 
+/// Keeps the monitor: whoever asked may have given it back since.
+Task<boost::json::value> execute_on(std::shared_ptr<qmp::Transport> monitor, std::string command,
+                                    boost::json::object arguments, Deadline deadline) {
+  co_return co_await monitor->execute(std::move(command), std::move(arguments), deadline);
+}
+
 }  // namespace
 
 class InterruptedHypervisor::Monitor final : public qmp::Transport {
@@ -39,7 +45,7 @@ class InterruptedHypervisor::Monitor final : public qmp::Transport {
     if (late.count() > 0) {
       const auto executor = agent_.libvirtd_;
       const auto happen = [monitor, command, arguments, deadline, executor] {
-        asio::co_spawn(executor, unheard(monitor->execute(command, arguments, deadline)), asio::detached);
+        asio::co_spawn(executor, unheard(execute_on(monitor, command, arguments, deadline)), asio::detached);
       };
       UMBRA_CO_CHECK(co_await agent_.miss(call, uuid_, deadline, late, happen));
     }

@@ -57,7 +57,8 @@ TEST_F(Daemon, CheckLooksAtTheCertificates) {
   files.ca = rpc::pki::ca_files(other.directory()).certificate;
   expect_refused(files, "controller", "not signed by this fleet's CA");
   files = good;
-  ASSERT_TRUE(rpc::pki::revoke(fleet.directory(), "controller"));
+  const auto revoked = rpc::pki::revoke(fleet.directory(), "controller");
+  ASSERT_TRUE(revoked) << revoked.error().text();
   files.crl = rpc::pki::crl_file(fleet.directory());
   expect_refused(files, "controller", "the certificate is revoked");
 
