@@ -183,6 +183,9 @@ std::string Host::vm_name(const std::string& vm_uuid) const {
 }
 
 void Host::introduced(const v1::RegisterReply& reply) {
+  // The controller may have lost what it was told: what still waits for a person is told again.
+  looked_at_.clear();
+  for (const auto& [uuid, source] : sources_) source->tell_again();
   for (auto& [uuid, definition] : definitions_) definition.told = false;
   taken_over_.assign(reply.taken_over().begin(), reply.taken_over().end());
   inventory_due_ = clock_.steady();

@@ -54,7 +54,8 @@ std::string move_on(World& world) {
   if (owner == nullptr) return "";  // it ended, and somebody was told
   const auto to = owner->name == "host1" ? "host2" : "host1";
   std::shared_ptr<Move> move;
-  for (int tries = 0; tries < kMostTries && !(move && move->end && *move->end); ++tries) {
+  const auto moved = [&] { return move && move->end && *move->end && (*move->end)->outcome() == v1::OUTCOME_MOVED; };
+  for (int tries = 0; tries < kMostTries && !moved(); ++tries) {
     if (move) world.obey_alerts();
     if (move) world.pass(kLookAgain);  // for a host that failed lately
     world.tell("once more, to " + std::string(to));

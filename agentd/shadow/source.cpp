@@ -101,6 +101,12 @@ void Source::definition_changed() {
   changed_.notify();
 }
 
+void Source::tell_again() {
+  if (life_.phase() != Phase::kPromised) return;
+  backoff_ = 0ms;
+  changed_.notify();
+}
+
 void Source::hypervisor_changed(bool up) {
   hypervisor_up_ = up;
   reattach_ = true;  // the monitor's events stopped with the connection

@@ -58,6 +58,8 @@ class Source {
   /// @param anew its guest has just begun again, or ended
   void domain_changed(bool anew);
   void definition_changed();
+  /// What waits for a person is told once more: whoever was told before may have lost it.
+  void tell_again();
   void hypervisor_changed(bool up);
 
   v1::Shadow status() const;
