@@ -29,10 +29,6 @@ double milliseconds(std::chrono::duration<double, std::milli> duration) {
   return duration.count();
 }
 
-bool unknown(const Error& error) {
-  return error.code == Errc::kTimeout || error.code == Errc::kUnavailable;
-}
-
 }  // namespace
 
 Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, DefinitionGuard& guard, v1::Vm vm,

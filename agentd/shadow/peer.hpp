@@ -27,6 +27,11 @@ class Peer {
   virtual Task<void> unpoint(v1::UnpointRequest request, Deadline deadline) = 0;
 };
 
+/// Nobody knows whether a call to a peer, or to libvirt, that failed so was done.
+inline bool unknown(const Error& error) {
+  return error.code == Errc::kTimeout || error.code == Errc::kUnavailable;
+}
+
 /// Finds peers and keeps connections to them open, so that no handshake lies inside a cutover.
 class Peers {
  public:

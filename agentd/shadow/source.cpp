@@ -353,7 +353,7 @@ Task<void> Source::compare() {
 asio::awaitable<void> Source::give_back_autostart() {
   if (guard_.autostart()) {
     const auto set = co_await context_.hypervisor.set_autostart(uuid_, true, kCall);
-    if (!set && (set.error().code == Errc::kUnavailable || set.error().code == Errc::kTimeout)) co_return;  // again
+    if (!set && unknown(set.error())) co_return;                // again
     if (!set) spdlog::warn("{}: {}", vm_.name(), set.error());  // it is not defined any more
   }
   guard_.set_autostart_withdrawn(false);

@@ -159,8 +159,7 @@ Task<void> Source::reattach() {
 /// A step failed: drop what is there, and try again later. While libvirt is away nothing is dropped.
 asio::awaitable<void> Source::failed(Error error) {
   status_.set_detail(error.text());
-  if (!hypervisor_up_ || error.code == Errc::kUnavailable || error.code == Errc::kTimeout)
-    spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
+  if (!hypervisor_up_ || unknown(error)) spdlog::warn("{}: {}", vm_.name().empty() ? uuid_ : vm_.name(), error);
   if (!hypervisor_up_) co_return;
   if (exists(life_.phase()) && life_.phase() != Phase::kPromised && life_.phase() != Phase::kMoved) {
     const std::string why = given_up_.value_or(error.message);

@@ -4,6 +4,7 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
+#include "agentd/shadow/peer.hpp"
 #include "agentd/virt/domain_xml.hpp"
 #include "base/fault_point.hpp"
 
@@ -19,11 +20,6 @@ constexpr Deadline kStart = 30s;  // starting a QEMU; the first one after libvir
 constexpr Deadline kLock = 10s;
 constexpr Deadline kLastPages = 10s;  // from released to memory complete
 constexpr Deadline kLook = 500ms;     // between looks at a migration whose event may have been missed
-
-/// A call whose outcome nobody knows.
-bool unknown(const Error& error) {
-  return error.code == Errc::kTimeout || error.code == Errc::kUnavailable;
-}
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agentd/shadow/definition_guard.hpp"
+#include "agentd/shadow/peer.hpp"
 #include "agentd/shadow/standby_shadow.hpp"
 #include "agentd/virt/domain_xml.hpp"
 
@@ -13,6 +14,15 @@ using namespace std::chrono_literals;
 constexpr Deadline kCall = 5s;   // one libvirt or QMP call
 constexpr Deadline kKeep = 20s;  // redefining hundreds of snapshots
 constexpr Deadline kLock = 40s;  // another step may be starting a QEMU
+
+/// What libvirt shall keep here, without what is only a shadow's. @error kInvalid
+Result<virt::Definition> fit_to_keep(const v1::KeptDefinition& kept) {
+  auto definition = from_wire(kept);
+  if (!definition.inactive_xml.empty()) {
+    UMBRA_TRY(definition.inactive_xml, virt::clean_xml(definition.inactive_xml));
+  }
+  return definition;
+}
 
 }  // namespace
 
@@ -75,10 +85,7 @@ Task<void> Standby::clear(Shadow& shadow) {
 
 /// Definition, snapshots, checkpoints, autostart, and what people wrote about the VM: as on the host that it came from.
 Task<void> Standby::keep_definition(Shadow& shadow) {
-  auto definition = from_wire(shadow.request.kept());
-  if (!definition.inactive_xml.empty()) {
-    UMBRA_CO_TRY(definition.inactive_xml, virt::clean_xml(definition.inactive_xml));
-  }
+  UMBRA_CO_TRY(auto definition, fit_to_keep(shadow.request.kept()));
   const auto domain = co_await hypervisor_.domain(shadow.uuid(), kCall);
   if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
   if (domain && domain->state != virt::DomainState::kShutOff)
@@ -101,10 +108,7 @@ Task<void> Standby::amend(v1::AmendRequest request) {
     shadow->life.set_wish(shadow->request.SerializeAsString());
     if (!shadow->finishing) co_return co_await shadow->life.save();
   }
-  auto definition = from_wire(request.kept());
-  if (!definition.inactive_xml.empty()) {
-    UMBRA_CO_TRY(definition.inactive_xml, virt::clean_xml(definition.inactive_xml));
-  }
+  UMBRA_CO_TRY(auto definition, fit_to_keep(request.kept()));
   co_return co_await hypervisor_.keep_as(request.vm_uuid(), std::move(definition), kKeep);
 }
 
@@ -141,13 +145,13 @@ Task<void> Standby::finish(Shadow& shadow) {
       shadow.amended = false;
       kept = co_await keep_definition(shadow);
     } while (shadow.amended);
-    shadow.finishing = true;  // what comes now is done beside it
-    if (!kept && (kept.error().code == Errc::kUnavailable || kept.error().code == Errc::kTimeout)) co_return kept;
+    if (!kept && unknown(kept.error())) co_return kept;
     if (!kept)
       hooks_.note(v1::SEVERITY_WARNING, vm.name(),
                   fmt::format("runs on {}, but libvirt does not keep there all that it kept of it on {}: {}",
                               config_.node, shadow.request.source(), kept.error()));
   }
+  shadow.finishing = true;  // what is amended from here on is done beside it
   const auto written = co_await shadow.life.apply(Event::kServe);
   shadow.finishing = false;
   UMBRA_CO_CHECK(written);
