@@ -23,21 +23,6 @@ netswitch::IpAddress ip(std::string_view text) {
   return netswitch::IpAddress::parse(text).value();
 }
 
-std::string domain_xml(Bytes memory) {
-  return fmt::format(R"(<domain type='qemu'>
-  <name>{}</name>
-  <uuid>{}</uuid>
-  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{}</umbra:address><umbra:shared-disks/></umbra:vm></metadata>
-  <memory unit='KiB'>{}</memory>
-  <vcpu>1</vcpu>
-  <devices>
-    <interface type='ethernet'><mac address='52:54:00:00:00:01'/><target dev='{}' managed='no'/></interface>
-    <disk type='file'><source file='{}'/><target dev='vda'/></disk>
-  </devices>
-</domain>)",
-                     World::kName, World::kVm, World::kAddress, memory.count / 1024, World::kTap, World::kImage);
-}
-
 Task<v1::HoldProof> proven() {
   v1::HoldProof proof;
   proof.set_proven(true);

@@ -8,6 +8,7 @@
 
 #include "agentd/agent.hpp"
 #include "agentd/tests/interrupted_hypervisor.hpp"
+#include "agentd/tests/simulated_guest.hpp"
 #include "agentd/virt/fakes/fake_hypervisor.hpp"
 #include "base/temporary_directory.hpp"
 #include "controller/controller.hpp"
@@ -19,19 +20,10 @@
 
 namespace umbra::sim {
 
+using agent::test::Loop;
+
 class World;
 struct Machine;
-
-/// An event loop whose pending work can be thrown away before the objects that the work refers to.
-class Loop : public asio::io_context {
- public:
-  Loop() : asio::io_context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE) {}  // there is one thread, and no lock is needed
-  void abandon() { shutdown(); }
-  bool run_one_ready() {
-    restart();
-    return poll_one() > 0;
-  }
-};
 
 /// One life of one daemon: all that a crash takes away. A crashed one is never run again, but its memory stays until
 /// the world ends, as coroutines elsewhere may still name it.
@@ -78,7 +70,7 @@ struct Move {
 
 /// One VM, hosts and edges. Nothing happens but in pass() and until(), which leap from one thing that is due to the
 /// next; after every step of any process it is checked that the VM has one owner, see violations().
-class World {
+class World : public agent::test::SimulatedGuest {
  public:
   struct Options {
     unsigned hosts = 2, edges = 1;
@@ -86,11 +78,6 @@ class World {
     BytesPerSecond dirty_rate{};
     bool persistent = true;
   };
-  inline static const std::string kVm = "11111111-2222-3333-4444-555555555501";
-  static constexpr const char* kName = "web1";
-  static constexpr const char* kAddress = "10.50.0.1";
-  static constexpr const char* kTap = "uvm1";
-  static constexpr const char* kImage = "/shared/web1.qcow2";
   static constexpr const char* kControllerAddress = "10.0.0.250:7443";
 
   explicit World(Options options);

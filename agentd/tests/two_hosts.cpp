@@ -26,21 +26,6 @@ Task<v1::HoldProof> prove(Machine& machine) {
 
 }  // namespace
 
-std::string TwoHosts::domain_xml(Bytes memory) {
-  return fmt::format(R"(<domain type='qemu'>
-  <name>web1</name>
-  <uuid>{}</uuid>
-  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{}</umbra:address><umbra:shared-disks/></umbra:vm></metadata>
-  <memory unit='KiB'>{}</memory>
-  <vcpu>1</vcpu>
-  <devices>
-    <interface type='ethernet'><mac address='52:54:00:00:00:01'/><target dev='{}' managed='no'/></interface>
-    <disk type='file'><source file='{}'/><target dev='vda'/></disk>
-  </devices>
-</domain>)",
-                     kVm, kAddress, memory.count / 1024, kTap, kImage);
-}
-
 Process::Process(TwoHosts& world, Machine& machine)
     : name_(machine.name()),
       fabric_(machine.kernel, machine.config.network),

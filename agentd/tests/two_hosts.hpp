@@ -11,6 +11,7 @@
 #include "agentd/tests/fake_disk.hpp"
 #include "agentd/tests/interrupted_hypervisor.hpp"
 #include "agentd/tests/lan.hpp"
+#include "agentd/tests/simulated_guest.hpp"
 #include "agentd/virt/fakes/fake_hypervisor.hpp"
 #include "base/temporary_directory.hpp"
 #include "netswitch/fakes/fake_kernel.hpp"
@@ -18,16 +19,6 @@
 namespace umbra::agent::test {
 
 struct Machine;
-
-/// An event loop whose pending work can be thrown away before the objects that the work refers to.
-class Loop : public asio::io_context {
- public:
-  void abandon() { shutdown(); }
-  bool run_one_ready() {
-    restart();
-    return poll_one() > 0;
-  }
-};
 
 /// One life of one node's agent: all that a crash takes away. A crashed one is never run again, but its memory stays
 /// until the test ends, as coroutines elsewhere may still name it.
@@ -78,7 +69,7 @@ struct Move {
 /// Without a controller: the whole fleet is simulated in sim/. Nothing happens but in pass() and until(), where time
 /// moves in small steps and every agent does after each what it can. At every step it is checked that the VM has one
 /// owner; see violations().
-class TwoHosts {
+class TwoHosts : public SimulatedGuest {
  public:
   struct Options {
     Bytes memory = mebibytes(64);  ///< of the VM
@@ -87,11 +78,6 @@ class TwoHosts {
     bool persistent = true;
     Milliseconds refresh_interval{5'000};
   };
-  static constexpr const char* kVm = "11111111-2222-3333-4444-555555555501";
-  static constexpr const char* kAddress = "10.50.0.1";
-  static constexpr const char* kTap = "uvm1";
-  static constexpr const char* kImage = "/shared/web1.qcow2";
-  static std::string domain_xml(Bytes memory);
 
   TwoHosts() : TwoHosts(Options{}) {}
   explicit TwoHosts(Options options);

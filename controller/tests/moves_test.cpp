@@ -17,6 +17,16 @@ class Moves : public TwoZones {
     request.set_to(to);
     return all(client().migrate(std::move(request), rpc::kNoDeadline), error);
   }
+  /// As the controller does before it asks the source: of vm1, to host3. @return its epoch
+  std::uint64_t write_down_a_cutover() {
+    v1::CutoverResult open;
+    open.set_vm_uuid(uuid_of("vm1"));
+    open.set_from("host1");
+    open.set_to("host3");
+    open.set_epoch(core().inventory.take_epoch(uuid_of("vm1")).value());
+    EXPECT_TRUE(core().store.log.save_cutover(open));
+    return open.epoch();
+  }
   std::vector<v1::MoveProgress> cutover(const std::string& vm_name, std::optional<Error>* error = nullptr) {
     v1::StartCutoverRequest request;
     request.set_vm(vm_name);
@@ -245,14 +255,7 @@ TEST_F(Moves, AreTakenUpAfterARestartOfTheController) {
 
 TEST_F(Moves, ThatNeverBeganAreAbortedOnceTheSourceSaysSo) {
   keep_shadow("vm1", "host3");
-  // The controller wrote the cutover down and died before the source heard of it.
-  const auto epoch = core().inventory.take_epoch(uuid_of("vm1")).value();
-  v1::CutoverResult open;
-  open.set_vm_uuid(uuid_of("vm1"));
-  open.set_from("host1");
-  open.set_to("host3");
-  open.set_epoch(epoch);
-  ASSERT_TRUE(core().store.log.save_cutover(open));
+  write_down_a_cutover();  // and the controller died before the source heard of it
   admin.reset();
   restart_controller();
   EXPECT_TRUE(vm("vm1")->moving());
@@ -263,13 +266,7 @@ TEST_F(Moves, ThatNeverBeganAreAbortedOnceTheSourceSaysSo) {
 
 TEST_F(Moves, AreNotTakenForNeverBegunByASourceThatHasItPausedAlone) {
   keep_shadow("vm1", "host3");
-  const auto epoch = core().inventory.take_epoch(uuid_of("vm1")).value();
-  v1::CutoverResult open;
-  open.set_vm_uuid(uuid_of("vm1"));
-  open.set_from("host1");
-  open.set_to("host3");
-  open.set_epoch(epoch);
-  ASSERT_TRUE(core().store.log.save_cutover(open));
+  const auto epoch = write_down_a_cutover();
   // The source lost its journal after it had stopped the guest, and the standby, which runs it, cannot be asked.
   host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_PAUSED);
   host3->disconnect();

@@ -101,9 +101,7 @@ def main() -> int:
     try:
         cli.up(cli.parse(['--lab', wanted.lab, 'up', '--zones', 'a']))
         lab = state.load(wanted.lab)
-        wait_until('all hosts have proven the hold', lambda: all(
-            host.get('proof', {}).get('proven') for host in fleet.ask(lab, 'hosts')['hosts'] if host['node']['role'] == 'host'),
-            deadline=90, every=0.5)
+        fleet.await_proof(lab)
         return endure(state.load(wanted.lab), wanted.cutovers, wanted.json)
     except LabError as error:
         print(f'tests/endurance: {error}', file=sys.stderr)

@@ -52,6 +52,15 @@ def await_tier(lab: Lab, vm: Vm, phases: tuple[str, ...], deadline: float = 90) 
                       remedy=f'umbra-lab --lab {lab.name} ctl events --vm {vm.name}')
 
 
+def await_proof(lab: Lab) -> None:
+    """Waits until all hosts have proven the hold; before that they take no shadows."""
+    def proven() -> bool:
+        listed = ask(lab, 'hosts').get('hosts', [])
+        return sum(bool(host.get('proof', {}).get('proven')) for host in listed) == len(lab.of_role('host'))
+
+    wait_until('all hosts have proven the hold', proven, deadline=90, every=0.5)
+
+
 def no_shadow(lab: Lab, vm: Vm, deadline: float = 60) -> None:
     """Waits until the VM has no shadow, and is on one host alone."""
     wait_until(f'{vm.name} is on one host alone', lambda: len(hosts.whereabouts(lab).get(vm.name, {})) == 1,

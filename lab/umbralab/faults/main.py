@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from .. import cli, fleet, state
-from ..common import LabError, say, wait_until
+from ..common import LabError, say
 from ..state import Lab
 from .cell import Outcome, play, prepare
 from .phases import PHASES, Phase
@@ -49,14 +49,8 @@ def up(name: str) -> Lab:
     # One zone: a host that was away makes its zone look ill, and the brain would move the guest by itself.
     cli.up(cli.parse(['--lab', name, 'up', '--faults', '--zones', 'a', '--set', 'agent.shadow.refresh_interval="2s"']))
     lab = state.load(name)
-    wait_until('all hosts have proven the hold', lambda: proven(lab), deadline=90, every=0.5)
+    fleet.await_proof(lab)
     return lab
-
-
-def proven(lab: Lab) -> bool:
-    """Before that they take no shadows."""
-    listed = fleet.ask(lab, 'hosts').get('hosts', [])
-    return sum(bool(host.get('proof', {}).get('proven')) for host in listed) == len(lab.of_role('host'))
 
 
 def fresh(name: str) -> Lab:
