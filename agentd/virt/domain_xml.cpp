@@ -1,10 +1,12 @@
 #include "agentd/virt/domain_xml.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <map>
 #include <optional>
 #include <pugixml.hpp>
+#include <set>
 #include <sstream>
 
 #include "agentd/virt/admission.hpp"
@@ -37,6 +39,34 @@ std::optional<std::string> prefix_of(const pugi::xml_node& node, std::string_vie
     if (name.starts_with("xmlns:") && begins_a_name(name.substr(6))) return std::string(name.substr(6)) + ":";
   }
   return std::nullopt;
+}
+
+/// By any prefix that the root binds to QEMU's namespace.
+bool is_commandline(const pugi::xml_node& domain, std::string_view name) {
+  constexpr std::string_view kName = ":commandline";
+  if (!name.ends_with(kName)) return false;
+  const auto binding = "xmlns:" + std::string(name.substr(0, name.size() - kName.size()));
+  return domain.attribute(binding.c_str()).value() == kQemuNamespace;
+}
+
+/// libvirt reads a domain of no namespace, and once what it writes once. Where that is there twice, or means something
+/// else, libvirt and we would read different things.
+Result<void> check_root(const pugi::xml_node& domain) {
+  if (const auto own = domain.attribute("xmlns"))
+    return fail({Errc::kInvalid, fmt::format("domain XML: <domain> is of the namespace '{}'", own.value()),
+                 "remove the attribute xmlns; QEMU's namespace is declared as xmlns:qemu"});
+  constexpr std::array<std::string_view, 9> kOnce{"name",   "uuid", "title", "description", "metadata",
+                                                  "memory", "vcpu", "os",    "devices"};
+  std::set<std::string_view> seen;
+  for (const auto& child : domain.children()) {
+    const std::string_view name = child.name();
+    const bool commandline = is_commandline(domain, name);
+    if (!commandline && std::ranges::find(kOnce, name) == kOnce.end()) continue;
+    if (!seen.insert(commandline ? "commandline" : name).second)
+      return fail({Errc::kInvalid, fmt::format("domain XML: there is more than one <{}>", name),
+                   "leave one; virt-xml-validate tells more"});
+  }
+  return {};
 }
 
 UmbraMetadata read_metadata(const pugi::xml_node& domain) {
@@ -138,6 +168,7 @@ Result<pugi::xml_document> load_domain(std::string_view xml) {
   }
   if (!document.child("domain"))
     return fail({Errc::kInvalid, "domain XML: the root is not <domain>", "give the XML of a domain (virsh dumpxml)"});
+  UMBRA_CHECK(check_root(document.child("domain")));
   return document;
 }
 

@@ -59,6 +59,22 @@ struct Case {
   std::string_view devices, more, reason;
 };
 
+/// Of two <devices> it gathers those of both, and we would look at the first.
+TEST(DomainXml, WhatLibvirtWouldReadOtherwiseIsRefused) {
+  const auto twice = [](const std::string& more, const std::string& attributes = "") {
+    const auto read = parse_domain(xml("", more, attributes));
+    return read ? std::string("taken") : read.error().message;
+  };
+  constexpr const char* kQemu =
+      "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'";
+  EXPECT_EQ(twice("<devices/>"), "domain XML: there is more than one <devices>");
+  EXPECT_EQ(twice("<name>other</name>"), "domain XML: there is more than one <name>");
+  EXPECT_EQ(twice("<qemu:commandline/><q:commandline/>", kQemu), "domain XML: there is more than one <q:commandline>");
+  EXPECT_EQ(twice("", "xmlns='http://libvirt.org/schemas/domain/qemu/1.0'"),
+            "domain XML: <domain> is of the namespace 'http://libvirt.org/schemas/domain/qemu/1.0'");
+  EXPECT_EQ(twice("<seclabel type='none'/><seclabel type='none' model='dac'/>"), "taken");
+}
+
 class Refused : public testing::TestWithParam<Case> {};
 
 TEST_P(Refused, ForTheReasonInWords) {
