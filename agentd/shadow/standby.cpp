@@ -197,12 +197,12 @@ Task<v1::AcceptReply> Standby::accept(v1::AcceptRequest request) {
     co_return fail(Errc::kConflict, "{}: epoch {} is not newer than {}", shadow->name(), request.epoch(),
                    epochs_[request.vm_uuid()]);
   if (shadow->gone) co_return fail(Errc::kConflict, "the shadow of {} on {} has died", shadow->name(), config_.node);
-  const auto here = co_await hypervisor_.domain(request.vm_uuid(), kCall);
-  if (!here)  // nobody here could let the guest run
+  const auto same = co_await compare(*shadow);
+  if (!same && same.error().code != Errc::kConflict)  // nobody here could let the guest run
     co_return fail({Errc::kConflict,
-                    fmt::format("{} cannot take {} over now: {}", config_.node, shadow->name(), here.error().message),
+                    fmt::format("{} cannot take {} over now: {}", config_.node, shadow->name(), same.error().message),
                     "see to libvirtd there"});
-  if (auto same = co_await compare(*shadow); !same) {
+  if (!same) {
     const std::string why = same.error().message;
     UMBRA_CO_CHECK(co_await drop(*shadow, Event::kDrop, why));
     co_return fail(same.error());

@@ -137,24 +137,33 @@ Result<void> sync_directory(const std::filesystem::path& directory) {
 
 }  // namespace
 
-Result<Definition> read_definition(virDomainPtr domain) {
+Result<Definition> read_live(virDomainPtr domain) {
   Definition definition;
   if (virDomainIsActive(domain) == 1) {
     UMBRA_TRY(definition.live_xml,
               text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE),
                       "reading the domain's XML"));
   }
-  if (virDomainIsPersistent(domain) == 1) {
-    UMBRA_TRY(definition.inactive_xml,
-              text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE),
-                      "reading the domain's definition"));
-    int autostart = 0;
-    UMBRA_CHECK(check(virDomainGetAutostart(domain, &autostart), "reading whether it is started at boot"));
-    definition.autostart = autostart != 0;
-  }
   UMBRA_CHECK(read_snapshots(domain, definition));
   UMBRA_CHECK(read_checkpoints(domain, definition));
   return definition;
+}
+
+Result<Persistent> read_persistent(virDomainPtr domain) {
+  Persistent persistent;
+  if (virDomainIsPersistent(domain) != 1) return persistent;
+  UMBRA_TRY(persistent.xml, text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE),
+                                    "reading the domain's definition"));
+  int autostart = 0;
+  UMBRA_CHECK(check(virDomainGetAutostart(domain, &autostart), "reading whether it is started at boot"));
+  persistent.autostart = autostart != 0;
+  return persistent;
+}
+
+Definition join(Definition live, Persistent persistent) {
+  live.inactive_xml = std::move(persistent.xml);
+  live.autostart = persistent.autostart;
+  return live;
 }
 
 Result<void> make_kept(virDomainPtr domain, const Definition& definition,

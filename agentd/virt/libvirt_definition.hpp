@@ -8,8 +8,18 @@
 
 namespace umbra::virt {
 
-/// @error kNotFound; kConflict libvirt refuses
-Result<Definition> read_definition(virDomainPtr domain);
+/// What is started from disk.
+struct Persistent {
+  std::string xml;  ///< empty: the domain is transient
+  bool autostart = false;
+};
+
+/// What a domain is now, and its snapshots and checkpoints: a definition without its persistent half. The two halves
+/// are read side by side where a guest's move waits for them. @error kNotFound; kConflict libvirt refuses
+Result<Definition> read_live(virDomainPtr domain);
+/// The other half. @error as read_live
+Result<Persistent> read_persistent(virDomainPtr domain);
+Definition join(Definition live, Persistent persistent);
 
 /// Makes libvirt keep of this running domain what another host's libvirt kept: definition, title, description,
 /// metadata, snapshots, checkpoints, autostart. What is so already stays. Goes on after a failure, and tells the first.

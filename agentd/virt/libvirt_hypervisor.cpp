@@ -3,6 +3,8 @@
 #include <libvirt/virterror.h>
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include "agentd/virt/domain_xml.hpp"
 #include "agentd/virt/event_loop.hpp"
 #include "agentd/virt/image_labels.hpp"
@@ -17,6 +19,7 @@ namespace umbra::virt {
 namespace {
 
 using namespace std::chrono_literals;
+using namespace asio::experimental::awaitable_operators;
 
 constexpr Deadline kShadowQuestion = 1s;  // is it still waiting? asked of each QEMU that was started with -incoming
 constexpr Deadline kDescription = 500ms;  // of one domain of many: one that is busy or hangs must not hold up the list
@@ -50,8 +53,9 @@ Result<std::string> kept_refusal(virDomainPtr handle) {
         virDomainGetName(handle));
   const int snapshots = virDomainSnapshotNum(handle, 0), checkpoints = virDomainListAllCheckpoints(handle, nullptr, 0);
   if (snapshots <= 0 && checkpoints <= 0) return "";
-  UMBRA_TRY(const auto definition, read_definition(handle));
-  return belongings_refusal(definition);
+  UMBRA_TRY(auto live, read_live(handle));
+  UMBRA_TRY(auto persistent, read_persistent(handle));
+  return belongings_refusal(join(std::move(live), std::move(persistent)));
 }
 
 /// All but `incoming`, for which its QEMU must be asked. Waits while the domain is busy with another job.
@@ -282,8 +286,13 @@ Task<void> LibvirtHypervisor::measure_dirty_rate(std::string uuid, std::chrono::
 }
 
 Task<Definition> LibvirtHypervisor::definition(std::string uuid, Deadline deadline) {
-  const std::function<Result<Definition>(virDomainPtr)> call = read_definition;
-  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+  const std::function<Result<Definition>(virDomainPtr)> live = read_live;
+  const std::function<Result<Persistent>(virDomainPtr)> kept = read_persistent;
+  auto [running, persistent] =
+      co_await (State::on_domain(state_, uuid, live, deadline) && State::on_domain(state_, uuid, kept, deadline));
+  UMBRA_CO_CHECK(running);
+  UMBRA_CO_CHECK(persistent);
+  co_return join(std::move(*running), std::move(*persistent));
 }
 
 Task<void> LibvirtHypervisor::keep_as(std::string uuid, Definition definition, Deadline deadline) {
