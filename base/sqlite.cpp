@@ -54,6 +54,7 @@ void Statement::Finalize::operator()(sqlite3_stmt* handle) const {
 
 void Statement::reset() {
   sqlite3_reset(handle_.get());  // repeats the error of the last step, which was reported then
+  sqlite3_clear_bindings(handle_.get());
   bind_status_ = SQLITE_OK;
 }
 
@@ -86,11 +87,10 @@ Result<bool> Statement::step() {
 }
 
 Result<void> Statement::run() {
-  while (true) {
-    UMBRA_TRY(const bool row, step());
-    if (!row) break;
-  }
-  reset();  // else it would keep a read transaction open
+  Result<bool> row = true;
+  while (row && *row) row = step();
+  reset();  // else it would keep a transaction open
+  if (!row) return fail(row.error());
   return {};
 }
 
@@ -142,6 +142,13 @@ Result<Statement> Database::prepare(std::string_view sql) {
   const int status = sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);
   if (status != SQLITE_OK) return failed(status, handle_.get());
   return Statement(handle_.get(), statement);
+}
+
+Result<Statement*> Database::prepared(std::string_view sql) {
+  const auto known = prepared_.find(sql);
+  if (known != prepared_.end()) return &known->second;
+  UMBRA_TRY(auto statement, prepare(sql));
+  return &prepared_.emplace(sql, std::move(statement)).first->second;
 }
 
 Result<void> Database::migrate(std::span<const std::string_view> steps) {

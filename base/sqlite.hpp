@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -84,11 +85,11 @@ class Database {
   /// Runs one or more statements without parameters.
   Result<void> exec(const std::string& sql);
   Result<Statement> prepare(std::string_view sql);
-  /// Prepares, binds and runs once.
+  /// Prepares, binds and runs once. What was prepared is kept for the next time: `sql` should be one of few texts.
   template <class... Args>
   Result<void> run(std::string_view sql, const Args&... args) {
-    UMBRA_TRY(auto statement, prepare(sql));
-    return statement.bind(args...).run();
+    UMBRA_TRY(auto* const statement, prepared(sql));
+    return statement->bind(args...).run();
   }
 
   /// Brings the schema up to date: step i leads from `user_version` i to i+1, each in its own transaction.
@@ -106,7 +107,9 @@ class Database {
     void operator()(sqlite3* handle) const;
   };
   explicit Database(sqlite3* handle) : handle_(handle) {}
+  Result<Statement*> prepared(std::string_view sql);
   std::unique_ptr<sqlite3, Close> handle_;
+  std::map<std::string, Statement, std::less<>> prepared_;  // by their text
 };
 
 /// Rolls back unless committed. Takes the write lock at once (BEGIN IMMEDIATE), so that a read inside it stays true.

@@ -10,20 +10,38 @@ namespace umbra::rpc {
 
 namespace ssl = boost::asio::ssl;
 
-/// What the files held. Never changes: a reload makes another one.
+namespace {
+
+/// What the files hold.
+struct Texts {
+  std::string ca, certificate, key, crl;
+  static Result<Texts> read(const TlsFiles& files);
+  bool operator==(const Texts&) const = default;
+};
+
+Result<Texts> Texts::read(const TlsFiles& files) {
+  Texts texts;
+  UMBRA_TRY(texts.ca, x509::read_text(files.ca, "certificate"));
+  UMBRA_TRY(texts.certificate, x509::read_text(files.certificate, "certificate"));
+  UMBRA_TRY(texts.key, x509::read_text(files.key, "private key"));
+  if (!files.crl.empty()) {
+    UMBRA_TRY(texts.crl, x509::read_text(files.crl, "revocation list"));
+  }
+  return texts;
+}
+
+}  // namespace
+
+/// What the files meant. Never changes: a reload makes another one.
 struct Tls::Credentials {
-  std::string ca_pem, certificate_pem, key_pem, crl_pem;
+  Texts texts;
   Trust trust;
   x509::Certificate certificate;
   x509::Key key;
   Identity self;
   std::shared_ptr<ssl::context> context = std::make_shared<ssl::context>(ssl::context::tls);
 
-  static Result<std::shared_ptr<const Credentials>> read(const TlsFiles& files, v1::Role role);
-  bool same_as(const Credentials& other) const {
-    return ca_pem == other.ca_pem && certificate_pem == other.certificate_pem && key_pem == other.key_pem &&
-           crl_pem == other.crl_pem;
-  }
+  static Result<std::shared_ptr<const Credentials>> parse(Texts texts, const TlsFiles& files, v1::Role role);
 };
 
 struct Tls::State {
@@ -83,22 +101,15 @@ Result<Identity> check(const Trust& trust, X509& certificate, EVP_PKEY& key, con
 
 }  // namespace
 
-Result<std::shared_ptr<const Tls::Credentials>> Tls::Credentials::read(const TlsFiles& files, v1::Role role) {
-  UMBRA_TRY(auto ca_pem, x509::read_text(files.ca, "certificate"));
-  UMBRA_TRY(auto certificate_pem, x509::read_text(files.certificate, "certificate"));
-  UMBRA_TRY(auto key_pem, x509::read_text(files.key, "private key"));
-  std::string crl_pem;
-  if (!files.crl.empty()) {
-    UMBRA_TRY(crl_pem, x509::read_text(files.crl, "revocation list"));
-  }
-  UMBRA_TRY(auto trust, Trust::parse(ca_pem, files.ca, crl_pem, files.crl));
-  UMBRA_TRY(auto certificates, x509::parse_certificates(certificate_pem, files.certificate));
+Result<std::shared_ptr<const Tls::Credentials>> Tls::Credentials::parse(Texts texts, const TlsFiles& files,
+                                                                        v1::Role role) {
+  UMBRA_TRY(auto trust, Trust::parse(texts.ca, files.ca, texts.crl, files.crl));
+  UMBRA_TRY(auto certificates, x509::parse_certificates(texts.certificate, files.certificate));
   auto certificate = std::move(certificates.front());
-  UMBRA_TRY(auto key, x509::parse_key(key_pem, files.key));
+  UMBRA_TRY(auto key, x509::parse_key(texts.key, files.key));
   UMBRA_TRY(auto self, check(trust, *certificate, *key, files, role));
-  auto made = std::make_shared<Credentials>(Credentials{std::move(ca_pem), std::move(certificate_pem),
-                                                        std::move(key_pem), std::move(crl_pem), std::move(trust),
-                                                        std::move(certificate), std::move(key), std::move(self)});
+  auto made = std::make_shared<Credentials>(
+      Credentials{std::move(texts), std::move(trust), std::move(certificate), std::move(key), std::move(self)});
   SSL_CTX* context = made->context->native_handle();
   // Only the fleet's CAs are trusted, never the system's. There is no session resumption: connections are few and long.
   const bool ready = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
@@ -113,7 +124,8 @@ Result<std::shared_ptr<const Tls::Credentials>> Tls::Credentials::read(const Tls
 }
 
 Result<Tls> Tls::load(TlsFiles files, v1::Role role) {
-  UMBRA_TRY(auto credentials, Credentials::read(files, role));
+  UMBRA_TRY(auto texts, Texts::read(files));
+  UMBRA_TRY(auto credentials, Credentials::parse(std::move(texts), files, role));
   auto state = std::make_shared<State>();
   state->files = std::move(files);
   state->role = role;
@@ -122,9 +134,10 @@ Result<Tls> Tls::load(TlsFiles files, v1::Role role) {
 }
 
 Result<bool> Tls::reload() {
-  UMBRA_TRY(auto next, Credentials::read(state_->files, state_->role));
+  UMBRA_TRY(auto texts, Texts::read(state_->files));
   const auto before = now();
-  if (next->same_as(*before)) return false;
+  if (texts == before->texts) return false;
+  UMBRA_TRY(auto next, Credentials::parse(std::move(texts), state_->files, state_->role));
   if (next->self.name != before->self.name || next->self.role != before->self.role)
     return fail({Errc::kConflict,
                  fmt::format("the certificate {} is {}'s of role {}; this process runs as {} of role {}",
