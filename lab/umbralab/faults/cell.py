@@ -15,6 +15,7 @@ from .strikes import Fault
 from .world import VM, World, left_over, put_back, restart_guest, unsettled
 
 SETTLE = 30.0
+EVERY = 0.7  # seconds between two looks: each starts some programs
 STAY = 1.5  # seconds for which it must stay settled
 
 
@@ -134,7 +135,7 @@ def settle(world: World, dead: bool, outcome: Outcome) -> float | None:
             since = None
         elif now - (since := since or now) >= STAY:
             return round(since - lifted, 1)
-        time.sleep(0.25)
+        time.sleep(EVERY)
     outcome.notes.append(why)
     return None
 
