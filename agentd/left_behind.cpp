@@ -45,7 +45,8 @@ Task<void> Host::look_at(virt::Domain domain) {
   if (status.state == qmp::RunState::kPostMigrate) {
     alert(
         fmt::format("its guest was moved away, but the journal of {} does not know where: when it runs elsewhere, "
-                    "virsh destroy and undefine it here; else virsh resume it here",
+                    "virsh destroy and undefine it here. When it runs nowhere, what is here is memory that the guest "
+                    "may have left behind, older than its disks: virsh destroy it here, and virsh start it",
                     config_.name));
     co_return Result<void>{};
   }

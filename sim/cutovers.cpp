@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <fstream>
 #include <random>
-#include <set>
 
 #include "sim/trial.hpp"
 
@@ -27,7 +26,6 @@ struct Asked {
   std::optional<std::uint64_t> seed;
   std::vector<std::string> at;  // as Trial::text() has it: those
   std::string file;             // the same, from a file
-  std::set<std::string> open;   // those that are known to end wrong
   unsigned jobs = 1;
   unsigned most_failures = 20;
 };
@@ -64,8 +62,7 @@ constexpr unsigned kMostSeconds = 120;  // of real time, for one trial
 }
 
 /// Plays all jobs of one kind of world, each in a child of its own. @return how many went wrong
-std::size_t play_all(const std::vector<Job>& jobs, std::size_t most_failures, const std::set<std::string>& open,
-                     bool tell_all) {
+std::size_t play_all(const std::vector<Job>& jobs, std::size_t most_failures, bool tell_all) {
   if (jobs.empty()) return 0;
   std::size_t failed = 0;
   const auto world = prepare(jobs.front().trial.story, jobs.front().trial.options);
@@ -75,11 +72,6 @@ std::size_t play_all(const std::vector<Job>& jobs, std::size_t most_failures, co
     int status = 0;
     waitpid(pid, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-    if (WIFEXITED(status) && open.contains(job.trial.text())) {
-      fmt::print("which is known, and open: {}\n", job.trial.text());
-      std::fflush(stdout);
-      continue;
-    }
     if (!WIFEXITED(status))
       fmt::print("WRONG {}: {}\n  ended by signal {}\n", job.name, job.trial.text(), WTERMSIG(status));
     std::fflush(stdout);
@@ -153,7 +145,7 @@ std::size_t work(const std::vector<Job>& jobs, unsigned number, const Asked& ask
   std::size_t failed = 0;
   for (const auto& [kind, some] : by_world)
     if (failed < asked.most_failures)
-      failed += play_all(some, asked.most_failures - failed, asked.open, asked.seed.has_value() || !asked.at.empty());
+      failed += play_all(some, asked.most_failures - failed, asked.seed.has_value() || !asked.at.empty());
   return failed;
 }
 
@@ -176,9 +168,6 @@ int main(int argc, char** argv) {
                  "STORY[/HOSTS[/MB PER S]]:FAULT@MOMENT[,FAULT@MOMENT…]: plays that alone, and tells its story");
   app.add_option("--file", asked.file, "plays what each line of it names as --at does; # begins a comment")
       ->check(CLI::ExistingFile);
-  std::string open;
-  app.add_option("--open", open, "schedules that are known to end wrong, as in --file: told, and not counted")
-      ->check(CLI::ExistingFile);
   app.add_option("-j,--jobs", asked.jobs, "processes")->capture_default_str()->check(CLI::Range(1, 256));
   app.add_option("--most-failures", asked.most_failures, "each process ends after so many")->capture_default_str();
   app.add_flag("--moments", moments, "lists the moments of each story, and plays nothing");
@@ -194,8 +183,6 @@ int main(int argc, char** argv) {
         fmt::print("{} {:>3}  {}\n", to_string(story), i++, moment.text());
     return 0;
   }
-  if (!open.empty())
-    for (auto& line : lines_of(open)) asked.open.insert(std::move(line));
   const auto begun = std::chrono::steady_clock::now();
   const auto jobs = jobs_of(asked);
   std::vector<pid_t> workers;

@@ -111,7 +111,8 @@ asio::awaitable<void> World::attend() {
       co_return;
     }
     for (const auto& side : seen->sides())
-      if (alerted("umbractl resolve") && record() != nullptr && record()->moving() && side.account().can_run()) {
+      if (alerted("umbractl resolve") && record() != nullptr && (record()->moving() || record()->alerted) &&
+          runner() == nullptr && side.account().can_run()) {
         auto keep = look;
         keep.set_keep(side.host());
         client = fleet();
@@ -153,7 +154,15 @@ asio::awaitable<void> World::attend() {
       note("virsh start");
       const auto xml = co_await virsh.inactive_xml(kVm, kVirsh);
       if (xml) (void)virsh.start(*xml, true);
-    } else if (owner == nullptr && alerted("virsh resume") && record()->host == one->name) {
+    } else if (owner == nullptr && alerted("virsh destroy it here, and virsh start it", one->name) &&
+               record()->host == one->name) {
+      note("virsh destroy, virsh start");
+      const auto xml = co_await virsh.inactive_xml(kVm, kVirsh);
+      if (!xml) continue;
+      (void)co_await virsh.destroy(kVm, virt::Ending::kOrdinary, kVirsh);
+      (void)virsh.start(*xml, true);
+      co_return;
+    } else if (owner == nullptr && alerted("virsh resume", one->name) && record()->host == one->name) {
       note("virsh resume");
       (void)co_await virsh.resume(kVm, kVirsh);
       co_return;

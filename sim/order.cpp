@@ -88,16 +88,17 @@ std::string World::route(Machine& machine) const {
   return route->via->to_string();
 }
 
-bool World::alerted(std::string_view words) {
-  return told(words, v1::SEVERITY_ALERT);
+bool World::alerted(std::string_view words, std::string_view by) {
+  return told(words, v1::SEVERITY_ALERT, by);
 }
 
-bool World::told(std::string_view words, v1::Severity at_least) {
+bool World::told(std::string_view words, v1::Severity at_least, std::string_view by) {
   auto& process = controller().process;
   if (!process) return false;
   const auto events = process->controller()->core().events.events(1000, "", 0);
-  return events && std::ranges::any_of(*events, [words, at_least](const v1::Event& event) {
-           return event.severity() >= at_least && event.vm() == kName && event.text().find(words) != std::string::npos;
+  return events && std::ranges::any_of(*events, [=](const v1::Event& event) {
+           return event.severity() >= at_least && (by.empty() || event.node() == by) && event.vm() == kName &&
+                  event.text().find(words) != std::string::npos;
          });
 }
 

@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 constexpr auto kRecovery = 300s;  // the longest fault, the longest back-off, and what follows
 constexpr auto kPatience = 90s;   // of a person who waits for things to end by themselves
 constexpr auto kLookAgain = 30s;
-constexpr int kMostTries = 3;
+constexpr auto kTryAgain = 12s;  // when a host that failed lately is trusted again
+constexpr int kMostTries = 5;
 
 void begin(World& world, Story story) {
   switch (story) {
@@ -57,7 +58,7 @@ std::string move_on(World& world) {
   const auto moved = [&] { return move && move->end && *move->end && (*move->end)->outcome() == v1::OUTCOME_MOVED; };
   for (int tries = 0; tries < kMostTries && !moved(); ++tries) {
     if (move) world.obey_alerts();
-    if (move) world.pass(kLookAgain);  // for a host that failed lately
+    if (move) world.pass(kTryAgain);
     world.tell("once more, to " + std::string(to));
     move = world.migrate(to);
     if (!world.until([&] { return move->end.has_value(); }, 60s)) return "its next move does not end: " + move->phase;

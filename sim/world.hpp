@@ -138,8 +138,9 @@ class World : public agent::test::SimulatedGuest {
   v1::ShadowPhase shadow_phase();
   /// "tap", another machine's name, or "" without a route of ours.
   std::string route(Machine& machine) const;
-  bool alerted(std::string_view words);
-  bool told(std::string_view words, v1::Severity at_least);
+  /// @param by a node's name; empty: any
+  bool alerted(std::string_view words, std::string_view by = {});
+  bool told(std::string_view words, v1::Severity at_least, std::string_view by = {});
   /// More than one owner, a stale one, or processes that spin: each as a sentence.
   const std::vector<std::string>& violations() const { return violations_; }
   /// What is not as it should be once nothing is going on; empty in a fleet in order.

@@ -93,60 +93,105 @@ Task<void> Resolver::run(std::string host, std::string vm_uuid, Epoch epoch) {
   }
 }
 
-Task<Epoch> Resolver::settle(std::shared_ptr<const Move> move, std::string keep, std::string why) {
-  const auto other = keep == move->from ? move->to : move->from;
-  UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(move->vm_uuid));
-  const auto yielded = co_await yield(other, move->vm_uuid, epoch, keep);
-  if (!yielded)
-    co_return fail({yielded.error().code,
-                    fmt::format("{} has not given up its copy, so {} was not told to run: {}", other, keep,
-                                yielded.error().message),
-                    yielded.error().remedy.empty()
-                        ? fmt::format("bring {0} back, or fence it: umbractl fence {0}", other)
-                        : yielded.error().remedy});
-  const auto runs = co_await run(keep, move->vm_uuid, epoch);
-  if (!runs) {
-    events_.add(v1::EVENT_KIND_CUTOVER, v1::SEVERITY_ALERT,
-                fmt::format("{} gave up its copy for the one on {}, which does not run: {}", other, keep, runs.error()),
-                {keep, move->vm});
-    co_return fail(runs.error());
+Result<Resolver::Question> Resolver::question(const std::string& vm_uuid) const {
+  const auto* record = inventory_.vm(vm_uuid);
+  if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  if (auto move = mover_.open(vm_uuid)) {
+    if (move->asking_since) return Question{vm_uuid, move->vm, move, {move->from, move->to}};
+  } else if (record->alerted) {  // it is contested: several hosts may have it
+    Question question{vm_uuid, record->vm.name(), nullptr, {}};
+    for (const auto& [name, node] : inventory_.nodes()) {
+      if (node.claims.contains(vm_uuid) || name == record->host)
+        question.sides.push_back(name);
+      else if (node.is_host() && !node.up && !node.fence)  // it has not said that it does not have it
+        return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may have a copy", name),
+                     fmt::format("bring it back, or make sure that it is off: umbractl fence {}", name)});
+    }
+    if (question.sides.size() > 1) return question;
   }
-  mover_.decide(move->vm_uuid, keep == move->to ? v1::OUTCOME_MOVED : v1::OUTCOME_REFUSED, why);
-  (void)co_await mover_.end_of(move);
-  UMBRA_CO_CHECK(inventory_.settle(move->vm_uuid, keep, epoch));
+  return fail({Errc::kConflict, "nothing is undecided: no cutover of this VM waits for an answer",
+               "umbractl resolve without --keep shows what each side knows"});
+}
+
+Task<Epoch> Resolver::settle(Question question, std::string keep, std::string why) {
+  if (question.move) co_return co_await settle_marked(question, std::move(keep), std::move(why));
+  UMBRA_CO_CHECK(inventory_.begin_move(question.vm_uuid, keep));  // its owner is nobody else's to settle meanwhile
+  auto epoch = co_await settle_marked(question, std::move(keep), std::move(why));
+  inventory_.end_move(question.vm_uuid);
   co_return epoch;
 }
 
+Task<Epoch> Resolver::settle_marked(const Question& question, std::string keep, std::string why) {
+  UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(question.vm_uuid));
+  std::string given_up;
+  for (const auto& side : question.sides) {
+    if (side == keep) continue;
+    const auto yielded = co_await yield(side, question.vm_uuid, epoch, keep);
+    if (!yielded)
+      co_return fail({yielded.error().code,
+                      fmt::format("{} has not given up its copy, so {} was not told to run: {}", side, keep,
+                                  yielded.error().message),
+                      yielded.error().remedy.empty()
+                          ? fmt::format("bring {0} back, or fence it: umbractl fence {0}", side)
+                          : yielded.error().remedy});
+    given_up += (given_up.empty() ? "" : " and ") + side;
+  }
+  const auto runs = co_await run(keep, question.vm_uuid, epoch);
+  if (!runs) {
+    events_.add(
+        v1::EVENT_KIND_CUTOVER, v1::SEVERITY_ALERT,
+        fmt::format("{} gave up its copy for the one on {}, which does not run: {}", given_up, keep, runs.error()),
+        {keep, question.vm});
+    co_return fail(runs.error());
+  }
+  if (const auto& move = question.move) {
+    mover_.decide(move->vm_uuid, keep == move->to ? v1::OUTCOME_MOVED : v1::OUTCOME_REFUSED, why);
+    (void)co_await mover_.end_of(move);
+  }
+  UMBRA_CO_CHECK(inventory_.settle(question.vm_uuid, keep, epoch));
+  co_return epoch;
+}
+
+/// Nothing is destroyed before this holds.
+Task<void> Resolver::check_sides(const Question& question, const std::string& keep) {
+  std::vector<v1::Side> sides;
+  for (const auto& host : question.sides) {
+    const std::string named = host;
+    UMBRA_CO_TRY(auto side, co_await ask(named, question.vm_uuid));
+    sides.push_back(std::move(side));
+  }
+  for (const auto& side : sides)
+    if (side.account().domain() == "running")
+      co_return fail({Errc::kConflict, fmt::format("it runs on {}: nothing is undecided", side.host()),
+                      "wait a moment, it ends by itself; or end the copy that is wrong, with virsh destroy there"});
+  for (const auto& side : sides) {
+    if (side.host() == keep && !side.reachable())
+      co_return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, so its copy cannot be kept", keep),
+                      "bring it back, or keep another one"});
+    if (side.host() == keep && !side.account().can_run())
+      co_return fail({Errc::kConflict, fmt::format("the copy on {} cannot run: {}", keep, side.account().detail()),
+                      "keep another one"});
+    if (side.host() != keep && !side.reachable() && !side.fenced())
+      co_return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may run it", side.host()),
+                      fmt::format("bring it back, or make sure that it is off: umbractl fence {}", side.host())});
+  }
+  co_return Result<void>{};
+}
+
 Task<Epoch> Resolver::keep(std::string vm_uuid, std::string keep, std::string reason, std::string actor) {
-  const auto move = mover_.open(vm_uuid);
-  if (!move || !move->asking_since)
-    co_return fail({Errc::kConflict, "nothing is undecided: no cutover of this VM waits for an answer",
-                    "umbractl resolve without --keep shows what each side knows"});
-  if (keep != move->from && keep != move->to)
-    co_return fail(
-        {Errc::kInvalid, fmt::format("{} is no side of it", keep), fmt::format("keep {} or {}", move->from, move->to)});
-  const auto other = keep == move->from ? move->to : move->from;
-  UMBRA_CO_TRY(const auto kept, co_await ask(keep, vm_uuid));
-  UMBRA_CO_TRY(const auto left, co_await ask(other, vm_uuid));
-  if (!kept.reachable())
-    co_return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, so its copy cannot be kept", keep),
-                    fmt::format("bring it back, or keep {}", other)});
-  for (const auto* side : {&kept, &left})
-    if (side->account().domain() == "running")
-      co_return fail({Errc::kConflict, fmt::format("it runs on {}: nothing is undecided", side->host()),
-                      "wait a moment, the cutover ends by itself"});
-  if (!kept.account().can_run())
-    co_return fail({Errc::kConflict, fmt::format("the copy on {} cannot run: {}", keep, kept.account().detail()),
-                    fmt::format("keep {}", other)});
-  if (!left.reachable() && !left.fenced())
-    co_return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may run it", other),
-                    fmt::format("bring it back, or make sure that it is off: umbractl fence {}", other)});
-  events_.add(
-      v1::EVENT_KIND_AUDIT, v1::SEVERITY_WARNING,
-      fmt::format("resolve: {} keeps it, {} gives up its copy{}{}", keep, other, reason.empty() ? "" : ": ", reason),
-      {keep, move->vm}, actor);
+  UMBRA_CO_TRY(const auto asked, question(vm_uuid));
+  if (std::ranges::find(asked.sides, keep) == asked.sides.end())
+    co_return fail({Errc::kInvalid, fmt::format("{} is no side of it", keep),
+                    fmt::format("keep {}", fmt::join(asked.sides, " or "))});
+  UMBRA_CO_CHECK(co_await check_sides(asked, keep));
+  auto others = asked.sides;
+  std::erase(others, keep);
+  events_.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_WARNING,
+              fmt::format("resolve: {} keeps it, {} gives up its copy{}{}", keep, fmt::join(others, " and "),
+                          reason.empty() ? "" : ": ", reason),
+              {keep, asked.vm}, actor);
   auto why = fmt::format("by {}'s decision", actor);
-  co_return co_await settle(move, keep, std::move(why));
+  co_return co_await settle(asked, keep, std::move(why));
 }
 
 Task<void> Resolver::settle_fenced(std::string vm_uuid) {
@@ -163,7 +208,8 @@ Task<void> Resolver::settle_fenced(std::string vm_uuid) {
   if (!side.reachable() || side.account().domain() == "running") co_return Result<void>{};  // it will say so itself
   auto why = fmt::format("{} is fenced", from ? move->from : move->to);
   if (side.account().can_run()) {
-    UMBRA_CO_CHECK(co_await settle(move, lives, std::move(why)));
+    Question question{vm_uuid, move->vm, move, {move->from, move->to}};
+    UMBRA_CO_CHECK(co_await settle(std::move(question), lives, std::move(why)));
     co_return Result<void>{};
   }
   if (!from) co_return fail(Errc::kConflict, "the copy on {} cannot run: {}", lives, side.account().detail());

@@ -1,4 +1,5 @@
-/// Ends a cutover that neither side can decide, by a person's word or because a side is fenced.
+/// Ends what hosts cannot decide among themselves: a cutover neither side of which knows how it ended, or paused copies
+/// of a VM whose owner nobody knows any more. By a person's word, or because a side is fenced.
 #pragma once
 
 #include "controller/planner/mover.hpp"
@@ -16,7 +17,7 @@ class Resolver {
   /// What each host that has to do with the VM knows of it: both sides of an open cutover, else its owner and whoever
   /// says to have it.
   Task<std::vector<v1::Side>> look(std::string vm_uuid);
-  /// Lets `keep` run.
+  /// Lets `keep` run; every other side gives up its copy.
   /// @return the epoch in which it does
   /// @error kConflict nothing is undecided, or that copy cannot run; kUnavailable a side cannot be asked; what a side
   ///        says
@@ -25,11 +26,20 @@ class Resolver {
   Task<void> settle_fenced(std::string vm_uuid);
 
  private:
+  /// What is undecided about a VM.
+  struct Question {
+    std::string vm_uuid, vm;
+    std::shared_ptr<const Move> move;  ///< none: the store that knew of it was lost, or restored from a backup
+    std::vector<std::string> sides;
+  };
+  Result<Question> question(const std::string& vm_uuid) const;
+  Task<void> check_sides(const Question& question, const std::string& keep);
   Task<v1::Side> ask(std::string host, std::string vm_uuid);
   bool fenced(const std::string& host) const;
   Task<void> yield(std::string host, std::string vm_uuid, Epoch epoch, std::string to);
   Task<void> run(std::string host, std::string vm_uuid, Epoch epoch);
-  Task<Epoch> settle(std::shared_ptr<const Move> move, std::string keep, std::string why);
+  Task<Epoch> settle(Question question, std::string keep, std::string why);
+  Task<Epoch> settle_marked(const Question& question, std::string keep, std::string why);
 
   Inventory& inventory_;
   EventLog& events_;
