@@ -161,10 +161,10 @@ std::string sides_text(const v1::ResolveVmReply& reply, bool colour) {
 void add_resolve(CLI::App& app, Action& action) {
   auto request = std::make_shared<v1::ResolveVmRequest>();
   auto& verb =
-      add_verb(app, "resolve", "Decide a cutover that neither side can: without --keep, show what each side knows",
+      add_verb(app, "resolve", "Decide which copy of a VM runs when its hosts cannot: without --keep, show what each side knows",
                "umbractl resolve web1 --keep host2 --reason 'host1 is behind the cut cable'");
   add_argument(verb, "VM", "Its name or uuid", [request](const std::string& vm) { request->set_vm(vm); });
-  add_text(verb, "--keep", "HOST", "The side that runs it from now on; the other one's copy is destroyed",
+  add_text(verb, "--keep", "HOST", "The side that runs it from now on; every other copy is destroyed",
            [request](const std::string& host) { request->set_keep(host); });
   add_text(verb, "--reason", "TEXT", "Why", [request](const std::string& why) { request->set_reason(why); });
   verb.callback([&action, request] {

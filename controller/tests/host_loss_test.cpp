@@ -40,6 +40,12 @@ class HostLossTest : public TwoZones {
     request.set_on(on);
     return ask(client().restart_vm(std::move(request), 20s));
   }
+  Result<v1::ResolveVmReply> resolve(const std::string& keep) {
+    v1::ResolveVmRequest request;
+    request.set_vm("vm1");
+    request.set_keep(keep);
+    return ask(client().resolve_vm(std::move(request), 30s));
+  }
   bool fenced(const std::string& host) { return core().inventory.node(host)->fence.has_value(); }
 
   std::string off;
@@ -204,6 +210,48 @@ TEST_F(AutomaticFences, AHostThatIsDownForLongIsFencedAndItsVmsRestartByPolicy) 
   EXPECT_EQ(host_of("vm1"), "host1");
 }
 
+/// The store that knew of an undecided cutover is lost: two hosts have the VM, paused, and no move is known.
+class Contested : public HostLossTest {
+ protected:
+  void SetUp() override {
+    HostLossTest::SetUp();
+    host3->add_vm("vm1", "10.50.0.1");
+    for (auto* host : {host1, host3}) {
+      host->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_PAUSED);
+      host->accounts[uuid_of("vm1")].set_domain("paused");
+    }
+    host1->accounts[uuid_of("vm1")].set_source_phase("promised");
+    host1->accounts[uuid_of("vm1")].set_can_run(true);
+    until([&] { return vm("vm1")->alerted; });
+  }
+};
+
+TEST_F(Contested, TheCopyThatIsKeptRunsOnceAllOthersHaveYielded) {
+  const auto kept = resolve("host1");
+  ASSERT_TRUE(kept) << kept.error().text();
+  ASSERT_EQ(host3->yields.size(), 1u);
+  EXPECT_EQ(host3->yields[0].to(), "host1");
+  ASSERT_EQ(host1->resolves.size(), 1u);
+  EXPECT_EQ(host_of("vm1"), "host1");
+  EXPECT_EQ(vm("vm1")->owner_epoch, kept->epoch());
+  EXPECT_FALSE(vm("vm1")->moving());
+  until([&] { return !vm("vm1")->alerted; });
+}
+
+TEST_F(Contested, NothingIsDecidedWhileAHostThatMayHaveACopyCannotBeAsked) {
+  lose(*host2);
+  const auto refused = resolve("host1");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("umbractl fence host2"));
+  EXPECT_TRUE(host3->yields.empty() && host1->resolves.empty());
+}
+
+TEST_F(Contested, ACopyThatNobodyVouchesForIsNotKept) {
+  EXPECT_FALSE(resolve("host3"));
+  EXPECT_FALSE(resolve("host4"));
+  EXPECT_TRUE(host1->yields.empty() && host3->resolves.empty());
+}
+
 class Undecided : public HostLossTest {
  protected:
   /// A cutover from host1 to host3 whose end nobody can tell: both sides are paused.
@@ -229,12 +277,6 @@ class Undecided : public HostLossTest {
     there.set_domain("paused");
     there.set_standby_phase("armed");
     there.set_can_run(true);
-  }
-  Result<v1::ResolveVmReply> resolve(const std::string& keep) {
-    v1::ResolveVmRequest request;
-    request.set_vm("vm1");
-    request.set_keep(keep);
-    return ask(client().resolve_vm(std::move(request), 30s));
   }
   std::shared_ptr<const Move> move;
 };
