@@ -203,6 +203,11 @@ asio::awaitable<void> Source::pass_on_changes() {
   if (!change || !*change) co_return;
   const auto device = virt::device_difference(before.live_xml, now->live_xml);
   now->autostart = before.autostart;  // withdrawn here for the cutover
+  if (device && *device) {            // what is stored here goes with devices that it does not have there
+    const auto live = std::move(now->live_xml);
+    now = before;
+    now->live_xml = live;
+  }
   v1::CutoverRequest cutover;
   cutover.ParseFromString(life_.record().cutover);
   v1::AmendRequest amend;

@@ -117,6 +117,48 @@ std::optional<MetadataElement> metadata_element(pugi::xml_node domain, pugi::xml
   return element;
 }
 
+pugi::xml_node disk_of(const pugi::xml_document& document, std::string_view target) {
+  for (const auto& disk : document.child("domain").child("devices").children("disk"))
+    if (disk.child("target").attribute("dev").value() == target) return disk;
+  return {};
+}
+
+/// Without what belongs to one process: libvirt's number of the image, and the label that a shadow's images have.
+void make_stored(pugi::xml_node source) {
+  source.remove_attribute("index");
+  while (source.remove_child("seclabel")) {
+  }
+}
+
+/// Type and image of a disk, or of what is below it, to be compared.
+std::string image_of(const pugi::xml_node& disk) {
+  pugi::xml_document copy;
+  auto source = copy.append_copy(disk.child("source"));
+  make_stored(source);
+  std::ostringstream out;
+  out << disk.attribute("type").value();
+  source.print(out, "", pugi::format_raw);
+  return out.str();
+}
+
+/// Of a disk that runs on top of it, an image is only what was written before.
+bool is_below(const std::string& image, const pugi::xml_node& disk) {
+  for (auto below = disk.child("backingStore"); below; below = below.child("backingStore"))
+    if (below.child("source") && image_of(below) == image) return true;
+  return false;
+}
+
+void take_image(pugi::xml_node stored, const pugi::xml_node& runs) {
+  stored.remove_child("backingStore");
+  stored.attribute("type").set_value(runs.attribute("type").value());
+  const auto driver = runs.child("driver").attribute("type");
+  if (driver && stored.child("driver").attribute("type"))
+    stored.child("driver").attribute("type").set_value(driver.value());
+  const auto old = stored.child("source");
+  make_stored(old ? stored.insert_copy_after(runs.child("source"), old) : stored.append_copy(runs.child("source")));
+  stored.remove_child(old);
+}
+
 std::size_t bytes_of(const Definition& definition) {
   std::size_t bytes = definition.live_xml.size() + definition.inactive_xml.size();
   for (const auto* list : {&definition.snapshots, &definition.checkpoints})
@@ -160,6 +202,22 @@ Result<std::optional<std::string>> change_between(const Definition& before, cons
     return "its snapshots were changed";
   if (before.checkpoints != now.checkpoints) return "its checkpoints were changed";
   return std::nullopt;
+}
+
+Result<std::string> follow_disks(std::string_view inactive_xml, std::string_view was, std::string_view now) {
+  UMBRA_TRY(const auto stored, load_domain(inactive_xml));
+  UMBRA_TRY(const auto before, load_domain(was));
+  UMBRA_TRY(const auto after, load_domain(now));
+  bool followed = false;
+  for (const auto& runs : after.child("domain").child("devices").children("disk")) {
+    const std::string_view target = runs.child("target").attribute("dev").value();
+    const auto had = disk_of(before, target), keeps = disk_of(stored, target);
+    if (!keeps || image_of(keeps) == image_of(runs)) continue;
+    if ((!had || image_of(keeps) != image_of(had)) && !is_below(image_of(keeps), runs)) continue;
+    take_image(keeps, runs);
+    followed = true;
+  }
+  return followed ? dump(stored) : std::string(inactive_xml);
 }
 
 Result<Annotations> annotations_of(std::string_view xml) {

@@ -32,6 +32,13 @@ Result<std::optional<std::string>> device_difference(std::string_view made_of, s
 /// what changed between two looks, in words; nothing when nothing did. @error kInvalid
 Result<std::optional<std::string>> change_between(const Definition& before, const Definition& now);
 
+/// A domain's stored definition once its disks have followed those of the domain that runs: what libvirt does itself
+/// where a snapshot or a block job gives a persistent domain another image, but not for one that is made persistent
+/// after that. A disk whose stored image is not the one that `was` had was meant to differ, and stays.
+/// @param was live XML of the domain that `inactive_xml` was taken with
+/// @param now live XML of the domain as it runs @error kInvalid broken XML
+Result<std::string> follow_disks(std::string_view inactive_xml, std::string_view was, std::string_view now);
+
 /// An element of a domain's <metadata>, as virDomainSetMetadata takes it.
 struct MetadataElement {
   std::string uri;  ///< of its namespace

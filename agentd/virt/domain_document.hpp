@@ -10,5 +10,7 @@ namespace umbra::virt {
 
 /// @error kInvalid broken XML, with line and column, or the root is not <domain>
 Result<pugi::xml_document> load_domain(std::string_view xml);
+/// As libvirt writes it.
+std::string dump(const pugi::xml_document& document);
 
 }  // namespace umbra::virt

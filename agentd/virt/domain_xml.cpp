@@ -19,12 +19,6 @@ namespace {
 
 constexpr std::string_view kQemuNamespace = "http://libvirt.org/schemas/domain/qemu/1.0";
 
-std::string dump(const pugi::xml_document& document) {
-  std::ostringstream out;
-  document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration, pugi::encoding_utf8);
-  return out.str();
-}
-
 /// The parser takes prefixes that no element can have.
 bool begins_a_name(std::string_view text) {
   return !text.empty() && (std::isalpha(static_cast<unsigned char>(text[0])) != 0 || text[0] == '_');
@@ -170,6 +164,12 @@ Result<pugi::xml_document> load_domain(std::string_view xml) {
     return fail({Errc::kInvalid, "domain XML: the root is not <domain>", "give the XML of a domain (virsh dumpxml)"});
   UMBRA_CHECK(check_root(document.child("domain")));
   return document;
+}
+
+std::string dump(const pugi::xml_document& document) {
+  std::ostringstream out;
+  document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration, pugi::encoding_utf8);
+  return out.str();
 }
 
 std::string annotated(std::string_view description, std::string_view line) {

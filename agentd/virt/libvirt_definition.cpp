@@ -117,6 +117,17 @@ Result<void> define(virDomainPtr domain, const std::string& xml) {
   return {};
 }
 
+/// People may have given it another image since it runs here.
+Result<void> define_as(virDomainPtr domain, const Definition& definition) {
+  auto inactive = definition.inactive_xml;
+  if (!definition.live_xml.empty()) {
+    UMBRA_TRY(const auto now, text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE),
+                                      "reading the domain's XML"));
+    UMBRA_TRY(inactive, follow_disks(inactive, definition.live_xml, now));
+  }
+  return define(domain, inactive);
+}
+
 Result<void> annotate_as(virDomainPtr domain, const Definition& definition) {
   UMBRA_TRY(const auto wanted, annotations_of(definition.live_xml));
   UMBRA_TRY(const auto xml, text_of(virDomainGetXMLDesc(domain, 0), "reading the domain's XML"));
@@ -172,7 +183,7 @@ Result<void> make_kept(virDomainPtr domain, const Definition& definition,
   const auto note = [&outcome](Result<void> done) {
     if (!done && outcome) outcome = std::move(done);
   };
-  if (!definition.inactive_xml.empty()) note(define(domain, definition.inactive_xml));
+  if (!definition.inactive_xml.empty()) note(define_as(domain, definition));
   if (!definition.live_xml.empty()) note(annotate_as(domain, definition));
   for (const auto& xml : definition.snapshots) note(redefine_snapshot(domain, xml, definition.current_snapshot));
   for (const auto& xml : definition.checkpoints) note(redefine_checkpoint(domain, xml));

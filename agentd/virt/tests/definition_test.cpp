@@ -120,6 +120,35 @@ TEST(ChangeBetween, TellsWhatIsNotCarriedAnyMore) {
   EXPECT_EQ(change_between(before, now)->value_or(""), "disk vda, source: file is /b, was /a");
 }
 
+/// A guest that has moved is made persistent after it runs, and somebody may have taken a snapshot in between.
+TEST(FollowDisks, WhatIsStoredIsWhatTheGuestWritesTo) {
+  const auto stored = domain(disk("/s/web.qcow2") + "<filesystem/>");
+  const auto was = domain(disk("/s/web.qcow2", "<backingStore/>"));
+  const auto now = domain(R"(<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+      <source file='/s/web.overlay' index='3'><seclabel model='dac' relabel='no'/></source>
+      <backingStore type='file' index='1'><format type='qcow2'/><source file='/s/web.qcow2'/><backingStore/></backingStore>
+      <target dev='vda' bus='virtio'/></disk>)");
+  const auto followed = follow_disks(stored, was, now);
+  ASSERT_TRUE(followed) << followed.error().text();
+  EXPECT_THAT(*followed, HasSubstr("<source file=\"/s/web.overlay\" />"));
+  EXPECT_THAT(*followed, testing::Not(HasSubstr("web.qcow2")));
+  EXPECT_THAT(*followed, HasSubstr("<filesystem"));
+  EXPECT_EQ(follow_disks(*followed, was, now).value(), *followed);
+  EXPECT_EQ(follow_disks(stored, was, was).value(), stored);
+  const auto back = follow_disks(*followed, now, was);  // blockcommit
+  ASSERT_TRUE(back);
+  EXPECT_THAT(*back, HasSubstr("<source file=\"/s/web.qcow2\" />"));
+  const auto elsewhere = follow_disks(stored, domain(disk("/s/other.qcow2")), now);
+  ASSERT_TRUE(elsewhere);
+  EXPECT_THAT(*elsewhere, HasSubstr("web.overlay")) << "an image below the one that is written to is old";
+}
+
+TEST(FollowDisks, ADiskThatWasMeantToDifferStays) {
+  const auto meant = domain(disk("/s/next-boot.qcow2"));
+  EXPECT_EQ(follow_disks(meant, domain(disk("/s/web.qcow2")), domain(disk("/s/web.overlay"))).value(), meant);
+  EXPECT_FALSE(follow_disks("<domain>", meant, meant));
+}
+
 TEST(Belongings, ThatCannotFollowAreRefusedWithTheRemedy) {
   Definition definition;
   EXPECT_EQ(belongings_refusal(definition), "");

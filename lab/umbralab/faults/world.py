@@ -68,10 +68,11 @@ class World:
         """Which the runner writes to: after a snapshot not the one that it was started with."""
         return Path(self.medium('vda')) if self.domains() else self.lab.disk(self.vm)
 
-    def medium(self, drive: str) -> str:
-        """What the runner, or whoever has its definition, has in it; `-` if nothing."""
+    def medium(self, drive: str, *, stored: bool = False) -> str:
+        """What the runner, or whoever has its definition, has in it, or would start with; `-` if nothing."""
         host = self.runner() or next(iter(self.domains()))
-        rows = (line.split(maxsplit=1) for line in hosts.virsh(self.lab, host, 'domblklist', VM).splitlines())
+        words = ['domblklist', VM, *(['--inactive'] if stored else [])]
+        rows = (line.split(maxsplit=1) for line in hosts.virsh(self.lab, host, *words).splitlines())
         return next(row[1].strip() for row in rows if row and row[0] == drive)
 
     def close(self) -> None:
@@ -136,6 +137,8 @@ def left_over(world: World) -> list[str]:
             found.append(f'{node}: a migration port is open')
         if host is not None and (lab.node_dir(node) / f'run/libvirt/qemu/{VM}.pid').exists():
             found.append(f"{node}: libvirt's pid file")
+    if host is not None and (writes := world.medium('vda')) != (stored := world.medium('vda', stored=True)):
+        found.append(f'{host}: it writes to {writes}, but would start with {stored}')
     if host is not None and not starts_at_boot(lab, host):
         found.append(f'{host}: it is not started at boot any more')
     for node in lab.of_role('host'):
