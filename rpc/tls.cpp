@@ -39,6 +39,7 @@ struct Tls::Credentials {
   x509::Certificate certificate;
   x509::Key key;
   Identity self;
+  std::shared_ptr<Signers> signers = std::make_shared<Signers>(trust);
   std::shared_ptr<ssl::context> context = std::make_shared<ssl::context>(ssl::context::tls);
 
   static Result<std::shared_ptr<const Credentials>> parse(Texts texts, const TlsFiles& files, v1::Role role);
@@ -175,6 +176,9 @@ Identity Tls::self() const {
 }
 const TlsFiles& Tls::files() const {
   return state_->files;
+}
+std::shared_ptr<Signers> Tls::signers() const {
+  return now()->signers;
 }
 std::shared_ptr<ssl::context> Tls::context() const {
   return now()->context;

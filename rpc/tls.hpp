@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rpc/identity.hpp"
+#include "rpc/signers.hpp"
 #include "rpc/trust.hpp"
 
 namespace umbra::rpc {
@@ -43,6 +44,9 @@ class Tls {
   /// Key, certificate and CAs in force, for new connections and warrants. Connections that were made with an older one
   /// go on with it. To be held while anything of it is used, and not for longer.
   std::shared_ptr<boost::asio::ssl::context> context() const;
+
+  /// Whose signatures count now, by the CAs and lists in force.
+  std::shared_ptr<Signers> signers() const;
 
   /// Whether an open connection's peer may stay: signed by one of the CAs and not revoked. That its certificate expired
   /// meanwhile does not end a connection, it only lets no other begin. @error kDenied with the reason in words

@@ -10,7 +10,6 @@ namespace umbra::rpc::warrant {
 namespace {
 
 using DigestContext = std::unique_ptr<EVP_MD_CTX, x509::Release<EVP_MD_CTX_free>>;
-using StoreContext = std::unique_ptr<X509_STORE_CTX, x509::Release<X509_STORE_CTX_free>>;
 using Octets = std::unique_ptr<unsigned char, x509::Release<[](unsigned char* octets) { OPENSSL_free(octets); }>>;
 
 /// Before what is signed, so that nothing else that this key ever signs can be taken for a warrant.
@@ -37,35 +36,6 @@ std::string der_of(X509& certificate) {
   const int length = i2d_X509(&certificate, &raw);
   const Octets der(raw);
   return length < 0 ? std::string{} : std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
-}
-
-std::string public_key_of(X509& certificate) {
-  unsigned char* raw = nullptr;
-  const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(&certificate), &raw);
-  const Octets der(raw);
-  return length < 0 ? std::string{} : std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
-}
-
-/// Whether the fleet's CAs stand behind a certificate; gives what tells that CA from another.
-Result<std::string> fleet_of(const Tls& tls, X509& certificate, std::optional<UnixMillis> now) {
-  const auto held = tls.context();
-  auto* store = SSL_CTX_get_cert_store(held->native_handle());
-  const StoreContext context(X509_STORE_CTX_new());
-  if (!context || X509_STORE_CTX_init(context.get(), store, &certificate, nullptr) != 1)
-    return fail(Errc::kInternal, "OpenSSL: {}", x509::openssl_error());
-  auto* rules = X509_STORE_CTX_get0_param(context.get());
-  if (now)
-    X509_VERIFY_PARAM_set_time(rules, static_cast<std::time_t>(*now / 1000));
-  else
-    X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_NO_CHECK_TIME);
-  if (X509_verify_cert(context.get()) != 1) {
-    const auto why =
-        x509::explain(X509_STORE_CTX_get_error(context.get()), X509_STORE_CTX_get_current_cert(context.get()));
-    x509::openssl_error();
-    return fail({Errc::kDenied, why, "umbractl doctor on the controller shows its certificate"});
-  }
-  const auto* chain = X509_STORE_CTX_get0_chain(context.get());
-  return sha256(public_key_of(*sk_X509_value(chain, sk_X509_num(chain) - 1)));
 }
 
 Result<void> check_sizes(const v1::Warrant& warrant) {
@@ -102,10 +72,10 @@ Result<v1::Warrant> sign(const Tls& tls, v1::WarrantStatement statement) {
   std::string serial(kSerial, '\0');
   RAND_bytes(reinterpret_cast<unsigned char*>(serial.data()), static_cast<int>(serial.size()));
   statement.set_serial(std::move(serial));
-  UMBRA_TRY(*statement.mutable_fleet(), fleet_of(tls, *certificate, std::nullopt));
-
   v1::Warrant warrant;
   warrant.set_certificate(der_of(*certificate));
+  UMBRA_TRY(const auto self, tls.signers()->find(warrant.certificate(), std::nullopt));
+  statement.set_fleet(self->fleet);
   warrant.set_statement(statement.SerializeAsString());
   const auto text = std::string(kPurpose) + warrant.statement();
   const DigestContext digest(EVP_MD_CTX_new());
@@ -126,24 +96,16 @@ Result<v1::Warrant> sign(const Tls& tls, v1::WarrantStatement statement) {
 
 Result<v1::WarrantStatement> open(const Tls& tls, const v1::Warrant& warrant, std::optional<UnixMillis> now) {
   UMBRA_CHECK(check_sizes(warrant));
-  const auto* at = octets(warrant.certificate());
-  const auto* const end = at + warrant.certificate().size();
-  const x509::Certificate certificate(d2i_X509(nullptr, &at, static_cast<long>(warrant.certificate().size())));
-  if (!certificate || at != end) {
-    x509::openssl_error();
-    return fail(Errc::kDenied, "its warrant carries no certificate");
-  }
-  UMBRA_CHECK(check_signature(warrant, *certificate));
-  const auto fleet = fleet_of(tls, *certificate, now);
-  if (!fleet) return fail(with_context(fleet.error(), "its warrant"));
-  const auto signer = x509::identity_of(*certificate);
-  if (!signer) return fail(Errc::kDenied, "its warrant: {}", signer.error().message);
-  if (signer->role != v1::ROLE_CONTROLLER)
-    return fail(Errc::kDenied, "its warrant was signed by {}, which is no controller but has the role {}", signer->name,
-                role_name(signer->role));
+  const auto signer = tls.signers()->find(warrant.certificate(), now);
+  if (!signer) return fail(with_context(signer.error(), "its warrant"));
+  const auto& identity = (*signer)->identity;
+  UMBRA_CHECK(check_signature(warrant, *(*signer)->certificate));
+  if (identity.role != v1::ROLE_CONTROLLER)
+    return fail(Errc::kDenied, "its warrant was signed by {}, which is no controller but has the role {}",
+                identity.name, role_name(identity.role));
   v1::WarrantStatement statement;
   if (!statement.ParseFromString(warrant.statement())) return fail(Errc::kDenied, "its warrant cannot be read");
-  if (statement.fleet() != *fleet) return fail(Errc::kDenied, "its warrant is of another fleet");
+  if (statement.fleet() != (*signer)->fleet) return fail(Errc::kDenied, "its warrant is of another fleet");
   return statement;
 }
 

@@ -21,7 +21,7 @@ inline constexpr std::chrono::minutes kClockSkew{5};
 Result<v1::Warrant> sign(const Tls& tls, v1::WarrantStatement statement);
 
 /// The statement, when a controller of this fleet has signed just these bytes. Says nothing of the statement's own
-/// times. A few hundred microseconds.
+/// times. A hundred microseconds, and some more for a controller that is not known yet.
 /// @param now the certificate must be valid then; without, its time does not count, as for what was begun in time
 /// @error kDenied no warrant, or not a genuine one, with the reason
 Result<v1::WarrantStatement> open(const Tls& tls, const v1::Warrant& warrant, std::optional<UnixMillis> now);

@@ -89,10 +89,12 @@ Result<std::string> read_text(const std::filesystem::path& file, std::string_vie
   errno = 0;
   std::ifstream in(file, std::ios::binary);
   std::string text;
-  if (in) {
-    text.resize(kMostText + 1);
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(in.gcount()));
+  constexpr std::size_t kPiece = 8 * 1024;
+  while (in && text.size() <= kMostText) {
+    const auto before = text.size();
+    text.resize(before + kPiece);
+    in.read(text.data() + before, kPiece);
+    text.resize(before + static_cast<std::size_t>(in.gcount()));
   }
   const int cause = errno;
   if (!in.is_open() && cause == ENOENT) {
