@@ -1,7 +1,6 @@
 #include "agentd/virt/domain_xml.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <map>
 #include <optional>
@@ -35,31 +34,25 @@ std::optional<std::string> prefix_of(const pugi::xml_node& node, std::string_vie
   return std::nullopt;
 }
 
-/// By any prefix that the root binds to QEMU's namespace.
-bool is_commandline(const pugi::xml_node& domain, std::string_view name) {
-  constexpr std::string_view kName = ":commandline";
-  if (!name.ends_with(kName)) return false;
-  const auto binding = "xmlns:" + std::string(name.substr(0, name.size() - kName.size()));
-  return domain.attribute(binding.c_str()).value() == kQemuNamespace;
-}
-
 /// libvirt reads a domain of no namespace, and once what it writes once. Where that is there twice, or means something
 /// else, libvirt and we would read different things.
 Result<void> check_root(const pugi::xml_node& domain) {
   if (const auto own = domain.attribute("xmlns"))
     return fail({Errc::kInvalid, fmt::format("domain XML: <domain> is of the namespace '{}'", own.value()),
                  "remove the attribute xmlns; QEMU's namespace is declared as xmlns:qemu"});
-  constexpr std::array<std::string_view, 9> kOnce{"name",   "uuid", "title", "description", "metadata",
-                                                  "memory", "vcpu", "os",    "devices"};
+  const auto bound = std::ranges::count_if(
+      domain.attributes(), [](const pugi::xml_attribute& each) { return each.value() == kQemuNamespace; });
+  if (bound > 1)
+    return fail({Errc::kInvalid, "domain XML: QEMU's namespace has more than one prefix", "declare it once, as qemu"});
+  const auto prefix = prefix_of(domain, kQemuNamespace);
+  const auto commandline = prefix ? *prefix + "commandline" : std::string("qemu:commandline");
+  const std::set<std::string_view> once{"name", "uuid", "title",   "description", "metadata", "memory",
+                                        "vcpu", "os",   "devices", "on_poweroff", commandline};
   std::set<std::string_view> seen;
-  for (const auto& child : domain.children()) {
-    const std::string_view name = child.name();
-    const bool commandline = is_commandline(domain, name);
-    if (!commandline && std::ranges::find(kOnce, name) == kOnce.end()) continue;
-    if (!seen.insert(commandline ? "commandline" : name).second)
-      return fail({Errc::kInvalid, fmt::format("domain XML: there is more than one <{}>", name),
+  for (const auto& child : domain.children())
+    if (once.contains(child.name()) && !seen.insert(child.name()).second)
+      return fail({Errc::kInvalid, fmt::format("domain XML: there is more than one <{}>", child.name()),
                    "leave one; virt-xml-validate tells more"});
-  }
   return {};
 }
 

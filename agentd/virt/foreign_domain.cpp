@@ -192,14 +192,6 @@ Result<void> check_domain_in(const pugi::xml_node& node, const ForeignClaim& cla
   return check_foreign(text.str(), kept, rules);
 }
 
-/// A second one of these would be read by libvirt and not by us.
-Result<void> check_once(const pugi::xml_node& domain) {
-  for (const auto* name : {"name", "uuid", "memory", "devices", "os", "metadata", "on_poweroff"})
-    if (domain.child(name).next_sibling(name))
-      return fail({Errc::kInvalid, fmt::format("it has more than one <{}>", name), "correct the XML"});
-  return {};
-}
-
 Result<void> check_interfaces(const pugi::xml_node& domain, const std::string& tap) {
   for (const auto& interface : domain.child("devices").children("interface")) {
     const auto device = attribute(interface.child("target"), "dev");
@@ -240,7 +232,6 @@ Result<void> check_foreign(std::string_view xml, const ForeignClaim& claim, cons
     return deny("", "it is a domain of the type '{}'", attribute(domain, "type"));
   if (const auto type = domain.child("os").child("type"); type && std::string_view(type.text().get()) != "hvm")
     return deny("", "its <os> is of the type '{}'", type.text().get());
-  UMBRA_CHECK(check_once(domain));
   UMBRA_CHECK(check_interfaces(domain, claim.tap));
   return check_nodes(domain, rules);
 }
