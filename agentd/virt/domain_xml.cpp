@@ -40,8 +40,9 @@ Result<void> check_root(const pugi::xml_node& domain) {
   if (const auto own = domain.attribute("xmlns"))
     return fail({Errc::kInvalid, fmt::format("domain XML: <domain> is of the namespace '{}'", own.value()),
                  "remove the attribute xmlns; QEMU's namespace is declared as xmlns:qemu"});
-  const auto bound = std::ranges::count_if(
-      domain.attributes(), [](const pugi::xml_attribute& each) { return each.value() == kQemuNamespace; });
+  const auto bound = std::ranges::count_if(domain.attributes(), [](const pugi::xml_attribute& each) {
+    return each.value() == kQemuNamespace && std::string_view(each.name()).starts_with("xmlns:");
+  });
   if (bound > 1)
     return fail({Errc::kInvalid, "domain XML: QEMU's namespace has more than one prefix", "declare it once, as qemu"});
   const auto prefix = prefix_of(domain, kQemuNamespace);
