@@ -23,14 +23,19 @@ bool begins_a_name(std::string_view text) {
   return !text.empty() && (std::isalpha(static_cast<unsigned char>(text[0])) != 0 || text[0] == '_');
 }
 
-/// The prefix, with its colon, that `node` binds to a namespace; nothing when it binds none.
+/// The prefix, with its colon, that an attribute binds to a namespace; nothing when it binds none.
+std::optional<std::string> prefix_in(const pugi::xml_attribute& attribute, std::string_view uri) {
+  const std::string_view name = attribute.name();
+  if (attribute.value() != uri) return std::nullopt;
+  if (name == "xmlns") return "";
+  if (name.starts_with("xmlns:") && begins_a_name(name.substr(6))) return std::string(name.substr(6)) + ":";
+  return std::nullopt;
+}
+
+/// The first that `node` binds.
 std::optional<std::string> prefix_of(const pugi::xml_node& node, std::string_view uri) {
-  for (const auto& attribute : node.attributes()) {
-    if (attribute.value() != uri) continue;
-    const std::string_view name = attribute.name();
-    if (name == "xmlns") return "";
-    if (name.starts_with("xmlns:") && begins_a_name(name.substr(6))) return std::string(name.substr(6)) + ":";
-  }
+  for (const auto& attribute : node.attributes())
+    if (auto prefix = prefix_in(attribute, uri)) return prefix;
   return std::nullopt;
 }
 
@@ -40,9 +45,8 @@ Result<void> check_root(const pugi::xml_node& domain) {
   if (const auto own = domain.attribute("xmlns"))
     return fail({Errc::kInvalid, fmt::format("domain XML: <domain> is of the namespace '{}'", own.value()),
                  "remove the attribute xmlns; QEMU's namespace is declared as xmlns:qemu"});
-  const auto bound = std::ranges::count_if(domain.attributes(), [](const pugi::xml_attribute& each) {
-    return each.value() == kQemuNamespace && std::string_view(each.name()).starts_with("xmlns:");
-  });
+  const auto bound = std::ranges::count_if(
+      domain.attributes(), [](const pugi::xml_attribute& each) { return prefix_in(each, kQemuNamespace).has_value(); });
   if (bound > 1)
     return fail({Errc::kInvalid, "domain XML: QEMU's namespace has more than one prefix", "declare it once, as qemu"});
   const auto prefix = prefix_of(domain, kQemuNamespace);
