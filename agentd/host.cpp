@@ -252,7 +252,8 @@ Task<void> Host::take_inventory() {
   UMBRA_CO_TRY(const auto free, co_await standby_.free_memory());
   std::map<std::string, v1::Vm> vms;
   for (const auto& domain : domains) {
-    if (standby_.holds(domain.uuid) || domain.incoming) continue;  // a shadow, if of a journal that was lost
+    if (standby_.holds(domain.uuid) || (domain.incoming && !domain.persistent))
+      continue;  // a shadow, if of a journal that was lost
     if (damaged_.contains(domain.uuid) && domain.state != virt::DomainState::kRunning) continue;  // a shadow, may be
     if (const auto kept = source(domain.uuid); kept && kept->phase() == shadow::Phase::kMoved) continue;
     auto& vm = vms[domain.uuid] = shadow::describe(domain);
@@ -278,12 +279,12 @@ Task<void> Host::take_inventory() {
   UMBRA_CO_CHECK(co_await take_definitions());
   inventory_known_ = true;
   hooks_.nudge();
-  co_await tend_images(domains);
+  co_await tend(domains);
   co_return Result<void>{};
 }
 
 /// Not of one that is in a cutover: nothing may stand between libvirt and it.
-asio::awaitable<void> Host::tend_images(std::vector<virt::Domain> domains) {
+asio::awaitable<void> Host::tend(std::vector<virt::Domain> domains) {
   std::erase_if(domains, [this](const virt::Domain& domain) {
     const auto kept = source(domain.uuid);
     return domain.state != virt::DomainState::kRunning || !vms_.contains(domain.uuid) ||

@@ -83,7 +83,7 @@ class Host {
   asio::awaitable<void> measure_dirty_rates();
   void adopt_network(const v1::Vm& vm);
   void complain(const v1::Vm& vm, const std::string& why);
-  asio::awaitable<void> tend_images(std::vector<virt::Domain> domains);
+  asio::awaitable<void> tend(std::vector<virt::Domain> domains);
   void on_lifecycle(const virt::LifecycleEvent& event);
   void on_connection(bool up);
   Task<v1::Vm> shadowable(std::string vm_uuid);

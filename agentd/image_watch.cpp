@@ -17,7 +17,7 @@ asio::awaitable<void> ImageWatch::look(std::vector<virt::Domain> running) {
   std::map<std::string, std::vector<std::string>> told;
   for (const auto& domain : running) {
     const auto uuid = domain.uuid;
-    auto found = co_await hypervisor_.tend_images(uuid, kLook);
+    auto found = co_await hypervisor_.tend(uuid, kLook);
     if (!found) {
       if (found.error().code != Errc::kNotFound) spdlog::debug("{}: its images: {}", domain.name, found.error());
       told[uuid] = std::move(told_[uuid]);

@@ -82,7 +82,7 @@ Task<void> Standby::admit(v1::Vm vm) {
                                 to_string(Bytes{vm.memory_bytes()})),
                     "choose another host, or drop a shadow there"});
   auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
-  if (existing && existing->incoming) {  // a shadow that nobody here knows: it has never run, and its source asks anew
+  if (existing && existing->incoming && !existing->persistent) {  // a shadow that nobody here knows: it has never run, and its source asks anew
     UMBRA_CO_CHECK(co_await hypervisor_.destroy(vm.uuid(), virt::Ending::kOrdinary, kCall));
     existing = co_await hypervisor_.domain(vm.uuid(), kCall);
   }
@@ -287,7 +287,7 @@ Task<std::int64_t> Standby::resume(Shadow& shadow, std::chrono::microseconds arr
   auto resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   if (!resumed && !unknown(resumed.error()) && !shadow.gone) {
     // A libvirt whose QEMU ended in this moment, by a crash or by hand, has taken the images from this one too.
-    const auto tended = co_await hypervisor_.tend_images(shadow.uuid(), kCall);
+    const auto tended = co_await hypervisor_.tend(shadow.uuid(), kCall);
     if (tended) resumed = co_await hypervisor_.resume(shadow.uuid(), kCall);
   }
   if (!resumed) {

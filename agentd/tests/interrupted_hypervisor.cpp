@@ -160,8 +160,8 @@ Task<void> InterruptedHypervisor::destroy(std::string uuid, virt::Ending ending,
   freed_.notify();
   co_return Result<void>{};
 }
-Task<std::vector<std::string>> InterruptedHypervisor::tend_images(std::string uuid, Deadline deadline) {
-  return host_.tend_images(std::move(uuid), deadline);  // no moment of a cutover: no step waits for it
+Task<std::vector<std::string>> InterruptedHypervisor::tend(std::string uuid, Deadline deadline) {
+  return host_.tend(std::move(uuid), deadline);  // no moment of a cutover: no step waits for it
 }
 Task<void> InterruptedHypervisor::suspend(std::string uuid, Deadline deadline) {
   return through("suspend", uuid, &Hypervisor::suspend, std::tuple{uuid}, deadline);

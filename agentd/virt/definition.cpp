@@ -5,6 +5,7 @@
 
 #include "agentd/virt/domain_document.hpp"
 #include "agentd/virt/domain_xml.hpp"
+#include "agentd/virt/xml_limits.hpp"
 
 namespace umbra::virt {
 namespace {
@@ -218,6 +219,19 @@ Result<std::string> follow_disks(std::string_view inactive_xml, std::string_view
     followed = true;
   }
   return followed ? dump(stored) : std::string(inactive_xml);
+}
+
+Result<std::optional<std::string>> clean_snapshot(std::string_view xml) {
+  UMBRA_CHECK(check_xml(xml));
+  pugi::xml_document document;
+  if (const auto parsed = document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8);
+      !parsed)
+    return fail({Errc::kInvalid, fmt::format("snapshot XML: {}", parsed.description()), "correct the XML"});
+  bool cleaned = false;
+  for (const auto* name : {"domain", "inactiveDomain"})
+    cleaned = remove_incoming(document.child("domainsnapshot").child(name)) || cleaned;
+  if (!cleaned) return std::nullopt;
+  return dump(document);
 }
 
 Result<Annotations> annotations_of(std::string_view xml) {

@@ -39,6 +39,10 @@ Result<std::optional<std::string>> change_between(const Definition& before, cons
 /// @param now live XML of the domain as it runs @error kInvalid broken XML
 Result<std::string> follow_disks(std::string_view inactive_xml, std::string_view was, std::string_view now);
 
+/// A snapshot without `-incoming defer` in the domains that it holds, which it has from a VM that came as a shadow:
+/// QEMU would be started to wait instead of to load the snapshot. Nothing when it has none. @error kInvalid broken XML
+Result<std::optional<std::string>> clean_snapshot(std::string_view xml);
+
 /// An element of a domain's <metadata>, as virDomainSetMetadata takes it.
 struct MetadataElement {
   std::string uri;  ///< of its namespace

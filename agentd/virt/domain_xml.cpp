@@ -236,14 +236,13 @@ Result<std::string> shadow_xml(std::string_view xml) {
   return dump(document);
 }
 
-Result<std::string> clean_xml(std::string_view xml) {
-  UMBRA_TRY(const auto document, load_domain(xml));
-  auto domain = document.child("domain");
-  set_description(domain, {});
+bool remove_incoming(pugi::xml_node domain) {
   auto commandline = commandline_of(domain);
+  bool found = false;
   while (auto argument = our_incoming(commandline)) {
     commandline.remove_child(argument.next_sibling());
     commandline.remove_child(argument);
+    found = true;
   }
   if (commandline && !commandline.first_child()) {
     domain.remove_child(commandline);
@@ -254,6 +253,14 @@ Result<std::string> clean_xml(std::string_view xml) {
     });
     if (!used && !prefix.empty()) domain.remove_attribute(("xmlns:" + prefix.substr(0, prefix.size() - 1)).c_str());
   }
+  return found;
+}
+
+Result<std::string> clean_xml(std::string_view xml) {
+  UMBRA_TRY(const auto document, load_domain(xml));
+  auto domain = document.child("domain");
+  set_description(domain, {});
+  remove_incoming(domain);
   return dump(document);
 }
 

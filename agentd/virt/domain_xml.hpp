@@ -25,6 +25,10 @@ inline constexpr std::string_view kMetadataNamespace = "https://umbra.invalid/vm
 /// Why a domain whose QEMU still waits for its memory cannot have a shadow.
 inline constexpr std::string_view kIsShadow =
     "it is itself a shadow, waiting for its primary's memory; shadow the primary";
+/// No shadow is persistent: people define one so from the XML of a VM that had moved.
+inline constexpr std::string_view kWaits =
+    "its definition has the arguments -incoming defer, so that its QEMU waits for a migration; remove them (virsh "
+    "edit), then virsh destroy and start it";
 
 /// Reads a domain. `state` and `persistent` are not in XML and keep their defaults; `incoming` says only that the XML
 /// carries `-incoming defer`. @param rules what other hosts would take of it, for its refusal

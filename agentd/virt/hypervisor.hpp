@@ -125,8 +125,9 @@ class Hypervisor {
   /// the owner they have.
   virtual Task<void> destroy(std::string uuid, Ending ending, Deadline deadline) = 0;
   /// Looks whether a running domain's QEMU may still open its images, and gives those that a move brought here back to
-  /// it. @return what was found, in words for the operator; empty when all is well
-  virtual Task<std::vector<std::string>> tend_images(std::string uuid, Deadline deadline) = 0;
+  /// it; takes the waiting for a migration out of snapshots of a domain that came as a shadow, or they could not be
+  /// reverted to. @return what was found, in words for the operator; empty when all is well
+  virtual Task<std::vector<std::string>> tend(std::string uuid, Deadline deadline) = 0;
   virtual Task<void> suspend(std::string uuid, Deadline deadline) = 0;
   /// virDomainResume: takes the lock manager's lease before the guest runs.
   virtual Task<void> resume(std::string uuid, Deadline deadline) = 0;

@@ -191,6 +191,32 @@ Result<void> make_kept(virDomainPtr domain, const Definition& definition,
   return outcome;
 }
 
+Result<std::vector<std::string>> TendedSnapshots::tend(virDomainPtr domain, const std::string& uuid) {
+  std::vector<std::string> done;
+  virDomainSnapshotPtr* raw = nullptr;
+  const int count = virDomainListAllSnapshots(domain, &raw, VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL);
+  if (count < 0) return fail(last_error("listing its snapshots"));
+  const auto snapshots = take_list<SnapshotPtr>(raw, count);
+  const std::scoped_lock lock(mutex_);
+  const auto before = std::exchange(known_[uuid], {});
+  for (const auto& snapshot : snapshots) {
+    const std::string name = virDomainSnapshotGetName(snapshot.get());
+    if (!before.contains(name)) {
+      UMBRA_TRY(const auto xml,
+                text_of(virDomainSnapshotGetXMLDesc(snapshot.get(), kSnapshotXml), "reading a snapshot"));
+      UMBRA_TRY(const auto clean, clean_snapshot(xml));
+      const bool current = virDomainSnapshotIsCurrent(snapshot.get(), 0) == 1;
+      if (clean) {
+        UMBRA_CHECK(redefine_snapshot(domain, *clean, current ? name : ""));
+        done.push_back(fmt::format("its snapshot {} would have waited for a migration when reverted to; mended", name));
+      }
+    }
+    known_[uuid].insert(name);
+  }
+  if (snapshots.empty()) known_.erase(uuid);
+  return done;
+}
+
 Result<void> set_autostart(virDomainPtr domain, bool on, const std::filesystem::path& autostart_links) {
   UMBRA_CHECK(check(virDomainSetAutostart(domain, on ? 1 : 0), "setting whether it is started at boot"));
   return sync_directory(autostart_links);

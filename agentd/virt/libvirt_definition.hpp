@@ -2,6 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <mutex>
+#include <set>
 
 #include "agentd/virt/definition.hpp"
 #include "agentd/virt/libvirt_handles.hpp"
@@ -25,6 +28,17 @@ Definition join(Definition live, Persistent persistent);
 /// metadata, snapshots, checkpoints, autostart. What is so already stays. Goes on after a failure, and tells the first.
 /// @param definition its inactive XML without what belongs to a shadow
 Result<void> make_kept(virDomainPtr domain, const Definition& definition, const std::filesystem::path& autostart_links);
+
+/// Of snapshots by their names, which were looked at before. Thread-safe.
+class TendedSnapshots {
+ public:
+  /// Redefines those of a running domain that would not start (clean_snapshot()). @return what was done, in words
+  Result<std::vector<std::string>> tend(virDomainPtr domain, const std::string& uuid);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::set<std::string>> known_;  ///< by the domain's uuid
+};
 
 /// Durable: survives a power loss.
 /// @param autostart_links where libvirt keeps a link for each domain that it starts at boot; not there: nothing to sync

@@ -58,11 +58,33 @@ Result<std::string> kept_refusal(virDomainPtr handle) {
   return belongings_refusal(join(std::move(live), std::move(persistent)));
 }
 
+/// libvirt takes texts (virsh desc) that no XML may have, and writes them into its XML: the rest of that is read all
+/// the same, or the VM would lose its routes.
+std::string without_control(std::string xml) {
+  std::ranges::replace_if(
+      xml, [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; }, ' ');
+  return xml;
+}
+
+/// A domain that cannot be read is left alone. It says so, and the others of its host are told of all the same.
+Result<Domain> read_domain(virDomainPtr handle, std::string xml, const ForeignRules& rules) {
+  auto domain = parse_domain(xml, rules);
+  if (domain || domain.error().code != Errc::kInvalid) return domain;
+  auto why = fmt::format("its XML cannot be used: {}", domain.error().text());
+  auto readable = parse_domain(without_control(std::move(xml)), rules);
+  if (!readable) {
+    UMBRA_TRY(readable, summarise(handle));
+    readable->memory = kibibytes(virDomainGetMaxMemory(handle));
+  }
+  readable->refusal = std::move(why);
+  return readable;
+}
+
 /// All but `incoming`, for which its QEMU must be asked. Waits while the domain is busy with another job.
 Result<Domain> describe(virDomainPtr handle, const ForeignRules& rules) {
   UMBRA_TRY(const auto summary, summarise(handle));
-  UMBRA_TRY(const auto xml, xml_of(handle, 0));
-  UMBRA_TRY(auto domain, parse_domain(xml, rules));
+  UMBRA_TRY(auto xml, xml_of(handle, 0));
+  UMBRA_TRY(auto domain, read_domain(handle, std::move(xml), rules));
   domain.state = summary.state;
   domain.suspended = summary.suspended;
   domain.persistent = summary.persistent;
@@ -135,7 +157,7 @@ Task<void> ask_whether_it_waits(std::shared_ptr<qmp::Transport> monitor, Domain&
   } else {
     domain.incoming = false;
   }
-  if (domain.incoming) domain.refusal = kIsShadow;
+  if (domain.incoming) domain.refusal = domain.persistent ? kWaits : kIsShadow;
   co_return Result<void>{};
 }
 
@@ -363,12 +385,15 @@ Task<void> LibvirtHypervisor::destroy(std::string uuid, Ending ending, Deadline 
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }
 
-Task<std::vector<std::string>> LibvirtHypervisor::tend_images(std::string uuid, Deadline deadline) {
+Task<std::vector<std::string>> LibvirtHypervisor::tend(std::string uuid, Deadline deadline) {
   const std::function<Result<std::vector<std::string>>(virDomainPtr)> call =
-      [](virDomainPtr domain) -> Result<std::vector<std::string>> {
+      [snapshots = state_->snapshots, uuid](virDomainPtr domain) -> Result<std::vector<std::string>> {
     UMBRA_TRY(const auto xml, xml_of(domain, 0));
     UMBRA_TRY(const auto images, images_of(xml));
-    return tend(images);
+    auto found = virt::tend(images);
+    UMBRA_TRY(const auto mended, snapshots->tend(domain, uuid));
+    found.insert(found.end(), mended.begin(), mended.end());
+    return found;
   };
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }

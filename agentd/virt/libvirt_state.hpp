@@ -4,6 +4,7 @@
 #include <map>
 
 #include "agentd/virt/lane.hpp"
+#include "agentd/virt/libvirt_definition.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
 
 namespace umbra::virt {
@@ -20,6 +21,7 @@ struct LibvirtHypervisor::State : std::enable_shared_from_this<State> {
   std::shared_ptr<WorkerPool> pool;
   ForeignRules rules;
   std::string autostart_links;
+  std::shared_ptr<TendedSnapshots> snapshots = std::make_shared<TendedSnapshots>();
   std::shared_ptr<LibvirtConnection> connection;
   Listener listener;
   std::map<std::string, DomainPtr> handles;  ///< saves a look-up, that is a round trip, for each call

@@ -166,7 +166,7 @@ Domain FakeHypervisor::describe(const Guest& guest) const {
   domain.state = guest.qemu ? state_of(*guest.qemu) : DomainState::kShutOff;
   domain.suspended = domain.state == DomainState::kPaused && guest.suspended;
   domain.incoming = domain.incoming && guest.qemu && guest.qemu->run_state() == qmp::RunState::kInMigrate;
-  if (domain.incoming) domain.refusal = kIsShadow;
+  if (domain.incoming) domain.refusal = domain.persistent ? kWaits : kIsShadow;
   return domain;
 }
 
@@ -337,8 +337,8 @@ Task<void> FakeHypervisor::destroy(std::string uuid, Ending ending, Deadline) {
   co_return Result<void>{};
 }
 
-Task<std::vector<std::string>> FakeHypervisor::tend_images(std::string uuid, Deadline) {
-  UMBRA_CO_CHECK(co_await enter("tend_images"));
+Task<std::vector<std::string>> FakeHypervisor::tend(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("tend"));
   UMBRA_CO_TRY(auto* guest, find_active(uuid));
   std::vector<std::string> found;
   const auto domain = images_of(guest->live_xml).value();

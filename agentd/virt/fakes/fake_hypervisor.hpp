@@ -44,7 +44,7 @@ class FakeHypervisor final : public Hypervisor {
   Task<void> define(std::string xml, Deadline deadline) override;
   Task<void> undefine(std::string uuid, Deadline deadline) override;
   Task<void> destroy(std::string uuid, Ending ending, Deadline deadline) override;
-  Task<std::vector<std::string>> tend_images(std::string uuid, Deadline deadline) override;
+  Task<std::vector<std::string>> tend(std::string uuid, Deadline deadline) override;
   Task<void> suspend(std::string uuid, Deadline deadline) override;
   Task<void> resume(std::string uuid, Deadline deadline) override;
   Task<void> annotate(std::string uuid, std::string line, Deadline deadline) override;

@@ -149,6 +149,24 @@ TEST(FollowDisks, ADiskThatWasMeantToDifferStays) {
   EXPECT_FALSE(follow_disks("<domain>", meant, meant));
 }
 
+/// What a VM that came as a shadow has in its live XML until it is started anew, its snapshots have too.
+TEST(CleanSnapshot, WaitsForNoMigration) {
+  const auto snapshot = [](std::string_view arguments) {
+    return fmt::format(
+        "<domainsnapshot><name>s1</name><domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        "<name>web1</name><qemu:commandline>{}</qemu:commandline></domain></domainsnapshot>",
+        arguments);
+  };
+  constexpr std::string_view kOurs = "<qemu:arg value='-incoming'/><qemu:arg value='defer'/>";
+  const auto clean = clean_snapshot(snapshot(fmt::format("<qemu:arg value='-snapshot'/>{}", kOurs)));
+  ASSERT_TRUE(clean) << clean.error().text();
+  ASSERT_TRUE(*clean);
+  EXPECT_THAT(**clean, testing::AllOf(HasSubstr("-snapshot"), testing::Not(HasSubstr("incoming"))));
+  EXPECT_THAT(**clean_snapshot(snapshot(kOurs)), testing::Not(HasSubstr("qemu:")));
+  EXPECT_FALSE(clean_snapshot(snapshot("<qemu:arg value='-snapshot'/>")).value());
+  EXPECT_FALSE(clean_snapshot("<domainsnapshot>"));
+}
+
 TEST(Belongings, ThatCannotFollowAreRefusedWithTheRemedy) {
   Definition definition;
   EXPECT_EQ(belongings_refusal(definition), "");

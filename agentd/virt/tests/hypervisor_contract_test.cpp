@@ -63,14 +63,14 @@ TEST_P(HypervisorContract, TheImageOfADomainThatMovedAwayKeepsItsOwner) {
     UMBRA_CO_CHECK(co_await world.run(kFirst, "", world.disk()));
     const auto given = world.owner_of_disk();
     EXPECT_NE(given, world.root()) << "libvirt gives it to QEMU";
-    UMBRA_CO_TRY(const auto found, co_await world.hypervisor().tend_images(kFirst.uuid, kSoon));
+    UMBRA_CO_TRY(const auto found, co_await world.hypervisor().tend(kFirst.uuid, kSoon));
     EXPECT_TRUE(found.empty()) << fmt::format("{}", fmt::join(found, "; "));
     UMBRA_CO_CHECK(co_await world.hypervisor().destroy(kFirst.uuid, Ending::kMovedAway, kSoon));
     EXPECT_EQ(world.owner_of_disk(), given);
 
     UMBRA_CO_CHECK(co_await world.run(kSecond, "", world.disk()));
     world.take_disk();
-    UMBRA_CO_TRY(const auto taken, co_await world.hypervisor().tend_images(kSecond.uuid, kSoon));
+    UMBRA_CO_TRY(const auto taken, co_await world.hypervisor().tend(kSecond.uuid, kSoon));
     EXPECT_EQ(taken.size(), 1U);
     EXPECT_EQ(world.owner_of_disk(), world.root()) << "which may be somebody's intent";
     co_return Result<void>{};
@@ -87,7 +87,7 @@ TEST_P(HypervisorContract, AShadowLeavesTheOwnerOfItsPrimarysImageAlone) {
     EXPECT_EQ(world.owner_of_disk(), given);
 
     world.take_disk();  // as it would be given back after a move
-    UMBRA_CO_TRY(const auto taken, co_await hypervisor.tend_images(kSecond.uuid, kSoon));
+    UMBRA_CO_TRY(const auto taken, co_await hypervisor.tend(kSecond.uuid, kSoon));
     EXPECT_EQ(taken.size(), 1U);
     EXPECT_EQ(world.owner_of_disk(), given);
 

@@ -75,6 +75,27 @@ TEST(LibvirtHypervisor, SaysThatItIsDownWhenNoLibvirtdWasEverThere) {
   }(*world, *hypervisor, connection));
 }
 
+/// virsh desc takes any byte, and libvirt gives it back in what is no XML any more.
+TEST(LibvirtHypervisor, ADomainWithoutReadableXmlIsToldOfAndHidesNoOther) {
+  check([](World& world) -> Task<void> {
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    UMBRA_CO_CHECK(co_await world.run(kSecond));
+    UMBRA_CO_TRY(const auto before, co_await world.hypervisor().domain(kFirst.uuid, kSoon));
+    UMBRA_CO_CHECK(co_await world.hypervisor().annotate(kFirst.uuid, "red \x1b[31m", kSoon));
+    UMBRA_CO_TRY(const auto all, co_await world.hypervisor().domains(kSoon));
+    EXPECT_EQ(all.size(), 2U);
+    UMBRA_CO_TRY(const auto odd, co_await world.hypervisor().domain(kFirst.uuid, kSoon));
+    EXPECT_NE(odd.refusal.find("a control character"), std::string::npos) << odd.refusal;
+    EXPECT_EQ(odd.addresses, before.addresses);
+    EXPECT_EQ(odd.memory, before.memory);
+    EXPECT_EQ(odd.state, before.state);
+    UMBRA_CO_CHECK(co_await world.hypervisor().annotate(kFirst.uuid, "", kSoon));
+    UMBRA_CO_TRY(const auto again, co_await world.hypervisor().domain(kFirst.uuid, kSoon));
+    EXPECT_EQ(again.refusal, before.refusal);
+    co_return Result<void>{};
+  });
+}
+
 double median_ms(std::vector<double>& values) {
   std::sort(values.begin(), values.end());
   return values.at(values.size() / 2);
