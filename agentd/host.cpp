@@ -463,6 +463,8 @@ Task<std::vector<v1::Check>> Host::diagnose() {
   for (const auto& [uuid, reason] : damaged_)
     add("journal", false, fmt::format("VM {}: {}", uuid, undamaged(uuid).error().message),
         undamaged(uuid).error().remedy);
+  if (const auto there = journal_.check_in_place(); !there)
+    add("journal", false, there.error().message, there.error().remedy);
   if (!journal_.lost().empty())
     add("journal", false, journal_.lost(), "look at the VMs that had a shadow here, or there; then restart the agent");
   for (const auto& held : standby_.held())

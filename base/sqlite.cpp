@@ -170,6 +170,14 @@ Result<void> Database::migrate(std::span<const std::string_view> steps) {
   return {};
 }
 
+Result<void> Database::check_in_place() const {
+  int moved = 0;
+  if (sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || moved == 0) return {};
+  return fail({Errc::kUnavailable,
+               fmt::format("{} was removed or replaced while it was in use", file_of(handle_.get())),
+               "restart the service"});
+}
+
 Result<void> Database::check() {
   UMBRA_TRY(auto statement, prepare("PRAGMA quick_check(1)"));
   UMBRA_TRY(const bool row, statement.step());
@@ -186,6 +194,7 @@ std::int64_t Database::changes() const {
 }
 
 Result<Transaction> Transaction::begin(Database& database) {
+  UMBRA_CHECK(database.check_in_place());
   UMBRA_CHECK(database.exec("BEGIN IMMEDIATE"));
   return Transaction(database);
 }

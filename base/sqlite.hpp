@@ -76,7 +76,7 @@ class Statement {
 
 /// A connection. One thread at a time.
 /// Every call fails with: kCorrupt the file is damaged or no database; kExhausted the disk is full; kConflict another
-/// process holds it, or a constraint is violated; kUnavailable it cannot be opened, read or written.
+/// process holds it, or a constraint is violated; kUnavailable it cannot be opened, read or written, or was removed.
 class Database {
  public:
   /// Opens or creates `file` in WAL mode and reads its header.
@@ -88,6 +88,7 @@ class Database {
   /// Prepares, binds and runs once. What was prepared is kept for the next time: `sql` should be one of few texts.
   template <class... Args>
   Result<void> run(std::string_view sql, const Args&... args) {
+    UMBRA_CHECK(check_in_place());
     UMBRA_TRY(auto* const statement, prepared(sql));
     return statement->bind(args...).run();
   }
@@ -95,6 +96,9 @@ class Database {
   /// Brings the schema up to date: step i leads from `user_version` i to i+1, each in its own transaction.
   /// @error kUnsupported the file was written by a newer program
   Result<void> migrate(std::span<const std::string_view> steps);
+  /// Whether the file that was opened is still the one of that name: what is written to another is in no file once the
+  /// process ends. Cheap; run() and transactions look. @error kUnavailable
+  Result<void> check_in_place() const;
   /// Looks for damage in all pages (`PRAGMA quick_check`); takes time in proportion to the file. @error kCorrupt
   Result<void> check();
 

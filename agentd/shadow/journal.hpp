@@ -42,6 +42,8 @@ class Journal {
   const std::string& incarnation() const { return incarnation_; }
   /// What became of a file that was damaged; empty when this journal is the one that was here before.
   const std::string& lost() const { return lost_; }
+  /// @error kUnavailable the file was removed under this process: nothing can be promised any more
+  Result<void> check_in_place() const { return database_.check_in_place(); }
 
   /// For the next shadow that is staged from here; durable with the first write of its record.
   std::uint64_t next_number() { return ++number_; }

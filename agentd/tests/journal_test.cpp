@@ -287,6 +287,24 @@ TEST_F(JournalTest, SaysThatTheDiskIsFullAndStaysUsable) {
   EXPECT_EQ(journal->load().value().records.front().phase, Phase::kArmed);
 }
 
+TEST_F(JournalTest, NothingIsPromisedInAFileThatWasRemoved) {
+  const auto journal = opened();
+  write(*journal, record(Phase::kWarm, 1));
+  EXPECT_TRUE(journal->check_in_place());
+  for (const auto& each : std::filesystem::directory_iterator(directory.path())) std::filesystem::remove(each.path());
+  const auto there = journal->check_in_place();
+  ASSERT_FALSE(there);
+  EXPECT_THAT(there.error().message, HasSubstr("was removed"));
+  Life life(*journal, record(Phase::kWarm, 1));
+  std::optional<Result<void>> applied;
+  asio::co_spawn(io, life.apply(Event::kArm, 2),
+                 [&](std::exception_ptr, Result<void> result) { applied = std::move(result); });
+  io.restart();
+  io.run();
+  ASSERT_TRUE(applied && !*applied);
+  EXPECT_EQ(life.phase(), Phase::kWarm);
+}
+
 TEST_F(JournalTest, IsAskedBeforeALifeChanges) {
   bool full = false;
   const agent::test::FakeDisk disk({[&](const std::string&) { return !full; }, {}});
