@@ -133,11 +133,25 @@ Result<std::string> certify(const Ca& ca, const Subject& subject, EVP_PKEY& key,
   return pem_of(*certificate);
 }
 
+/// Whoever was shut out stays so: what was revoked is not extended, nor any other certificate of its key.
+/// @error kConflict it was revoked
+Result<void> check_not_revoked(const Register& issued, const std::filesystem::path& file, X509& certificate) {
+  UMBRA_TRY(const auto record, record_of(certificate));
+  for (const auto& each : issued.records) {
+    if (each.revoked == 0 || (each.serial != record.serial && each.key != record.key)) continue;
+    return fail({Errc::kConflict,
+                 fmt::format("{} is not renewed: {} of {}, serial {}, was revoked on {}", file.string(),
+                             each.serial == record.serial ? "this certificate" : "another certificate of its key",
+                             each.name, each.serial, x509::time_text(each.revoked)),
+                 "if the node is to be trusted again, make it a new key: umbractl pki issue"});
+  }
+  return {};
+}
+
 /// Notes in the CA's register what was certified, before anyone can hold it.
-Result<void> note(const std::filesystem::path& ca_directory, const std::string& pem) {
+Result<void> note(Register& issued, const std::string& pem) {
   UMBRA_TRY(const auto certificates, x509::parse_certificates(pem, "the new certificate"));
   UMBRA_TRY(auto record, record_of(*certificates.front()));
-  UMBRA_TRY(auto issued, Register::open(ca_directory));
   issued.records.push_back(std::move(record));
   return issued.save();
 }
@@ -207,7 +221,8 @@ Result<Files> issue(const std::filesystem::path& ca_directory, const Subject& su
   UMBRA_TRY(const auto key, new_key());
   UMBRA_TRY(const auto key_pem, pem_of(*key));
   UMBRA_TRY(const auto certificate_pem, certify(ca, subject, *key, from, validity));
-  UMBRA_CHECK(note(ca_directory, certificate_pem));
+  UMBRA_TRY(auto issued, Register::open(ca_directory));
+  UMBRA_CHECK(note(issued, certificate_pem));
   UMBRA_CHECK(write_file(files.key, key_pem, 0600, Existing::kKeep));
   UMBRA_CHECK(write_file(files.certificate, certificate_pem, 0644, Existing::kKeep));
   return files;
@@ -235,12 +250,15 @@ Result<void> renew(const std::filesystem::path& ca_directory, const Files& files
   for (const auto& name : identity.alt_names) {
     if (name != identity.name) subject.alt_names.push_back(name);
   }
+  UMBRA_TRY(auto issued, Register::open(ca_directory));  // held until it is noted: nobody revokes it meanwhile
+  UMBRA_CHECK(check_not_revoked(issued, files.certificate, *old));
   UMBRA_TRY(const auto pem, certify(ca, subject, *key, system_clock::now(), validity));
-  UMBRA_CHECK(note(ca_directory, pem));
+  UMBRA_CHECK(note(issued, pem));
   return write_file(files.certificate, pem, 0644, Existing::kReplace);
 }
 
 Result<std::string> show(const std::filesystem::path& file) {
+  if (is_crl(file)) return show_crls(file);
   UMBRA_TRY(const auto certificate, x509::read_certificate(file));
   std::string text;
   if (const auto identity = x509::identity_of(*certificate)) {

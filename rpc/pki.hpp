@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <ctime>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,7 +50,8 @@ Result<Files> issue(const std::filesystem::path& ca_directory, const Subject& su
 
 /// Replaces a node's certificate by one of the same subject and key that is valid from now. The key stays, so that the
 /// one file can be replaced in one step under a running daemon.
-/// @error kNotFound, kInvalid a file is missing, damaged, or the certificate is not this CA's
+/// @error kNotFound, kInvalid a file is missing, damaged, or the certificate is not this CA's; kConflict it was
+/// revoked, or another one of its key was
 Result<void> renew(const std::filesystem::path& ca_directory, const Files& files,
                    std::chrono::hours validity = kNodeValidity);
 
@@ -65,7 +68,28 @@ Result<std::filesystem::path> write_crl(const std::filesystem::path& ca_director
                                         std::chrono::hours validity = kCrlValidity,
                                         std::chrono::system_clock::time_point from = std::chrono::system_clock::now());
 
-/// A certificate in words, several lines. @error kNotFound, kInvalid
+/// A revocation list, as people ask for it.
+struct RevocationList {
+  struct Entry {
+    std::string serial;  ///< hexadecimal, upper case
+    std::time_t since = 0;
+    std::string name{};  ///< whose; empty where the register beside the list does not know it
+    v1::Role role = v1::ROLE_UNSPECIFIED;
+  };
+  std::string issuer;
+  std::string number;  ///< decimal; empty without one
+  std::time_t written = 0;
+  std::optional<std::time_t> next_update{};
+  std::vector<Entry> revoked{};
+};
+/// Does the file hold revocation lists, and no certificate?
+bool is_crl(const std::filesystem::path& file);
+/// All lists of a file. @error kNotFound, kInvalid
+Result<std::vector<RevocationList>> read_crls(const std::filesystem::path& file);
+/// The same in words, several lines. @error kNotFound, kInvalid
+Result<std::string> show_crls(const std::filesystem::path& file);
+
+/// A certificate or revocation list in words, several lines. @error kNotFound, kInvalid
 Result<std::string> show(const std::filesystem::path& certificate);
 
 /// Checks what a peer would: signed by the CA, in its time, and of a known role.

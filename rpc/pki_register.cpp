@@ -18,8 +18,9 @@ namespace {
 using Number = std::unique_ptr<BIGNUM, x509::Release<BN_free>>;
 using OpenSslText = std::unique_ptr<char, x509::Release<[](char* text) { OPENSSL_free(text); }>>;
 constexpr const char* kFile = "issued";
+constexpr const char* kUnknownKey = "-";
 constexpr std::string_view kHeading =
-    "# what this CA issued: serial role name not_after revoked; crl is the last list's number";
+    "# what this CA issued: serial role name not_after revoked key; crl is the last list's number";
 
 Result<void> read_line(const std::string& line, Register& into) {
   std::istringstream words(line);
@@ -37,6 +38,7 @@ Result<void> read_line(const std::string& line, Register& into) {
     UMBRA_TRY(record.role, parse_role(role));
     record.not_after = not_after;
     record.revoked = revoked;
+    if (!(words >> record.key)) record.key = kUnknownKey;
     into.records.push_back(std::move(record));
     return {};
   }
@@ -82,20 +84,32 @@ Register::~Register() {
 Result<void> Register::save() const {
   auto text = fmt::format("{}\ncrl {}\n", kHeading, crl_number);
   for (const auto& each : records)
-    text += fmt::format("{} {} {} {} {}\n", each.serial, role_name(each.role), each.name, each.not_after, each.revoked);
+    text += fmt::format("{} {} {} {} {} {}\n", each.serial, role_name(each.role), each.name, each.not_after,
+                        each.revoked, each.key);
   return write_file(directory_ / kFile, text, 0644, Existing::kReplace);
+}
+
+std::string serial_text(const ASN1_INTEGER& serial) {
+  const Number number(ASN1_INTEGER_to_BN(&serial, nullptr));
+  const OpenSslText text(number ? BN_bn2hex(number.get()) : nullptr);
+  if (text && *text != '-') return text.get();
+  ERR_clear_error();
+  return {};
 }
 
 Result<IssuedRecord> record_of(X509& certificate) {
   UMBRA_TRY(auto identity, x509::identity_of(certificate));
-  const Number number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(&certificate), nullptr));
-  const OpenSslText text(number ? BN_bn2hex(number.get()) : nullptr);
-  if (!text || *text == '-') {
+  auto serial = serial_text(*X509_get0_serialNumber(&certificate));
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (serial.empty() || X509_pubkey_digest(&certificate, EVP_sha256(), digest, &size) != 1) {
     ERR_clear_error();
     return fail({Errc::kInvalid, fmt::format("the certificate of {} has no usable serial number", identity.name),
                  "issue it with `umbractl pki issue`"});
   }
-  return IssuedRecord{text.get(), identity.role, identity.name, identity.not_after, 0};
+  std::string key;
+  for (unsigned i = 0; i < size; ++i) key += fmt::format("{:02x}", digest[i]);
+  return IssuedRecord{std::move(serial), identity.role, identity.name, identity.not_after, 0, std::move(key)};
 }
 
 }  // namespace umbra::rpc::pki

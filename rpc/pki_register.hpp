@@ -17,6 +17,7 @@ struct IssuedRecord {
   std::string name;
   std::time_t not_after = 0;
   std::time_t revoked = 0;  ///< 0: it is not
+  std::string key{};        ///< SHA-256 of its public key, hexadecimal; "-" where an older register did not keep it
 };
 
 /// The register, held under a lock that other processes respect until this object is gone.
@@ -40,6 +41,8 @@ class Register {
   int lock_ = -1;
 };
 
+/// A serial number as the register has it; empty if there is none, or it is negative.
+std::string serial_text(const ASN1_INTEGER& serial);
 /// Of a certificate: what the register keeps of it. @error kInvalid it is no node's
 Result<IssuedRecord> record_of(X509& certificate);
 

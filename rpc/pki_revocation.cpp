@@ -73,9 +73,9 @@ Result<std::vector<std::string>> mark(const std::filesystem::path& directory, Re
     for (auto& record : issued.records) {
       if (record.name != name_or_file) continue;
       known = true;
-      if (record.revoked != 0 || record.not_after < now) continue;
-      record.revoked = now;
-      serials.push_back(record.serial);
+      if (record.revoked != 0) continue;
+      record.revoked = now;  // also one that is over: it shall not be renewed
+      if (record.not_after >= now) serials.push_back(record.serial);
     }
     if (known) return serials;
     return fail({Errc::kNotFound,
@@ -92,6 +92,7 @@ Result<std::vector<std::string>> mark(const std::filesystem::path& directory, Re
   UMBRA_TRY(auto record, record_of(*certificate));
   auto found = std::ranges::find(issued.records, record.serial, &IssuedRecord::serial);
   if (found == issued.records.end()) found = issued.records.insert(found, record);
+  found->key = record.key;
   if (found->revoked != 0) return std::vector<std::string>{};
   found->revoked = now;
   return std::vector<std::string>{found->serial};

@@ -180,11 +180,26 @@ std::string subject_of(const X509& certificate) {
   return length > 0 ? shown({text, static_cast<std::size_t>(length)}) : std::string("an unnamed subject");
 }
 
+std::string issuer_of(const X509_CRL& list) {
+  const Bio bio{BIO_new(BIO_s_mem())};
+  X509_NAME_print_ex(bio.get(), X509_CRL_get_issuer(&list), 0, XN_FLAG_RFC2253);
+  char* text = nullptr;
+  const auto length = BIO_get_mem_data(bio.get(), &text);
+  return length > 0 ? shown({text, static_cast<std::size_t>(length)}) : std::string("an unnamed issuer");
+}
+
 std::time_t not_before(const X509& certificate) {
   return unix_time(X509_get0_notBefore(&certificate));
 }
 std::time_t not_after(const X509& certificate) {
   return unix_time(X509_get0_notAfter(&certificate));
+}
+
+std::time_t last_update(const X509_CRL& list) {
+  return unix_time(X509_CRL_get0_lastUpdate(&list));
+}
+std::time_t revoked_since(const X509_REVOKED& entry) {
+  return unix_time(X509_REVOKED_get0_revocationDate(&entry));
 }
 
 std::optional<std::time_t> next_update(const X509_CRL& list) {

@@ -53,9 +53,12 @@ Result<Key> read_key(const std::filesystem::path& file);
 Result<Identity> identity_of(X509& certificate);
 /// Subject CN, or the whole subject if there is none; for messages, hence printable and cut.
 std::string subject_of(const X509& certificate);
+std::string issuer_of(const X509_CRL& list);
+std::time_t revoked_since(const X509_REVOKED& entry);
 
 std::time_t not_before(const X509& certificate);
 std::time_t not_after(const X509& certificate);
+std::time_t last_update(const X509_CRL& list);
 std::optional<std::time_t> next_update(const X509_CRL& list);
 /// "2026-01-31 12:00:00 UTC"
 std::string time_text(std::time_t time);

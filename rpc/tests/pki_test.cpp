@@ -125,6 +125,48 @@ TEST_F(PkiTest, AnExpiredCertificateCanBeRenewedAndAForeignOneCannot) {
   EXPECT_TRUE(pki::verify(pki::ca_files(ca).certificate, old->certificate));
 }
 
+TEST_F(PkiTest, WhatWasRevokedIsNotRenewed) {
+  const auto files = pki::issue(ca, {v1::ROLE_AGENT, "host1"}, nodes);
+  ASSERT_TRUE(files);
+  const auto first = content(files->certificate);
+  ASSERT_TRUE(pki::renew(ca, *files));
+  const auto second = content(files->certificate);
+  ASSERT_TRUE(pki::revoke(ca, files->certificate.string()));  // by its file: the first is not meant
+  const auto put = [&](const std::string& pem) { std::ofstream(files->certificate) << pem; };
+  for (const auto* pem : {&second, &first}) {
+    put(*pem);
+    const auto renewed = pki::renew(ca, *files);
+    ASSERT_FALSE(renewed) << "neither it nor another of its key";
+    EXPECT_EQ(renewed.error().code, Errc::kConflict);
+    EXPECT_THAT(renewed.error().message, HasSubstr("was revoked on 20"));
+    EXPECT_THAT(renewed.error().remedy, HasSubstr("umbractl pki issue"));
+    EXPECT_EQ(content(files->certificate), *pem);
+  }
+
+  const auto anew = pki::issue(ca, {v1::ROLE_AGENT, "host1"}, fleet.directory() / "anew");
+  ASSERT_TRUE(anew);
+  EXPECT_TRUE(pki::renew(ca, *anew)) << "of the same name, with a key of its own";
+  EXPECT_FALSE(pki::renew(ca, *files)) << "and that does not bring the old one back";
+}
+
+TEST_F(PkiTest, WhatWasOverWhenItsNameWasRevokedIsNotRenewed) {
+  const auto long_ago = std::chrono::system_clock::now() - std::chrono::hours(48);
+  const auto old = pki::issue(ca, {v1::ROLE_AGENT, "old"}, nodes, std::chrono::hours(1), long_ago);
+  ASSERT_TRUE(old);
+  EXPECT_TRUE(pki::revoke(ca, "old").value().empty()) << "it is over: no list needs it";
+  EXPECT_FALSE(pki::renew(ca, *old));
+}
+
+TEST_F(PkiTest, ARegisterWithoutKeysIsRead) {
+  const auto files = pki::issue(ca, {v1::ROLE_AGENT, "host1"}, nodes);
+  ASSERT_TRUE(files);
+  auto text = content(ca / "issued");
+  while (!text.empty() && text.back() != ' ') text.pop_back();  // as it was written before keys were kept
+  std::ofstream(ca / "issued") << text << "\n";
+  ASSERT_TRUE(pki::revoke(ca, "host1"));
+  EXPECT_FALSE(pki::renew(ca, *files)) << "its serial is known";
+}
+
 TEST_F(PkiTest, NamesThatCouldMeanSomethingElseAreRefused) {
   for (const auto* name : {"", "../host1", "a/b", ".hidden", "-rf", "host 1", "host1\n", "hôte"}) {
     EXPECT_EQ(pki::issue(ca, {v1::ROLE_AGENT, name}, nodes).error().code, Errc::kInvalid) << name;
