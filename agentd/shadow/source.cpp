@@ -26,7 +26,14 @@ constexpr auto kCompare = 1s;             // the least time between two looks at
 constexpr auto kLateCall = 60s;           // libvirt gives up waiting for its turn with a domain after half of that
 constexpr auto kLeastBackoff = 1s;
 constexpr auto kMostBackoff = 60s;
+constexpr auto kTellAgain = 10min;
 constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first before it sends anything
+
+/// But for the warrant, which each has of its own.
+bool same(const v1::KeepShadowRequest& one, const v1::KeepShadowRequest& other) {
+  return one.standby().SerializeAsString() == other.standby().SerializeAsString() && one.tier() == other.tier() &&
+         one.refresh_interval_ms() == other.refresh_interval_ms();
+}
 
 }  // namespace
 
@@ -56,9 +63,11 @@ void Source::stop() {
 }
 
 void Source::want(v1::KeepShadowRequest wish) {
+  // The same wish once more is worth an attempt; what kept the last ones from succeeding is there still.
+  if (!wish_ || !same(*wish_, wish)) backoff_ = 0ms;
   wish_ = std::move(wish);
   renewed_ = true;
-  backoff_ = 0ms;
+  asked_again_ = true;
   changed_.notify();
 }
 
@@ -320,6 +329,7 @@ Task<void> Source::precopy() {
   status_.set_refreshed_at_unix_ms(context_.clock.unix_ms());
   refresh_due_ = context_.clock.steady() + interval();
   backoff_ = 0ms;
+  told_dropped_.clear();
   UMBRA_CO_CHECK(co_await observe());
   context_.note(v1::SEVERITY_INFO, domain.name, fmt::format("shadow on {} is warm", built_.standby().name()));
   co_return Result<void>{};
@@ -519,9 +529,18 @@ Task<void> Source::drop(std::string why) {
   UMBRA_CO_CHECK(co_await life_.apply(Event::kDrop));
   given_up_.reset();
   status_.set_detail(why);
-  context_.note(v1::SEVERITY_INFO, vm_.name(), fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
+  tell_dropped(fmt::format("shadow on {} dropped: {}", built_.standby().name(), why));
   changed_.notify();
   co_return Result<void>{};
+}
+
+/// What is refused is tried on: the same end of it is told once, and again only minutes later.
+void Source::tell_dropped(std::string text) {
+  const auto now = context_.clock.steady();
+  if (text == told_dropped_ && now < tell_dropped_at_) return;
+  context_.note(v1::SEVERITY_INFO, vm_.name(), text);
+  told_dropped_ = std::move(text);
+  tell_dropped_at_ = now + kTellAgain;
 }
 
 v1::ShadowId Source::id() const {

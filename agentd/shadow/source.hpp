@@ -88,6 +88,7 @@ class Source {
   Task<std::uint64_t> observe();
   void take(const qmp::MigrationInfo& info);
   Task<void> drop(std::string why);
+  void tell_dropped(std::string text);
   Task<void> let_go();
   asio::awaitable<void> live();
   void take_monitor();
@@ -137,8 +138,11 @@ class Source {
       false;  ///< the guest that was asked to shut down has done so: what was told of it came in between
   bool hypervisor_up_ = true;
   bool reattach_ = false;
-  bool renewed_ = false;  ///< a wish has come that is not taken up yet
-  bool look_ = false;     ///< libvirt told of a change of the domain
+  std::string told_dropped_;             ///< the last end of a shadow that was told, since one was warm
+  Signal::TimePoint tell_dropped_at_{};  ///< when the same is told again
+  bool renewed_ = false;                 ///< a wish has come that is not taken up yet
+  bool asked_again_ = false;             ///< a wish ends the pause after a failure
+  bool look_ = false;                    ///< libvirt told of a change of the domain
   bool stopping_ = false;
 };
 

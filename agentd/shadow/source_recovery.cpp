@@ -170,8 +170,10 @@ asio::awaitable<void> Source::failed(Error error) {
   backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, kMostBackoff);
   const auto until = context_.clock.steady() + backoff_;
   const auto waited = backoff_;
+  asked_again_ = false;
   // A new wish or a change of the domain resets the back-off, and so ends the wait.
-  while (!stopping_ && backoff_ == waited && context_.clock.steady() < until) co_await changed_.wait_until(until);
+  while (!stopping_ && backoff_ == waited && !asked_again_ && context_.clock.steady() < until)
+    co_await changed_.wait_until(until);
 }
 
 /// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.

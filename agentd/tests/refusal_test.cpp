@@ -117,6 +117,15 @@ TEST(Refusal, OfAStandbyThatHasADomainOfThatNameOfItsOwn) {
   EXPECT_THAT(world.shadow(world.source).detail(), HasSubstr("virsh undefine"));
   EXPECT_TRUE(world.domain(world.standby)) << "which is not ours to remove";
   EXPECT_TRUE(world.runs(world.source));
+
+  for (int again = 0; again < 20; ++again) {  // as the controller does
+    ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_WARM));
+    world.pass(5s, 10ms);
+  }
+  const auto told = std::ranges::count_if(
+      world.events(), [](const v1::Event& event) { return event.text().find("of its own") != std::string::npos; });
+  EXPECT_EQ(told, 1) << "the same refusal is told once";
+  EXPECT_LT(world.record(world.source, shadow::Side::kSource)->number, 30U) << "its pauses grow, whoever asks again";
 }
 
 TEST(Refusal, OfAStandbyWithoutLibvirtd) {

@@ -1,6 +1,7 @@
 #include "controller/api/fleet_service.hpp"
 #include "controller/api/tidy.hpp"
 #include "controller/api/views.hpp"
+#include "controller/planner/standstill.hpp"
 #include "controller/words.hpp"
 
 namespace umbra::controller {
@@ -23,6 +24,13 @@ bool reached(const v1::Shadow& shadow, v1::Tier tier) {
     default:
       return false;
   }
+}
+
+/// Who waited learns that it is tried on.
+Error stays_pinned(Error error, const std::string& vm) {
+  error.remedy = fmt::format("{}{}it stays pinned until umbractl shadow drop {}", error.remedy,
+                             error.remedy.empty() ? "" : "; ", vm);
+  return error;
 }
 
 }  // namespace
@@ -60,6 +68,7 @@ Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest re
     co_return fail({Errc::kInvalid, "the refresh interval is negative", "leave it out for the agent's own"});
   if (!record->refusal().empty())
     co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", name, record->refusal());
+  UMBRA_CO_CHECK(core_.inventory.check_owned(*record));
   UMBRA_CO_CHECK(co_await await_running(uuid));
   UMBRA_CO_TRY(record, find_vm(core_.inventory, uuid));
   if (record->moving())
@@ -87,6 +96,7 @@ Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest re
 
 Task<void> FleetService::follow_shadow(std::string vm_uuid, v1::Tier tier, rpc::Sink<v1::Shadow> sink) {
   std::string shown;
+  Standstill standstill(core_.clock, core_.inventory.heartbeat().interval);
   while (true) {
     const auto* record = core_.inventory.vm(vm_uuid);
     if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
@@ -102,12 +112,12 @@ Task<void> FleetService::follow_shadow(std::string vm_uuid, v1::Tier tier, rpc::
       }
       if (done) co_return Result<void>{};
     }
-    if (const auto failure = core_.keeper.last_failure(vm_uuid)) co_return fail(*failure);
-    if (assessment != nullptr && assessment->obstacle) {
-      const auto& [code, cause, remedy] = *assessment->obstacle;
-      co_return fail({code, fmt::format("{}: {}", record->vm.name(), cause),
-                      fmt::format("{}; it stays pinned until umbractl shadow drop {}", remedy, record->vm.name())});
-    }
+    if (auto failure = core_.keeper.last_failure(vm_uuid))
+      co_return fail(stays_pinned(std::move(*failure), record->vm.name()));
+    auto hindered = standstill.look(record->shadow ? &*record->shadow : nullptr, record->vm.name());
+    if (assessment != nullptr && assessment->obstacle)
+      hindered = fail(with_context(*assessment->obstacle, record->vm.name()));
+    if (!hindered) co_return fail(stays_pinned(std::move(hindered).error(), record->vm.name()));
     co_await core_.inventory.changed().wait_until(core_.clock.steady() + kLook);
   }
 }
@@ -144,6 +154,7 @@ Task<void> FleetService::migrate(rpc::Caller caller, v1::MigrateRequest request,
   UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
   const auto name = record->vm.name();
   if (!record->refusal().empty()) co_return fail(Errc::kUnsupported, "{} cannot be moved: {}", name, record->refusal());
+  UMBRA_CO_CHECK(core_.inventory.check_owned(*record));
   if (record->host != request.to())
     UMBRA_CO_CHECK(check_standby(*record, request.to(), "name another host; umbractl hosts shows what they have free"));
   const auto reason = request.reason().empty() ? fmt::format("asked by {}", caller.name) : request.reason();

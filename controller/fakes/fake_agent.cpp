@@ -20,6 +20,7 @@ class FakeAgent::AgentApi final : public v1::AgentService {
   explicit AgentApi(FakeAgent& agent) : agent_(agent) {}
 
   Task<v1::Shadow> keep_shadow(rpc::Caller, v1::KeepShadowRequest request) override {
+    ++agent_.keeps;
     if (agent_.keep_shadow_error) co_return fail(*agent_.keep_shadow_error);
     const auto found = agent_.vms_.find(request.vm_uuid());
     if (found == agent_.vms_.end()) co_return fail(Errc::kNotFound, "no such VM here");
@@ -211,7 +212,11 @@ v1::Vm* FakeAgent::vm(const std::string& uuid) {
 /// One step of their lives per report.
 void FakeAgent::grow_shadows() {
   for (auto& [uuid, shadow] : shadows_) {
-    if (shadow.phase() == v1::SHADOW_PHASE_STAGING) {
+    if (shadows_stall) return;
+    if (shadow.phase() == v1::SHADOW_PHASE_STAGING && !standby_refusal.empty()) {
+      shadow.set_phase(v1::SHADOW_PHASE_DROPPED);
+      shadow.set_detail(standby_refusal);
+    } else if (shadow.phase() == v1::SHADOW_PHASE_STAGING) {
       shadow.set_phase(v1::SHADOW_PHASE_STAGED);
     } else if (shadow.phase() == v1::SHADOW_PHASE_STAGED && shadow.tier() >= v1::TIER_WARM) {
       shadow.set_phase(v1::SHADOW_PHASE_PRECOPY);

@@ -40,6 +40,8 @@ class FakeAgent {
   bool proven = true;
   bool hypervisor_up = true;
   std::optional<Error> keep_shadow_error;
+  std::string standby_refusal;  ///< what its standbys answer to every shadow that it has accepted
+  bool shadows_stall = false;   ///< they are staged for ever
   v1::Outcome cutover_outcome = v1::OUTCOME_MOVED;
   bool hang_up_in_cutover = false;  ///< the session breaks in the middle of the next cutover, which goes on
   bool forget_cutovers = false;     ///< of the next one it knows nothing afterwards
@@ -66,6 +68,7 @@ class FakeAgent {
   std::vector<v1::CutoverRequest> cutovers;
   std::optional<v1::ReconcileRequest> routes;
   unsigned drops = 0;
+  unsigned keeps = 0;
 
   v1::Vm* vm(const std::string& uuid);
   std::map<std::string, v1::Shadow>& shadows() { return shadows_; }

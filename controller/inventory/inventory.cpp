@@ -68,6 +68,12 @@ Result<std::shared_ptr<rpc::Session>> Inventory::session(const std::string& name
   return fail({Errc::kUnavailable, fmt::format("{} is down", name), "see umbra-agentd's log there"});
 }
 
+Result<void> Inventory::check_owned(const VmRecord& record) const {
+  if (!record.host.empty()) return {};
+  return fail({Errc::kConflict, fmt::format("{} has no host: nobody can say who may run it", record.vm.name()),
+               fmt::format("umbractl resolve {} shows what each host knows of it, and settles it", record.vm.name())});
+}
+
 Result<void> Inventory::check_runs(const VmRecord& record) const {
   const auto* host = node(record.host);
   const auto state = record.vm.state();

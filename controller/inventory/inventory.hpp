@@ -101,6 +101,8 @@ class Inventory {
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
   /// What that host holds although nobody has been keeping it for a minute.
   std::vector<v1::HeldShadow> leaked(const NodeRecord& node) const;
+  /// @error kConflict no host owns the VM; the remedy is what finds out why
+  Result<void> check_owned(const VmRecord& record) const;
   /// @error kConflict the VM's host says that it does not run; the remedy is what starts it
   Result<void> check_runs(const VmRecord& record) const;
 

@@ -160,6 +160,7 @@ Task<v1::RestartVmReply> HostLoss::restart(std::string vm_uuid, std::string on, 
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   const auto name = record->vm.name();
+  UMBRA_CO_CHECK(inventory_.check_owned(*record));
   const auto* owner = inventory_.node(record->host);
   if (owner == nullptr || !owner->is_off())
     co_return fail({Errc::kConflict,

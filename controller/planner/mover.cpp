@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "controller/planner/standstill.hpp"
 #include "controller/words.hpp"
 #include "umbra/v1/agent.rpc.hpp"
 
@@ -25,6 +26,12 @@ bool is_final(v1::Outcome outcome) {
 bool is_held(const VmRecord& record, const std::string& standby) {
   return record.shadow && record.shadow->standby() == standby &&
          (record.shadow->phase() == v1::SHADOW_PHASE_WARM || record.shadow->phase() == v1::SHADOW_PHASE_HOT);
+}
+
+Result<void> check_up(const Inventory& inventory, const std::string& host) {
+  const auto* node = inventory.node(host);
+  if (node != nullptr && node->up) return {};
+  return fail(Errc::kUnavailable, "{} is down", host);
 }
 
 double milliseconds_since(TimePoint begun, TimePoint now) {
@@ -70,6 +77,7 @@ Result<std::shared_ptr<const Move>> Mover::cutover(const std::string& vm_uuid, c
                                                    const std::string& actor) {
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  UMBRA_CHECK(inventory_.check_owned(*record));
   const auto standby = record->shadow ? record->shadow->standby() : std::string{};
   if (!is_held(*record, standby)) {
     UMBRA_CHECK(inventory_.check_runs(*record));
@@ -89,6 +97,7 @@ Result<std::shared_ptr<const Move>> Mover::migrate(const std::string& vm_uuid, c
                                                    const std::string& reason, const std::string& actor) {
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
+  UMBRA_CHECK(inventory_.check_owned(*record));
   if (record->host == to)
     return fail({Errc::kConflict, fmt::format("{} is on {} already", record->vm.name(), to), "name another host"});
   UMBRA_TRY(auto move, begin(*record, to, reason, actor));
@@ -128,13 +137,15 @@ asio::awaitable<void> Mover::run(std::shared_ptr<Move> move, bool warm_first) {
 
 Task<void> Mover::warm(std::shared_ptr<Move> move) {
   keeper_.begin_afresh(move->vm_uuid);
+  Standstill standstill(clock_, inventory_.heartbeat().interval);
   while (true) {
     const auto* record = inventory_.vm(move->vm_uuid);
     if (record == nullptr) co_return fail(Errc::kNotFound, "the VM is gone");
     if (record->host != move->from) co_return fail(Errc::kConflict, "the VM is on {} now", record->host);
     if (is_held(*record, move->to)) co_return Result<void>{};
-    const auto* standby = inventory_.node(move->to);
-    if (standby == nullptr || !standby->up) co_return fail(Errc::kUnavailable, "{} is down", move->to);
+    UMBRA_CO_CHECK(check_up(inventory_, move->from));
+    UMBRA_CO_CHECK(check_up(inventory_, move->to));
+    UMBRA_CO_CHECK(standstill.look(record->shadow ? &*record->shadow : nullptr, move->vm));
     ShadowWish wish{move->to, v1::TIER_WARM};
     keeper_.wish(move->vm_uuid, wish);
     if (const auto failure = keeper_.last_failure(move->vm_uuid)) co_return fail(*failure);

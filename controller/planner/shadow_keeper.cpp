@@ -8,9 +8,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Deadline kCall = 20s;  // the agent asks libvirt before it admits a wish
-constexpr auto kPatience = 5s;   // before an accepted wish that no report shows is sent again
-constexpr auto kArrival = 2s;    // a guest that has just moved has its hosts for itself
+constexpr Deadline kCall = 20s;      // the agent asks libvirt before it admits a wish
+constexpr unsigned kReports = 5;     // before an accepted wish that none of them shows is sent again
+constexpr auto kLongestPause = 60s;  // between attempts that fail; an agent's own pauses grow as long
+constexpr auto kTellAgain = 10min;
+constexpr auto kArrival = 2s;  // a guest that has just moved has its hosts for itself
 constexpr unsigned kMostLosses = 3;
 
 bool exists(const v1::Shadow& shadow) {
@@ -18,7 +20,24 @@ bool exists(const v1::Shadow& shadow) {
          shadow.phase() != v1::SHADOW_PHASE_DROPPED;
 }
 
+bool reached(const VmRecord& record, const ShadowWish& wish) {
+  if (wish.standby.empty()) return true;
+  const auto phase = record.shadow->phase();
+  return phase >= v1::SHADOW_PHASE_WARM || (wish.tier == v1::TIER_STAGED && phase == v1::SHADOW_PHASE_STAGED);
+}
+
+/// It was begun and ended, or could not even be begun.
+bool lost(const v1::Shadow& shadow) {
+  return shadow.phase() == v1::SHADOW_PHASE_DROPPED ||
+         (shadow.phase() == v1::SHADOW_PHASE_PROFILE && !shadow.detail().empty());
+}
+
 }  // namespace
+
+Milliseconds ShadowKeeper::pause_after(unsigned failures) const {
+  const Milliseconds first = inventory_.heartbeat().interval * kReports;
+  return std::max(first, std::min<Milliseconds>(kLongestPause, first * (1U << std::min(failures, 10U))));
+}
 
 bool ShadowKeeper::fulfilled(const VmRecord& record, const ShadowWish& wish) const {
   const auto& shadow = record.shadow;
@@ -44,14 +63,16 @@ void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
     state.progress = {};
   }
   if (fulfilled(*record, wish)) {
-    if (record->shadow && record->shadow->phase() >= v1::SHADOW_PHASE_WARM) state.progress.losses = 0;
+    if (!reached(*record, wish)) return;
+    state.progress.losses = state.progress.failures = 0;
+    state.progress.failure.reset();
+    state.told.erase(wish.standby);
     return;
   }
   if (state.busy || clock_.steady() < state.not_before || !inventory_.session(record->host)) return;
   const bool asked = state.progress.asked_at != TimePoint{};
-  if (asked && clock_.steady() - state.progress.asked_at < kPatience) return;
-  if (asked && record->shadow && record->shadow->phase() == v1::SHADOW_PHASE_DROPPED &&
-      ++state.progress.losses >= kMostLosses)
+  if (asked && clock_.steady() - state.progress.asked_at < pause_after(state.progress.failures)) return;
+  if (asked && record->shadow && lost(*record->shadow) && ++state.progress.losses >= kMostLosses)
     fail_there(vm_uuid, state,
                {Errc::kUnavailable,
                 fmt::format("its shadow on {} is lost again and again: {}", wish.standby, record->shadow->detail()),
@@ -79,10 +100,7 @@ asio::awaitable<void> ShadowKeeper::ask(std::string vm_uuid, ShadowWish wish) {
   state.busy = false;
   if (!(state.wish == wish)) co_return;  // another is wanted by now
   state.progress.asked_at = clock_.steady();
-  if (answer)
-    state.progress.failure.reset();
-  else
-    fail_there(vm_uuid, state, answer.error());
+  if (!answer) fail_there(vm_uuid, state, answer.error());
   inventory_.changed().notify();
 }
 
@@ -117,10 +135,14 @@ void ShadowKeeper::fail_there(const std::string& vm_uuid, State& state, Error wh
   const auto wanted = state.wish.standby.empty()
                           ? std::string("the shadow cannot be dropped")
                           : fmt::format("tier {} on {} cannot be kept", tier_name(state.wish.tier), state.wish.standby);
-  if (!state.progress.failure || state.progress.failure->message != why.message)
+  const auto now = clock_.steady();
+  if (auto& told = state.told[state.wish.standby]; told.what != why.message || now - told.at >= kTellAgain) {
+    told = {why.message, now};
     events_.add(v1::EVENT_KIND_SHADOW, v1::SEVERITY_WARNING, fmt::format("{}: {}", wanted, why),
                 {state.wish.standby, name});
+  }
   state.progress.failure = why;
+  ++state.progress.failures;
   state.progress.losses = 0;
   if (!state.wish.standby.empty()) failed_(vm_uuid, state.wish.standby, why);
 }

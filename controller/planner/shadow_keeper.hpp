@@ -15,7 +15,8 @@ struct ShadowWish {
 };
 
 /// Compares each wish with what the source reports and asks the source for the difference, one request per VM at a
-/// time. What an agent refuses, or loses again and again, is told through `failed`.
+/// time. What an agent refuses, or loses again and again, is told through `failed`, and tried again after pauses that
+/// grow. The same failure on the same host is an event once, and again only minutes later.
 class ShadowKeeper {
  public:
   /// `host` cannot take or keep the VM's shadow.
@@ -34,23 +35,31 @@ class ShadowKeeper {
   void wish(const std::string& vm_uuid, const ShadowWish& wish);
   /// Forgets failures: somebody asks anew.
   void begin_afresh(const std::string& vm_uuid);
-  /// The newest error of keeping the VM's shadow since its wish last changed.
+  /// The newest error of keeping the VM's shadow since its wish last changed, or somebody asked anew; it stays until
+  /// the shadow is as wished, whatever is tried meanwhile.
   std::optional<Error> last_failure(const std::string& vm_uuid) const;
 
  private:
   struct Progress {
     TimePoint asked_at{};
-    unsigned losses = 0;  ///< times in a row that the agent took this wish and dropped the shadow again
+    unsigned losses = 0;    ///< times in a row that the agent took this wish and dropped the shadow again
+    unsigned failures = 0;  ///< in a row
     std::optional<Error> failure{};
+  };
+  struct Told {
+    std::string what;
+    TimePoint at{};
   };
   struct State {
     ShadowWish wish{};
     Progress progress{};  ///< towards that wish
     bool busy = false;
-    std::string owner{};     ///< the host it was last seen on
-    TimePoint not_before{};  ///< it has just moved there
+    std::string owner{};                 ///< the host it was last seen on
+    TimePoint not_before{};              ///< it has just moved there
+    std::map<std::string, Told> told{};  ///< by standby: the failure that was told last
   };
   bool fulfilled(const VmRecord& record, const ShadowWish& wish) const;
+  Milliseconds pause_after(unsigned failures) const;
   asio::awaitable<void> ask(std::string vm_uuid, ShadowWish wish);
   Task<void> call(std::string vm_uuid, ShadowWish wish);
   void fail_there(const std::string& vm_uuid, State& state, Error why);

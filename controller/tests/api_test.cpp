@@ -261,6 +261,43 @@ TEST_F(ApiOfASlowBrain, DoesNotAnswerWithWhatStoodInTheWayBefore) {
   EXPECT_FALSE(error) << error->text();
 }
 
+TEST_F(Api, TellsWhoWaitsForAShadowWhyTheStandbyRefusesIt) {
+  host1->standby_refusal = "host3 has a domain vm1 of its own already";
+  const auto error = keep_vm1("host3");
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->message, HasSubstr("host3 has a domain vm1 of its own already"));
+  EXPECT_THAT(error->remedy, HasSubstr("it stays pinned until umbractl shadow drop vm1"));
+
+  const auto asked = host1->keeps;
+  until([&] { return host1->keeps >= asked + 2; });
+  const auto events = core().events.events(1000, "vm1", 0).value();
+  const auto told = std::ranges::count_if(events, [](const v1::Event& event) {
+    return event.kind() == v1::EVENT_KIND_SHADOW && event.text().find("of its own") != std::string::npos;
+  });
+  EXPECT_EQ(told, 1) << "it is tried on, and told once";
+
+  host1->standby_refusal.clear();
+  EXPECT_FALSE(keep_vm1("host3")) << "what failed before somebody asked anew does not count";
+}
+
+class ApiWithManyReports : public Api {
+ protected:
+  ApiWithManyReports() { settings.heartbeat = {20ms, 25}; }
+};
+
+TEST_F(ApiWithManyReports, TellsWhoWaitsForAShadowThatNothingComesOfIt) {
+  host1->shadows_stall = true;
+  v1::PinShadowRequest request;
+  request.set_vm("vm1");
+  request.set_to("host3");
+  request.set_wait(true);
+  std::optional<Error> error;
+  all(client().keep_shadow(std::move(request), rpc::kNoDeadline), &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, Errc::kTimeout);
+  EXPECT_THAT(error->message, HasSubstr("the shadow of vm1 got no further for"));
+}
+
 TEST_F(Api, DropsAShadowForGood) {
   v1::UnpinShadowRequest drop;
   drop.set_vm("vmx");

@@ -124,6 +124,61 @@ TEST_F(Moves, NameWhatDoesNotExist) {
   EXPECT_EQ(error->text(), "no host 'hostx' (see umbractl hosts)");
 }
 
+TEST_F(Moves, OfAVmThatNoHostOwnsSayHowToSettleIt) {
+  host4->disconnect();
+  until([&] { return !is_up("host4"); });
+  restart_controller();  // which takes no VM for anybody's before host4 has told its epochs
+  until([&] { return is_up("host1") && is_up("host2") && is_up("host3"); });
+  host1->add_vm("vm9", "10.1.0.9");
+  host2->add_vm("vm9", "10.1.0.9");
+  until([&] { return vm("vm9") != nullptr && vm("vm9")->alerted; });
+  ASSERT_EQ(host_of("vm9"), "");
+  std::optional<Error> error;
+  migrate("vm9", "host3", &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(
+      error->text(),
+      "vm9 has no host: nobody can say who may run it (umbractl resolve vm9 shows what each host knows of it, and "
+      "settles it)");
+  error.reset();
+  cutover("vm9", &error);
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->message, HasSubstr("vm9 has no host"));
+  v1::PinShadowRequest keep;
+  keep.set_vm("vm9");
+  keep.set_wait(true);
+  error.reset();
+  all(client().keep_shadow(std::move(keep), 10s), &error);
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->message, HasSubstr("vm9 has no host"));
+  v1::RestartVmRequest restart;
+  restart.set_vm("vm9");
+  EXPECT_THAT(ask(client().restart_vm(std::move(restart), 10s)).error().message, HasSubstr("vm9 has no host"));
+}
+
+TEST_F(Moves, EndWhenTheSourceIsDown) {
+  host1->disconnect();
+  until([&] { return !is_up("host1"); });
+  std::optional<Error> error;
+  migrate("vm1", "host3", &error);
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->message, HasSubstr("host1 is down"));
+}
+
+class MovesWithManyReports : public Moves {
+ protected:
+  MovesWithManyReports() { settings.heartbeat = {20ms, 25}; }
+};
+
+TEST_F(MovesWithManyReports, EndWhenTheShadowGetsNoFurther) {
+  host1->shadows_stall = true;
+  std::optional<Error> error;
+  migrate("vm1", "host3", &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, Errc::kTimeout);
+  EXPECT_FALSE(vm("vm1")->moving());
+}
+
 TEST_F(Moves, AreOnePerVm) {
   host1->pause_before_cutover = true;
   keep_shadow("vm1", "host3");
