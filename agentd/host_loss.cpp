@@ -130,6 +130,8 @@ Task<v1::VmAccount> Host::account(std::string vm_uuid) {
     account.set_source_phase(std::string(to_string(found->second.phase)));
     account.set_source_epoch(found->second.epoch);
   }
+  const bool undecided = account.source_phase() == to_string(shadow::Phase::kPromised);
+  if (domain && domain->state == virt::DomainState::kRunning && !undecided) account.set_detail("it runs");
   if (!account.can_run() && account.detail().empty() && domain)
     account.set_detail(fmt::format("the journal of {} does not know what it is", config_.name));
   co_return account;

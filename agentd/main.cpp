@@ -10,6 +10,7 @@
 #include "agentd/guard.hpp"
 #include "agentd/shadow/journal.hpp"
 #include "base/log.hpp"
+#include "base/printable.hpp"
 #include "systemd/notify.hpp"
 
 namespace {
@@ -87,8 +88,12 @@ int main(int argc, char** argv) {
     const auto journal = config->state_dir / "journal.sqlite";
     const auto forgotten = umbra::shadow::Journal::forget_damaged(journal, forget);
     if (!forgotten) return complain(forgotten.error());
+    if (*forgotten == 0)
+      return complain({umbra::Errc::kNotFound,
+                       fmt::format("nothing damaged of VM {} is set aside", umbra::printable(forget)),
+                       "give the uuid that the alert names; umbractl doctor shows it"});
     std::cout << *forgotten << " damaged records of VM " << forget << " forgotten\n";
-    return *forgotten > 0 ? 0 : 1;
+    return 0;
   }
   spdlog::drop_all();
   umbra::init_log("umbra-agentd", config->log_level);

@@ -137,7 +137,8 @@ void Audit::failed(const rpc::FailedCall& call) {
     return;
   }
   auto& actor = known == actors_.end() ? actors_[who] : known->second;
-  const auto key = fmt::format("{}\n{}\n{}", event.call(), target, event.outcome());
+  // Another cause is another refusal: v4 was host1's, and then host2's.
+  const auto key = fmt::format("{}\n{}", event.outcome(), event.text());
   if (const auto same = actor.refusals.find(key); same != actor.refusals.end()) {
     ++same->second.more;
     return;

@@ -35,7 +35,7 @@ class Audit {
     std::uint64_t more = 0;
   };
   struct Actor {
-    std::map<std::string, Counted> refusals;  ///< by call, target and outcome
+    std::map<std::string, Counted> refusals;  ///< by outcome, call, target and cause
     std::uint64_t dropped = 0;
     v1::Event last;
   };

@@ -201,6 +201,7 @@ TEST_P(DamagedRecord, IsSetAsideAndTheOthersCount) {
   EXPECT_NE(first.damaged.front().reason, "");
   const auto again = contents();
   EXPECT_EQ(again.damaged.size(), 1U) << "until the operator has looked";
+  EXPECT_EQ(Journal::forget_damaged(file, "nonsense").value(), 0);
   const auto forgotten = Journal::forget_damaged(file, again.damaged.front().vm_uuid);
   ASSERT_TRUE(forgotten);
   EXPECT_EQ(*forgotten, 1);

@@ -10,7 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLook = 500ms;
-constexpr auto kLateNews = 1s;  // that a VM was started
+constexpr Milliseconds kLongestInterval = 24h;  // between two refreshes
+constexpr auto kLateNews = 1s;                  // that a VM was started
 
 bool reached(const v1::Shadow& shadow, v1::Tier tier) {
   switch (shadow.phase()) {
@@ -66,6 +67,8 @@ Task<void> FleetService::keep_shadow(rpc::Caller caller, v1::PinShadowRequest re
     co_return fail({Errc::kInvalid, "that tier cannot be kept", "staged, warm or hot; umbractl shadow drop for none"});
   if (request.refresh_interval_ms() < 0)
     co_return fail({Errc::kInvalid, "the refresh interval is negative", "leave it out for the agent's own"});
+  if (Milliseconds(request.refresh_interval_ms()) > kLongestInterval)
+    co_return fail({Errc::kInvalid, "the refresh interval is longer than a day", "leave it out for the agent's own"});
   if (!record->refusal().empty())
     co_return fail(Errc::kUnsupported, "{} cannot have a shadow: {}", name, record->refusal());
   UMBRA_CO_CHECK(core_.inventory.check_owned(*record));

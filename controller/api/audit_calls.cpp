@@ -2,6 +2,7 @@
 
 #include "base/printable.hpp"
 #include "controller/api/fleet_service.hpp"
+#include "controller/api/views.hpp"
 
 namespace umbra::controller {
 namespace {
@@ -23,9 +24,7 @@ Result<LogStore::AuditPlace> parse_page(const std::string& text) {
 }
 
 Result<v1::ListAuditReply> page_of_audit(Core& core, const v1::ListAuditRequest& request) {
-  auto vm = request.vm();
-  // Events name VMs by name; one that is gone has events still.
-  if (const auto* record = core.inventory.vm(vm)) vm = record->vm.name();
+  UMBRA_TRY(const auto vm, name_in_events(core, request.vm()));
   UMBRA_TRY(const auto after, parse_page(request.page()));
   UMBRA_TRY(auto events, core.store.log.audit(request.since_unix_ms(), request.actor(), vm, after, kPage));
   v1::ListAuditReply reply;

@@ -66,9 +66,9 @@ Task<v1::ListShadowsReply> FleetService::list_shadows(rpc::Caller, v1::ListShado
 }
 
 Task<void> FleetService::watch_events(rpc::Caller, v1::WatchEventsRequest request, rpc::Sink<v1::Event> sink) {
-  auto vm = request.vm();
-  // Events name VMs by name; one that is gone has events still.
-  if (const auto* record = core_.inventory.vm(vm)) vm = record->vm.name();
+  auto named = name_in_events(core_, request.vm());
+  if (!named && !request.follow()) co_return fail(named.error());
+  const auto vm = named.value_or(request.vm());  // who follows may wait for it to come
   auto after = request.after_id();
   auto last = bounded(request.last(), kEventsByDefault, kEventsAtMost);
   while (true) {

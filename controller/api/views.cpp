@@ -17,6 +17,14 @@ Result<const VmRecord*> find_vm(const Inventory& inventory, const std::string& t
   return fail({Errc::kConflict, fmt::format("{} VMs are named '{}': {}", named.size(), text, which), "give its uuid"});
 }
 
+Result<std::string> name_in_events(Core& core, const std::string& text) {
+  if (const auto* record = core.inventory.vm(text)) return record->vm.name();
+  if (text.empty() || find_vm(core.inventory, text).has_value()) return text;
+  UMBRA_TRY(const auto told, core.events.events(1, text, 0));
+  if (!told.empty()) return text;
+  return fail({Errc::kNotFound, fmt::format("no VM '{}', and no event tells of one", text), "see umbractl vms"});
+}
+
 Result<const NodeRecord*> find_host(const Inventory& inventory, const std::string& name) {
   const auto* node = inventory.node(name);
   if (node != nullptr && node->is_host()) return node;

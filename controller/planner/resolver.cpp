@@ -43,6 +43,7 @@ Task<std::vector<v1::Side>> Resolver::look(std::string vm_uuid) {
   std::set<std::string> hosts;
   if (const auto move = mover_.open(vm_uuid)) {
     hosts = {move->from, move->to};
+    hosts.erase("");
   } else {
     const auto* record = inventory_.vm(vm_uuid);
     if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});

@@ -201,6 +201,13 @@ TEST_F(Api, PinsOnlyWhatCanBeKept) {
   EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("host1 cannot take vm1: it is there"));
   EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("leave --to out to let the controller choose"));
   EXPECT_THAT(refused("host2", v1::TIER_PROFILE), HasSubstr("that tier cannot be kept"));
+  v1::PinShadowRequest seldom;
+  seldom.set_vm("vm1");
+  seldom.set_refresh_interval_ms(Milliseconds(24h).count() + 1);
+  std::optional<Error> error;
+  all(client().keep_shadow(std::move(seldom), 10s), &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->message, "the refresh interval is longer than a day");
   host2->proven = false;
   until([&] { return !core().inventory.node("host2")->proof.proven(); });
   EXPECT_THAT(refused("host2", v1::TIER_WARM), HasSubstr("the hold is not proven there"));

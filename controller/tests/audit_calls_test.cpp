@@ -53,6 +53,27 @@ TEST_F(AuditCalls, AnAgentThatCallsWhatIsNotItsOwnIsToldOf) {
   EXPECT_EQ(events[0].outcome(), "denied");
 }
 
+TEST_F(AuditCalls, OfAVmThatNobodyKnowsAreNotFound) {
+  v1::ListAuditRequest request;
+  request.set_vm("vm1");
+  EXPECT_TRUE(ask(client().list_audit(request, 5s))) << "nothing was asked of it yet";
+  request.set_vm("nosuch");
+  const auto audited = ask(client().list_audit(request, 5s));
+  ASSERT_FALSE(audited);
+  EXPECT_EQ(audited.error().code, Errc::kNotFound);
+  EXPECT_EQ(audited.error().text(), "no VM 'nosuch', and no event tells of one (see umbractl vms)");
+
+  v1::WatchEventsRequest events;
+  events.set_vm("nosuch");
+  std::optional<Error> error;
+  all(client().watch_events(events, 5s), &error);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, Errc::kNotFound);
+
+  core().events.add(v1::EVENT_KIND_VM, v1::SEVERITY_INFO, "is gone from host1", {"host1", "nosuch"});
+  EXPECT_EQ(all(client().watch_events(events, 5s)).size(), 1U) << "it was there once";
+}
+
 TEST_F(AuditCalls, PagesAreWholeAndANonsensePageIsRefused) {
   for (int i = 0; i < 1'005; ++i) {
     v1::Event event;

@@ -20,7 +20,7 @@ class AuditTest : public testing::Test {
   static constexpr v1::Role kViewersToo[] = {v1::ROLE_VIEWER, v1::ROLE_ADMIN};
 
   void fail_call(const std::string& who, v1::Role role, Errc code, const std::string& vm = "web1",
-                 std::span<const v1::Role> allow = kAdmins) {
+                 std::span<const v1::Role> allow = kAdmins, const std::string& cause = "for a reason") {
     v1::MigrateRequest request;
     request.set_vm(vm);
     request.set_to("host2");
@@ -28,7 +28,7 @@ class AuditTest : public testing::Test {
     const std::string address = "10.0.0.7:50000";
     const rpc::Method method{"umbra.v1.Fleet/Migrate", allow, {}};
     const auto bytes = request.SerializeAsString();
-    const Error error{code, "for a reason", {}};
+    const Error error{code, cause, {}};
     audit.failed({peer, address, method.name, &method, bytes, error});
   }
   std::vector<v1::Event> found() { return store->log.audit(0, "", "", {}, 100'000).value(); }
@@ -91,6 +91,17 @@ TEST_F(AuditTest, ALoopCannotFillTheStore) {
   audit.flush();
   EXPECT_LE(found().size(), before + Audit::kMostInAll + 1);
   EXPECT_THAT(found().back().text(), HasSubstr("900 more calls of further callers"));
+}
+
+TEST_F(AuditTest, EachCauseIsToldAndCountedForItself) {
+  for (const auto* cause : {"v4 is host1's", "v4 is host2's", "v4 is host2's"})
+    fail_call("alice", v1::ROLE_ADMIN, Errc::kConflict, "v4", kAdmins, cause);
+  clock.advance(61s);
+  audit.flush();
+  ASSERT_EQ(found().size(), 3U);
+  EXPECT_THAT(found()[0].text(), HasSubstr("v4 is host1's"));
+  EXPECT_THAT(found()[1].text(), HasSubstr("v4 is host2's"));
+  EXPECT_EQ(found()[2].text(), "1 more time within a minute: Fleet/Migrate vm=v4 to=host2: failed: v4 is host2's");
 }
 
 TEST_F(AuditTest, WhatACallerSaysIsHarmlessAndShort) {
