@@ -169,9 +169,10 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
                               if (p.host) p.host->answered(answer);
                             },
                             [&p] { return p.report(); },
-                            [&p](const auto& report) {
+                            [&p](const auto& report, const auto& reply) {
                               p.outbox.delivered(report);
                               if (p.host) p.host->delivered(report);
+                              if (p.host) p.host->heed(reply);
                             }};
   p.controller = std::make_unique<RegistryLink>(executor, clock, *p.around.transport, p.config.controller_endpoint,
                                                 p.config.controller_name, for_controller, std::move(hooks));

@@ -53,6 +53,8 @@ class Host {
   void fill(v1::RegisterRequest& request) const;
   /// The controller took this host in, and says what is not its own any more.
   void introduced(const v1::RegisterReply& reply);
+  /// The answer to a report: what is not this host's own, as it is now.
+  void heed(const v1::ReportReply& reply);
   /// What the boot guard withheld: whose is it? Empty: nothing is withheld.
   v1::WhoseVmsRequest question() const;
   void answered(const v1::WhoseVmsReply& reply);
@@ -74,6 +76,8 @@ class Host {
   Task<void> end_unrecorded(std::string vm_uuid);
   Task<void> take_definitions();
   void tell_definitions(v1::ReportRequest& report) const;
+  using TakenOverList = google::protobuf::RepeatedPtrField<v1::TakenOver>;
+  void take_over_list(const TakenOverList& list);
   Task<void> obey();
   Task<void> restore_autostart();
   void forget_withheld(const std::string& vm_uuid);
@@ -125,10 +129,11 @@ class Host {
   static constexpr std::chrono::seconds kDefinitionEvery{60};
   static constexpr std::size_t kMostDefinitionsAtOnce = 1024 * 1024;  // bytes in one report, or one definition
   std::map<std::string, Definition> definitions_;                     // by VM
-  std::vector<v1::TakenOver> taken_over_;  // from this host while it was fenced, and perhaps still here
+  std::vector<v1::TakenOver> taken_over_;  // from this host while it was fenced, as the controller said last
+  Signal::TimePoint taken_over_at_{};      // when it did
+  std::set<std::string> run_twice_;        // of these, those that run here too: told once
   std::vector<Withheld> withheld_;         // by the boot guard, and not put right yet
   std::set<std::string> restore_;          // of these, those that are this host's for certain
-  std::set<std::string> run_twice_;        // of these, those that run here: told once
   std::map<std::string, v1::Vm> vms_;
   std::map<std::string, std::string> attached_;         // by VM: what its tap was configured for
   std::map<std::string, std::string> unserved_;         // by VM: why its addresses do not lead here, as told last

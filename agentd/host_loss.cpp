@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 constexpr Deadline kCall = 5s;
 constexpr Deadline kStart = 60s;
 constexpr std::size_t kMostDefinition = 256 * 1024;
+constexpr auto kFreshWord = 10s;  // the controller's, on what was taken over: it is repeated with every report
 
 std::string_view word(virt::DomainState state) {
   switch (state) {
@@ -60,7 +61,9 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
   if (epoch <= newest && !again)
     co_return fail(Errc::kConflict, "epoch {} of {} is not newer than {}", epoch, defined.name, newest);
   if (!again && standby_.holds(uuid)) {  // of a source that is off: its memory is worth nothing
-    auto why = fmt::format("{} is fenced, and it is started from its definition", request.from());
+    auto why = request.from().empty()
+                   ? std::string("no host had it, and it is started from its definition")
+                   : fmt::format("{} is fenced, and it is started from its definition", request.from());
     UMBRA_CO_CHECK(co_await standby_.give_up(uuid, std::move(why)));
     if (standby_.holds(uuid))
       co_return fail({Errc::kConflict,
@@ -97,7 +100,8 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
   }
   if (!active || there->state == virt::DomainState::kPaused) UMBRA_CO_CHECK(co_await hypervisor_.resume(uuid, kCall));
   outbox_.event(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING, defined.name,
-                fmt::format("started from its definition in epoch {}, as {} is fenced", epoch, request.from()));
+                fmt::format("started from its definition in epoch {}, as {}", epoch,
+                            request.from().empty() ? "no host had it" : request.from() + " is fenced"));
   inventory_due_ = clock_.steady();
   changed_.notify();
   co_return Result<void>{};
@@ -191,20 +195,52 @@ void Host::introduced(const v1::RegisterReply& reply) {
   looked_at_.clear();
   for (const auto& [uuid, source] : sources_) source->tell_again();
   for (auto& [uuid, definition] : definitions_) definition.told = false;
-  taken_over_.assign(reply.taken_over().begin(), reply.taken_over().end());
+  take_over_list(reply.taken_over());
   inventory_due_ = clock_.steady();
   changed_.notify();
 }
 
-/// This host was fenced, and these VMs run elsewhere since: their definitions go, so that nothing starts them here.
+void Host::heed(const v1::ReportReply& reply) {
+  if (reply.taken_over_known()) take_over_list(reply.taken_over());
+}
+
+void Host::take_over_list(const TakenOverList& list) {
+  taken_over_at_ = clock_.steady();
+  std::string before, now;
+  for (const auto& taken : taken_over_) before += taken.SerializeAsString();
+  for (const auto& taken : list) now += taken.SerializeAsString();
+  if (before == now) return;
+  const auto listed = [&](const v1::TakenOver& taken) {
+    return std::ranges::any_of(list, [&](const auto& one) { return one.vm_uuid() == taken.vm_uuid(); });
+  };
+  for (const auto& taken : taken_over_)
+    if (!listed(taken) && run_twice_.erase(taken.vm_uuid()) > 0)
+      outbox_.event(
+          v1::EVENT_KIND_VM, v1::SEVERITY_WARNING, taken.vm(),
+          fmt::format("is not counted as taken over by {} any more: the copy here may be the only one, do not "
+                      "end it",
+                      taken.host()));
+  taken_over_.assign(list.begin(), list.end());
+  inventory_due_ = clock_.steady();
+  changed_.notify();
+}
+
+/// This host was fenced, and others have these VMs since: their definitions go, so that nothing starts them here. That
+/// is done on fresh word alone, as a copy that was one of two when it was said may be the only one later.
 Task<void> Host::obey() {
   const auto taken_over = taken_over_;
   for (const auto& taken : taken_over) {
     const auto uuid = taken.vm_uuid();
+    if (owned_since(uuid) > taken.epoch()) continue;  // it has come back since
     const auto domain = co_await hypervisor_.domain(uuid, kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
+    const bool said_now =
+        clock_.steady() - taken_over_at_ <= kFreshWord && std::ranges::any_of(taken_over_, [&](const auto& one) {
+          return one.vm_uuid() == uuid && one.epoch() == taken.epoch();
+        });
+    if (!said_now) continue;
     if (domain && domain->state != virt::DomainState::kShutOff) {
-      if (run_twice_.insert(uuid).second)
+      if (!taken.shut_off() && run_twice_.insert(uuid).second)
         outbox_.event(v1::EVENT_KIND_VM, v1::SEVERITY_ALERT, taken.vm(),
                       fmt::format("is {} here, but {} took it over in epoch {}: it runs twice; end this copy at once: "
                                   "virsh destroy {}",
@@ -218,7 +254,7 @@ Task<void> Host::obey() {
                                 taken.epoch()));
     }
     standby_.outdate(uuid, taken.epoch());
-    std::erase_if(taken_over_, [&](const auto& left) { return left.vm_uuid() == uuid; });
+    run_twice_.erase(uuid);
   }
   co_return Result<void>{};
 }

@@ -64,8 +64,8 @@ Task<void> RegistryLink::serve(std::shared_ptr<rpc::Session> session) {
   while (!stopping_) {
     nudged_ = false;
     const auto report = hooks_.report();
-    UMBRA_CO_CHECK(co_await controller.report(report, kCall));
-    hooks_.delivered(report);
+    UMBRA_CO_TRY(const auto answer, co_await controller.report(report, kCall));
+    hooks_.delivered(report, answer);
     const auto sent = clock_.steady();
     while (!stopping_ && session->is_open() &&
            clock_.steady() < sent + (nudged_ ? std::chrono::milliseconds(kLeastGap) : interval))

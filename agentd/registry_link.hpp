@@ -20,7 +20,7 @@ class RegistryLink {
     std::function<v1::WhoseVmsRequest()> question;  ///< asked once registered, unless it is empty
     std::function<void(const v1::WhoseVmsReply&)> answered;
     std::function<v1::ReportRequest()> report;
-    std::function<void(const v1::ReportRequest&)> delivered;
+    std::function<void(const v1::ReportRequest&, const v1::ReportReply&)> delivered;
   };
 
   /// @param services what the controller may call over the session

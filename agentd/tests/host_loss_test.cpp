@@ -142,6 +142,68 @@ TEST(HostLoss, AHostThatStillRunsWhatWasTakenOverEndsNothingAndAlerts) {
   EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "it runs twice"));
 }
 
+/// What host1 is to let go of, as the controller says with each answer.
+struct TakenOverFromHost1 : testing::Test {
+  TakenOverFromHost1() {
+    auto& taken = *reply.add_taken_over();
+    taken.set_vm_uuid(TwoHosts::kVm);
+    taken.set_vm("web1");
+    taken.set_host("host2");
+    taken.set_epoch(9);
+    reply.set_taken_over_known(true);
+  }
+  void registers() {
+    v1::RegisterReply registered;
+    *registered.mutable_taken_over() = reply.taken_over();
+    world.source.process->host()->introduced(registered);
+  }
+  void says_nothing_is_taken_over() {
+    v1::ReportReply nothing;
+    nothing.set_taken_over_known(true);
+    world.source.process->host()->heed(nothing);
+  }
+  void shut_off() {
+    ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->destroy(TwoHosts::kVm, virt::Ending::kOrdinary, 1s)));
+  }
+  TwoHosts world;
+  v1::ReportReply reply;
+};
+
+TEST_F(TakenOverFromHost1, WhatIsNotTakenOverAnyMoreIsKept) {
+  registers();
+  world.pass(2s, 20ms);
+  EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "it runs twice"));
+  says_nothing_is_taken_over();
+  world.pass(2s, 20ms);
+  EXPECT_TRUE(world.told(v1::SEVERITY_WARNING, "the copy here may be the only one"));
+  shut_off();
+  world.pass(25s, 50ms);
+  EXPECT_TRUE(world.domain(world.source));
+}
+
+TEST_F(TakenOverFromHost1, OldWordUndefinesNothing) {
+  registers();
+  world.pass(15s, 50ms);
+  shut_off();
+  world.pass(25s, 50ms);
+  EXPECT_TRUE(world.domain(world.source)) << "host2 may have let go of it since";
+  world.source.process->host()->heed(reply);
+  EXPECT_TRUE(world.until(
+      [&] {
+        world.source.process->host()->heed(reply);
+        return !world.domain(world.source);
+      },
+      15s, 20ms));
+}
+
+TEST_F(TakenOverFromHost1, WhatIsShutOffThereDoesNotRunTwice) {
+  reply.mutable_taken_over(0)->set_shut_off(true);
+  registers();
+  world.pass(5s, 20ms);
+  EXPECT_FALSE(world.told(v1::SEVERITY_ALERT, "it runs twice"));
+  EXPECT_TRUE(world.runs(world.source));
+}
+
 TEST(HostLoss, AHostTellsTheEpochsOfItsJournalWhenItRegisters) {
   TwoHosts world;
   world.warm();

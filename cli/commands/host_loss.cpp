@@ -126,8 +126,8 @@ void add_restart(CLI::App& app, Action& action) {
     action = [request](const Context& context) {
       const auto show = [json = context.json()](const v1::RestartVmReply& reply) {
         print(json ? serialize(to_json(reply)) + "\n"
-                   : fmt::format("{} runs on {} in epoch {}, started anew; it was {}'s\n", reply.vm(), reply.to(),
-                                 reply.epoch(), reply.from()));
+                   : fmt::format("{} runs on {} in epoch {}, started anew; {}\n", reply.vm(), reply.to(), reply.epoch(),
+                                 reply.from().empty() ? "no host had it" : "it was " + reply.from() + "'s"));
         return ExitCode::kOk;
       };
       return ask_patiently<v1::RestartVmRequest, v1::RestartVmReply>(context, &v1::FleetClient::restart_vm, *request,
@@ -160,9 +160,9 @@ std::string sides_text(const v1::ResolveVmReply& reply, bool colour) {
 
 void add_resolve(CLI::App& app, Action& action) {
   auto request = std::make_shared<v1::ResolveVmRequest>();
-  auto& verb =
-      add_verb(app, "resolve", "Decide which copy of a VM runs when its hosts cannot: without --keep, show what each side knows",
-               "umbractl resolve web1 --keep host2 --reason 'host1 is behind the cut cable'");
+  auto& verb = add_verb(
+      app, "resolve", "Decide which copy of a VM runs when its hosts cannot: without --keep, show what each side knows",
+      "umbractl resolve web1 --keep host2 --reason 'host1 is behind the cut cable'");
   add_argument(verb, "VM", "Its name or uuid", [request](const std::string& vm) { request->set_vm(vm); });
   add_text(verb, "--keep", "HOST", "The side that runs it from now on; every other copy is destroyed",
            [request](const std::string& host) { request->set_keep(host); });

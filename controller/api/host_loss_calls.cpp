@@ -38,7 +38,7 @@ Task<v1::ListFencesReply> FleetService::list_fences(rpc::Caller, v1::ListFencesR
 
 Task<v1::RestartVmReply> FleetService::restart_vm(rpc::Caller caller, v1::RestartVmRequest request) {
   UMBRA_CO_CHECK(check_texts(request));
-  UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
+  UMBRA_CO_TRY(const auto* record, find_vm_or_gone(core_.inventory, request.vm()));
   auto uuid = record->vm.uuid(), on = request.on(), reason = request.reason(), actor = caller.name;
   audit(caller, with_reason(fmt::format("restart{}{} is asked for", on.empty() ? "" : " on ", on), reason),
         {record->host, record->vm.name()});

@@ -26,7 +26,7 @@ Task<v1::RegisterReply> RegistryService::register_(rpc::Caller caller, v1::Regis
   core_.pilot.nudge();
   v1::RegisterReply reply;
   reply.set_heartbeat_interval_ms(core_.inventory.heartbeat().interval.count());
-  for (auto& taken : core_.host_loss.taken_over(caller.name)) *reply.add_taken_over() = std::move(taken);
+  for (auto& taken : core_.host_loss.to_go(caller.name)) *reply.add_taken_over() = std::move(taken);
   co_return reply;
 }
 
@@ -37,7 +37,10 @@ Task<v1::ReportReply> RegistryService::report(rpc::Caller caller, v1::ReportRequ
   for (const auto& cutover : request.cutovers()) core_.mover.reported(caller.name, cutover);
   UMBRA_CO_CHECK(core_.inventory.reported(caller.name, caller.session.lock(), request));
   core_.host_loss.reported(caller.name, request);
-  co_return v1::ReportReply{};
+  v1::ReportReply reply;
+  reply.set_taken_over_known(true);
+  for (auto& taken : core_.host_loss.to_go(caller.name)) *reply.add_taken_over() = std::move(taken);
+  co_return reply;
 }
 
 Task<v1::WhoseVmsReply> RegistryService::whose_vms(rpc::Caller caller, v1::WhoseVmsRequest request) {

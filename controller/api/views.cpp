@@ -4,17 +4,32 @@
 
 namespace umbra::controller {
 
-Result<const VmRecord*> find_vm(const Inventory& inventory, const std::string& text) {
-  if (const auto* record = inventory.vm(text)) return record;
+namespace {
+
+Result<const VmRecord*> find_among(const std::map<std::string, VmRecord>& vms, const std::string& text) {
+  if (const auto found = vms.find(text); found != vms.end()) return &found->second;
   std::vector<const VmRecord*> named;
-  for (const auto& [uuid, record] : inventory.vms())
+  for (const auto& [uuid, record] : vms)
     if (record.vm.name() == text) named.push_back(&record);
   if (named.empty()) return fail({Errc::kNotFound, fmt::format("no VM '{}'", text), "see umbractl vms"});
   if (named.size() == 1) return named.front();
   std::string which;
   for (const auto* record : named)
-    which += fmt::format("{}{} on {}", which.empty() ? "" : ", ", record->vm.uuid(), record->host);
+    which += fmt::format("{}{} on {}", which.empty() ? "" : ", ", record->vm.uuid(),
+                         record->host.empty() ? "no host" : record->host);
   return fail({Errc::kConflict, fmt::format("{} VMs are named '{}': {}", named.size(), text, which), "give its uuid"});
+}
+
+}  // namespace
+
+Result<const VmRecord*> find_vm(const Inventory& inventory, const std::string& text) {
+  return find_among(inventory.vms(), text);
+}
+
+Result<const VmRecord*> find_vm_or_gone(const Inventory& inventory, const std::string& text) {
+  auto found = find_vm(inventory, text);
+  if (found || found.error().code != Errc::kNotFound) return found;
+  return find_among(inventory.gone(), text);
 }
 
 Result<std::string> name_in_events(Core& core, const std::string& text) {

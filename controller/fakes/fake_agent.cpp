@@ -204,6 +204,13 @@ void FakeAgent::add_vm(const std::string& vm_name, const std::string& address) {
   changed_.notify();
 }
 
+void FakeAgent::undefine_vm(const std::string& vm_name) {
+  const auto uuid = uuid_of(vm_name);
+  vms_.erase(uuid);
+  if (const auto told = definitions.find(uuid); told != definitions.end()) told->second.clear();
+  changed_.notify();
+}
+
 v1::Vm* FakeAgent::vm(const std::string& uuid) {
   const auto found = vms_.find(uuid);
   return found == vms_.end() ? nullptr : &found->second;
@@ -272,13 +279,16 @@ asio::awaitable<void> FakeAgent::report() {
           }
         const auto reply = co_await registry.register_(std::move(request), 5s);
         if (reply) registered = *session;
+        if (reply) taken_over.assign(reply->taken_over().begin(), reply->taken_over().end());
         if (reply && obey)
           for (const auto& taken : reply->taken_over()) vms_.erase(taken.vm_uuid());
       }
       grow_shadows();
       auto report = news();
+      std::erase_if(definitions, [](const auto& entry) { return entry.second.empty(); });
       const auto told = static_cast<std::ptrdiff_t>(report.cutovers_size());
       const auto reply = co_await registry.report(std::move(report), 5s);
+      if (reply) taken_over.assign(reply->taken_over().begin(), reply->taken_over().end());
       if (reply) untold_.erase(untold_.begin(), untold_.begin() + told);
     }
     co_await changed_.wait_until(clock_.steady() + kPause);

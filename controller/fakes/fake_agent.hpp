@@ -32,6 +32,7 @@ class FakeAgent {
   void disconnect();
   asio::awaitable<void> stop();
   void add_vm(const std::string& name, const std::string& address);
+  void undefine_vm(const std::string& name);  ///< and destroys it; a definition that was told is taken back
   const std::string& name() const { return node_.name(); }
   bool runs(const std::string& vm_uuid) const { return vms_.contains(vm_uuid); }
 
@@ -67,6 +68,7 @@ class FakeAgent {
   std::vector<v1::ResolveRequest> resolves;
   std::vector<v1::CutoverRequest> cutovers;
   std::optional<v1::ReconcileRequest> routes;
+  std::vector<v1::TakenOver> taken_over;  ///< from it, as it was told last
   unsigned drops = 0;
   unsigned keeps = 0;
 

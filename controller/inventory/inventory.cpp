@@ -9,7 +9,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLeakedAfter = 60s;  // a shadow that its source does not keep is dropped before, or is not going to be
+constexpr auto kLeakedAfter = 60s;    // a shadow that its source does not keep is dropped before, or is not going to be
+constexpr auto kReportsAreOld = 60s;  // of a host that has just started a VM, and does not list it as running yet
 constexpr std::size_t kMostHeld = 4096;  // shadows of one host that are looked at
 
 bool is_active(v1::VmState state) {
@@ -58,6 +59,11 @@ const NodeRecord* Inventory::node(const std::string& name) const {
 const VmRecord* Inventory::vm(const std::string& uuid) const {
   const auto found = vms_.find(uuid);
   return found == vms_.end() ? nullptr : &found->second;
+}
+
+const VmRecord* Inventory::recall(const std::string& uuid) {
+  if (auto back = gone_.extract(uuid)) vms_.insert(std::move(back));
+  return vm(uuid);
 }
 
 Result<std::shared_ptr<rpc::Session>> Inventory::session(const std::string& name) const {
@@ -157,6 +163,7 @@ void Inventory::take_vms(NodeRecord& node, const v1::ReportRequest& report) {
     }
     auto& record = known->second;
     if (record.host.empty() || record.host == node.node.name()) describe(record, vm);
+    if (record.host == node.node.name() && is_active(vm.state())) record.ran = true;
     if (const auto heard = heard_epochs_.extract(vm.uuid())) raise(record, heard.mapped());
     rule_on(record);
   }
@@ -255,13 +262,13 @@ void Inventory::watch() {
 
 void Inventory::rule_on(VmRecord& record) {
   if (record.moving()) return;
-  std::vector<Claim> claims;
+  std::vector<Claim> claims, returned;
   for (const auto& [name, node] : nodes_) {
-    if (node.fence) continue;
     const auto claim = node.claims.find(record.vm.uuid());
     if (node.up && node.vms_known && claim != node.claims.end())
-      claims.push_back({name, is_active(claim->second), served_epoch(name, record.vm.uuid()) > record.owner_epoch,
-                        claim->second == v1::VM_STATE_PAUSED});
+      (node.fence ? returned : claims)
+          .push_back({name, is_active(claim->second), served_epoch(name, record.vm.uuid()) > record.owner_epoch,
+                      claim->second == v1::VM_STATE_PAUSED});
   }
   const auto* owner = node(record.host);
   OwnershipRuling ruling;
@@ -272,6 +279,10 @@ void Inventory::rule_on(VmRecord& record) {
   } else {
     ruling = rule(record.host, owner != nullptr && owner->up && owner->vms_known, claims);
   }
+  const auto taker = this->taker(record);
+  const auto back = rule_on_returned(record.host, taker, claims, returned);
+  if (back.ruling != Ruling::kKeep || (ruling.ruling == Ruling::kGone && !returned.empty() && taker == Taker::kUnknown))
+    ruling = back;
   if (ruling.ruling == Ruling::kKeep) {
     record.pending = {};
     record.alerted = false;
@@ -283,11 +294,23 @@ void Inventory::rule_on(VmRecord& record) {
     record.pending = ruling;
     record.pending_since = clock_.steady();
   }
-  const bool first_seen = ruling.ruling == Ruling::kAdopt && record.host.empty();
+  const bool first_seen = ruling.ruling == Ruling::kAdopt && record.host.empty() && back.ruling == Ruling::kKeep;
   // One that seems to conflict with a host that has just died is seen right once that counts as down.
   const auto lasts =
       heartbeat_.silence() + (ruling.ruling == Ruling::kConflict ? 2 * heartbeat_.interval : Milliseconds{});
   if (first_seen || clock_.steady() - record.pending_since >= lasts) apply(record, ruling);
+}
+
+Taker Inventory::taker(const VmRecord& record) const {
+  if (record.host.empty()) return Taker::kIdle;
+  const auto* owner = node(record.host);
+  if (owner == nullptr) return Taker::kUnknown;
+  if (owner->is_off()) return Taker::kOff;
+  if (!owner->up || !owner->vms_known) return Taker::kUnknown;
+  if (!record.ran && clock_.steady() - record.owned_since < kReportsAreOld) return Taker::kUnknown;
+  const auto claim = owner->claims.find(record.vm.uuid());
+  const bool may_run = claim != owner->claims.end() && claim->second == v1::VM_STATE_UNKNOWN;
+  return may_run ? Taker::kUnknown : Taker::kIdle;
 }
 
 void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
@@ -301,6 +324,15 @@ void Inventory::apply(VmRecord& record, const OwnershipRuling& ruling) {
       const auto epoch = take_epoch(uuid);
       const auto settled = epoch ? settle(uuid, ruling.host, *epoch) : Result<void>(tl::unexpected(epoch.error()));
       if (!settled) return complain(settled, record.vm.name());
+      const auto* now = node(ruling.host);
+      if (now != nullptr && now->fence) {
+        events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
+                    fmt::format("is {0}'s again, in epoch {1}: that was fenced and is back, it has the VM, and {2}",
+                                ruling.host, *epoch,
+                                before.empty() ? "nobody else does" : before + " does not run it any more"),
+                    {ruling.host, record.vm.name()});
+        return;
+      }
       events_.add(v1::EVENT_KIND_VM, before.empty() ? v1::SEVERITY_INFO : v1::SEVERITY_WARNING,
                   before.empty() ? fmt::format("found on {}, {}", ruling.host, state_name(record.vm.state()))
                                  : fmt::format("moved from {} to {} without Umbra", before, ruling.host),
@@ -398,7 +430,12 @@ Result<void> Inventory::settle(const std::string& vm_uuid, const std::string& ho
   const auto found = vms_.find(vm_uuid);
   if (found == vms_.end()) return {};
   auto& record = found->second;
-  if (record.host != host) record.shadow.reset();
+  if (record.host != host) {
+    const auto* owner = node(host);
+    record.owned_since = clock_.steady();
+    record.ran = owner != nullptr && owner->claims.contains(vm_uuid) && is_active(owner->claims.at(vm_uuid));
+    record.shadow.reset();
+  }
   record.host = host;
   record.owner_epoch = epoch;
   record.epoch = std::max(record.epoch, epoch);

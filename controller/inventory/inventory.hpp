@@ -65,6 +65,9 @@ struct VmRecord {
   OwnershipRuling pending{};
   TimePoint pending_since{};
   bool alerted = false;
+  /// Its owner has been seen to run it since it got it: that it does not any more is then no report from before.
+  bool ran = true;
+  TimePoint owned_since{};  ///< when it got it, if in this life of the controller
 
   bool stored = true;       ///< `vm` is in the store as it is here; else it is tried again before an epoch is taken
   Epoch heard_epoch = 0;    ///< the newest one that any node told of
@@ -97,6 +100,10 @@ class Inventory {
   /// VMs that somebody has, by uuid.
   const std::map<std::string, VmRecord>& vms() const { return vms_; }
   const VmRecord* vm(const std::string& uuid) const;
+  /// VMs that nobody has any more, by uuid.
+  const std::map<std::string, VmRecord>& gone() const { return gone_; }
+  /// A VM, also one that nobody has: it is among vms() again, until it is found for a while that nobody has it.
+  const VmRecord* recall(const std::string& uuid);
   /// @error kUnavailable the node is down
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
   /// What that host holds although nobody has been keeping it for a minute.
@@ -160,6 +167,7 @@ class Inventory {
   void take_samples(const v1::ReportRequest& report);
   void describe(VmRecord& record, const v1::Vm& vm);
   void rule_on(VmRecord& record);
+  Taker taker(const VmRecord& record) const;
   void confirm(VmRecord& record);
   void raise(VmRecord& record, Epoch heard);
   Result<void> catch_up(VmRecord& record);

@@ -31,4 +31,26 @@ OwnershipRuling rule(const std::string& owner, bool owner_known, const std::vect
   return {Ruling::kGone};
 }
 
+OwnershipRuling rule_on_returned(const std::string& owner, Taker taker, const std::vector<Claim>& claims,
+                                 const std::vector<Claim>& returned) {
+  if (std::ranges::any_of(claims, &Claim::active)) return {};
+  std::vector<const Claim*> active;
+  for (const auto& claim : returned)
+    if (claim.active) active.push_back(&claim);
+  const auto is_owner = [&](const Claim& claim) { return claim.host == owner; };
+  const bool owner_active = std::ranges::any_of(active, [&](const Claim* claim) { return is_owner(*claim); });
+  const bool owner_claims = std::ranges::any_of(claims, is_owner) || std::ranges::any_of(returned, is_owner);
+  if (!owner_active && taker == Taker::kUnknown) return {};
+  if (active.size() > 1) return {Ruling::kConflict};
+  if (owner_active) return {};
+  if (active.size() == 1) {
+    // As in rule(): beside a copy that is shut off, a paused one may be what the guest has left behind.
+    if (active.front()->paused && owner_claims) return {};
+    return {Ruling::kAdopt, active.front()->host};
+  }
+  if (claims.empty() && returned.size() == 1 && !owner_claims && taker == Taker::kIdle)
+    return {Ruling::kAdopt, returned.front().host};
+  return {};
+}
+
 }  // namespace umbra::controller

@@ -35,4 +35,17 @@ struct OwnershipRuling {
 /// @param claims of hosts that are up and know their VMs
 OwnershipRuling rule(const std::string& owner, bool owner_known, const std::vector<Claim>& claims);
 
+/// What is known of an owner that got the VM from a fenced host which is back.
+enum class Taker : std::uint8_t {
+  kUnknown,  ///< it may run it
+  kIdle,     ///< it says that it does not run it; or there is no owner
+  kOff,      ///< it is fenced itself: it runs nothing, and may have it defined
+};
+
+/// The copy of a fenced host that is back counts once nobody else runs the VM: it may be the only one left.
+/// @param claims of hosts that are not fenced
+/// @param returned claims of fenced hosts that are back
+OwnershipRuling rule_on_returned(const std::string& owner, Taker taker, const std::vector<Claim>& claims,
+                                 const std::vector<Claim>& returned);
+
 }  // namespace umbra::controller

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "controller/brain/placement.hpp"
+#include "controller/words.hpp"
 #include "umbra/v1/agent.rpc.hpp"
 
 namespace umbra::controller {
@@ -47,7 +48,7 @@ Result<void> HostLoss::load() {
   for (const auto& takeover : stored) {
     takeovers_[{takeover.vm_uuid, takeover.epoch}] = takeover;
     if (takeover.state != Takeover::State::kOpen) continue;
-    const auto* record = inventory_.vm(takeover.vm_uuid);
+    const auto* record = inventory_.recall(takeover.vm_uuid);
     UMBRA_TRY(auto xml, store_.fences.definition(takeover.vm_uuid));
     if (record == nullptr || record->epoch != takeover.epoch || !xml) {
       end(takeover, fail(Errc::kCancelled, "the controller was restarted, and the VM is gone or was moved since"));
@@ -156,51 +157,78 @@ Result<std::string> HostLoss::place_for(const VmRecord& record, const std::strin
                "name another host, or leave --on out to let the controller choose"});
 }
 
+Result<void> HostLoss::check_restart(const VmRecord& record) const {
+  const auto& name = record.vm.name();
+  const auto* owner = inventory_.node(record.host);
+  if (record.moving())
+    return fail({Errc::kConflict,
+                 fmt::format("{} is moving to {}, and it is not known yet how that ended", name, record.moving_to),
+                 fmt::format("umbractl resolve {} shows what each side knows", name)});
+  if (record.host.empty()) return check_nowhere(record);
+  if (owner == nullptr || !owner->is_off())
+    return fail({Errc::kConflict,
+                 fmt::format("{} is {}'s, which is {}: it may be running there", name, record.host,
+                             owner != nullptr && owner->fence ? "fenced but heard again" : "not fenced"),
+                 owner != nullptr && owner->up
+                     ? fmt::format("{0} is up: virsh start {1} there, or umbractl migrate {1}", record.host, name)
+                     : fmt::format("make sure that it is off, then: umbractl fence {} (--confirmed without a fence "
+                                   "agent)",
+                                   record.host)});
+  return {};
+}
+
+/// No host is recorded as its owner: every host must say that it does not have it, or be off.
+Result<void> HostLoss::check_nowhere(const VmRecord& record) const {
+  const auto& name = record.vm.name();
+  for (const auto& [host, node] : inventory_.nodes()) {
+    if (!node.is_host() || node.is_off()) continue;
+    if (!node.up || !node.vms_known)
+      return fail({Errc::kConflict,
+                   fmt::format("no host is known to have {0}, and {1} may have it: {1} {2}", name, host,
+                               node.up ? "does not say which VMs it has" : "is down"),
+                   fmt::format("bring it back; or make sure that it is off, then: umbractl fence {} (--confirmed "
+                               "without a fence agent)",
+                               host)});
+    if (const auto claim = node.claims.find(record.vm.uuid()); claim != node.claims.end())
+      return fail({Errc::kConflict, fmt::format("{} has {}, which is {} there", host, name, state_name(claim->second)),
+                   fmt::format("virsh start {} on {}, if it does not run", name, host)});
+  }
+  return {};
+}
+
 Task<v1::RestartVmReply> HostLoss::restart(std::string vm_uuid, std::string on, std::string reason, std::string actor) {
-  const auto* record = inventory_.vm(vm_uuid);
+  const auto* record = inventory_.recall(vm_uuid);
   if (record == nullptr) co_return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   const auto name = record->vm.name();
-  UMBRA_CO_CHECK(inventory_.check_owned(*record));
-  const auto* owner = inventory_.node(record->host);
-  if (owner == nullptr || !owner->is_off())
-    co_return fail({Errc::kConflict,
-                    fmt::format("{} is {}'s, which is {}: it may be running there", name, record->host,
-                                owner != nullptr && owner->fence ? "fenced but heard again" : "not fenced"),
-                    owner != nullptr && owner->up
-                        ? fmt::format("{0} is up: virsh start {1} there, or umbractl migrate {1}", record->host, name)
-                        : fmt::format("make sure that it is off, then: umbractl fence {} (--confirmed without a fence "
-                                      "agent)",
-                                      record->host)});
-  if (record->moving())
-    co_return fail({Errc::kConflict,
-                    fmt::format("{} is moving to {}, and it is not known yet how that ended", name, record->moving_to),
-                    fmt::format("umbractl resolve {} shows what each side knows", name)});
+  UMBRA_CO_CHECK(check_restart(*record));
   if (!record->vm.refusal().empty())
     co_return fail(
         {Errc::kUnsupported, fmt::format("{} cannot run on another host: {}", name, record->vm.refusal()), ""});
   UMBRA_CO_TRY(auto xml, store_.fences.definition(vm_uuid));
   if (!xml)
     co_return fail({Errc::kNotFound,
-                    fmt::format("how {} is defined is not known: it was transient, or {}'s agent could not report it",
-                                name, record->host),
+                    fmt::format("how {} is defined is not known: it was transient, or undefined, or the agent of {} "
+                                "could not report it",
+                                name, record->host.empty() ? "its host" : record->host),
                     "define it by hand on the host where it shall run, and start it there"});
   const auto until = clock_.steady() + kEpochsWait;
   while (!inventory_.epochs_certain() && clock_.steady() < until)
     co_await inventory_.changed().wait_until(clock_.steady() + inventory_.heartbeat().interval);
-  record = inventory_.vm(vm_uuid);
-  owner = record == nullptr ? nullptr : inventory_.node(record->host);
-  if (owner == nullptr || !owner->is_off() || record->moving())
-    co_return fail(Errc::kConflict, "{} was moved or started meanwhile", name);
+  record = inventory_.recall(vm_uuid);
+  if (record == nullptr) co_return fail(Errc::kConflict, "{} was moved or started meanwhile", name);
+  UMBRA_CO_CHECK(check_restart(*record));
   UMBRA_CO_TRY(const auto to, place_for(*record, on));
   UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(vm_uuid));
-  const Takeover takeover{vm_uuid, name, record->host, to, epoch, clock_.unix_ms(), actor};
+  Takeover takeover{vm_uuid, name, record->host, to, epoch, clock_.unix_ms(), actor};
+  takeover.cleared = takeover.from.empty();  // there is no copy that is to go
   UMBRA_CO_CHECK(store_.fences.save_takeover(takeover));
   UMBRA_CO_CHECK(inventory_.begin_move(vm_uuid, to));
   const Key key{vm_uuid, epoch};
   takeovers_[key] = takeover;
   events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
-              fmt::format("is started on {} in epoch {}, from its definition, as {} is fenced{}{}", to, epoch,
-                          takeover.from, reason.empty() ? "" : ": ", reason),
+              fmt::format("is started on {} in epoch {}, from its definition, as {}{}{}", to, epoch,
+                          takeover.from.empty() ? "no host has it" : takeover.from + " is fenced",
+                          reason.empty() ? "" : ": ", reason),
               {to, name}, actor);
   waiting_[key] = std::nullopt;
   tasks_.spawn(start(takeover, record->vm, std::move(*xml)));
@@ -252,12 +280,15 @@ void HostLoss::end(Takeover takeover, Result<void> how) {
   takeover.state = how ? Takeover::State::kRuns : Takeover::State::kFailed;
   inventory_.end_move(takeover.vm_uuid);
   if (how) {
-    takeovers_[key] = takeover;
+    if (takeover.cleared)
+      takeovers_.erase(key);
+    else
+      takeovers_[key] = takeover;
     if (const auto settled = inventory_.settle(takeover.vm_uuid, takeover.to, takeover.epoch); !settled)
       spdlog::error("{}: the owner could not be stored: {}", takeover.vm, settled.error());
     events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_INFO,
-                fmt::format("runs on {} in epoch {}, started from its definition; it was {}'s", takeover.to,
-                            takeover.epoch, takeover.from),
+                fmt::format("runs on {} in epoch {}, started from its definition; it was {}", takeover.to,
+                            takeover.epoch, takeover.from.empty() ? "nobody's" : takeover.from + "'s"),
                 {takeover.to, takeover.vm}, takeover.actor);
   } else {
     takeovers_.erase(key);
@@ -269,86 +300,6 @@ void HostLoss::end(Takeover takeover, Result<void> how) {
   save(takeover);
   if (const auto waits = waiting_.find(key); waits != waiting_.end()) waits->second = std::move(how);
   changed_.notify();
-}
-
-std::vector<v1::TakenOver> HostLoss::taken_over(const std::string& host) const {
-  std::vector<v1::TakenOver> all;
-  for (const auto& [key, takeover] : takeovers_) {
-    if (takeover.from != host || takeover.cleared) continue;
-    auto& taken = all.emplace_back();
-    taken.set_vm_uuid(takeover.vm_uuid);
-    taken.set_vm(takeover.vm);
-    taken.set_host(takeover.to);
-    taken.set_epoch(takeover.epoch);
-  }
-  return all;
-}
-
-Result<v1::WhoseVmsReply> HostLoss::whose(const std::string& host, const v1::WhoseVmsRequest& request) {
-  // It starts what it is told to be its own, perhaps long before its agent registers.
-  UMBRA_CHECK(inventory_.returned(host));
-  v1::WhoseVmsReply reply;
-  for (const auto& uuid : request.vm_uuids()) {
-    auto* owner = reply.add_owners();
-    owner->set_vm_uuid(uuid);
-    const auto* record = inventory_.vm(uuid);
-    if (record != nullptr) {
-      owner->set_host(record->host);
-      owner->set_epoch(record->owner_epoch);
-    }
-    // One that moves from here may run there already.
-    owner->set_yours(record == nullptr || record->host.empty() || (record->host == host && !record->moving()));
-  }
-  return reply;
-}
-
-void HostLoss::reported(const std::string& host, const v1::ReportRequest& report) {
-  for (const auto& definition : report.definitions()) {
-    const auto* record = inventory_.vm(definition.vm_uuid());
-    if (record != nullptr && record->host != host) continue;  // a copy that is not the owner's
-    const bool fits = !definition.xml().empty() && definition.xml().size() <= FenceStore::kMostDefinition;
-    const auto kept = fits ? store_.fences.save_definition(definition.vm_uuid(), definition.xml())
-                           : store_.fences.remove_definition(definition.vm_uuid());
-    if (!kept) spdlog::error("the definition of VM {} could not be stored: {}", definition.vm_uuid(), kept.error());
-    if (!definition.refusal().empty() && record != nullptr)
-      events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,
-                  fmt::format("could not be started elsewhere if {} were lost: {}", host, definition.refusal()),
-                  {host, record->vm.name()});
-  }
-  const auto* node = inventory_.node(host);
-  if (node == nullptr || !node->fence || !node->up || !report.vms_known()) return;
-  bool left = false;
-  for (const auto& taken : taken_over(host)) {
-    const auto claim = node->claims.find(taken.vm_uuid());
-    if (claim == node->claims.end()) continue;
-    left = true;
-    const bool active = claim->second == v1::VM_STATE_RUNNING || claim->second == v1::VM_STATE_PAUSED;
-    if (active && alerted_.insert(taken.vm_uuid()).second)
-      events_.add(
-          v1::EVENT_KIND_VM, v1::SEVERITY_ALERT,
-          fmt::format("runs on {0}, which was fenced and is back, and on {1}, which took it over: it runs twice. "
-                      "{0} was not off; end its copy at once: virsh destroy {2}, on {0}",
-                      host, taken.host(), taken.vm()),
-          {host, taken.vm()});
-  }
-  if (!left) obeyed(host);
-}
-
-void HostLoss::obeyed(const std::string& host) {
-  for (auto next = takeovers_.begin(); next != takeovers_.end();) {
-    auto& takeover = next->second;
-    if (takeover.from != host) {
-      ++next;
-      continue;
-    }
-    takeover.cleared = true;
-    alerted_.erase(takeover.vm_uuid);
-    save(takeover);
-    next = takeover.state == Takeover::State::kOpen ? std::next(next) : takeovers_.erase(next);
-  }
-  if (const auto lifted = unfence(host, "it is back, and has none of the VMs that were taken over", "controller");
-      !lifted)
-    spdlog::error("{}: {}", host, lifted.error());
 }
 
 asio::awaitable<void> HostLoss::run() {

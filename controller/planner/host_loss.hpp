@@ -12,7 +12,8 @@ namespace umbra::controller {
 /// off, or a person takes the responsibility. What starts is the definition, from its disks. Each start is stored
 /// before it is asked for and stays open until the new host has said how it went, also across restarts; as long as it
 /// may go on there, it begins nowhere else.
-/// A fenced host that comes back is told what was taken over from it, and is unfenced once it has none of that left.
+/// A fenced host that comes back is told what was taken over from it, and is unfenced once it has none of that left. If
+/// whoever took a VM over does not run it any more, and the host that is back has it, it is that one's again.
 /// Controller's thread only.
 class HostLoss {
  public:
@@ -38,13 +39,16 @@ class HostLoss {
   Result<void> unfence(const std::string& host, const std::string& reason, const std::string& actor);
   std::vector<v1::Fence> fences() const;
 
-  /// Starts a VM of a fenced host elsewhere; answers when it runs.
+  /// Starts a VM of a fenced host elsewhere, or one that no host has any more; answers when it runs.
   /// @param on host; empty: the best by placement
-  /// @error kConflict its host is not fenced, or it cannot go there; kNotFound no definition; what the host says
+  /// @error kConflict its host is not fenced, some host may have it, or it cannot go there; kNotFound no definition;
+  /// what the host says
   Task<v1::RestartVmReply> restart(std::string vm_uuid, std::string on, std::string reason, std::string actor);
 
   /// What was taken over from this host and may still be there.
   std::vector<v1::TakenOver> taken_over(const std::string& host) const;
+  /// Of that, what this host is to let go of: whoever took it over has it still, or is not known not to.
+  std::vector<v1::TakenOver> to_go(const std::string& host) const;
   /// Which of these VMs a host that boots may start. From now on nothing is taken over from it. @error of the store
   Result<v1::WhoseVmsReply> whose(const std::string& host, const v1::WhoseVmsRequest& request);
   /// A report has come in, and the inventory has taken it.
@@ -61,6 +65,16 @@ class HostLoss {
   asio::awaitable<void> settle_by_itself(std::string vm_uuid);
   Result<std::string> place_for(const VmRecord& record, const std::string& on) const;
   void save(const Takeover& takeover);
+  struct Taker {
+    std::string host;
+    bool may_have = false;  ///< defined at least
+    bool may_run = false;
+  };
+  Taker taker(const Takeover& takeover) const;
+  Result<void> check_restart(const VmRecord& record) const;
+  Result<void> check_nowhere(const VmRecord& record) const;
+  void keep_definition(const std::string& host, const v1::Definition& definition);
+  void give_back(const std::string& host);
   void obeyed(const std::string& host);
 
   Inventory& inventory_;

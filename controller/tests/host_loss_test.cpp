@@ -139,6 +139,94 @@ TEST_F(HostLossTest, AFencedHostThatComesBackLosesWhatWasTakenOverAndIsUnfencedT
   EXPECT_EQ(host_of("vm2"), "host1");
 }
 
+/// Host1 was only cut off when it was fenced: vm1 runs on host3, and on host1 still.
+class RunsTwice : public HostLossTest {
+ protected:
+  void SetUp() override {
+    HostLossTest::SetUp();
+    lose(*host1);
+    ASSERT_TRUE(fence("host1", true));
+    ASSERT_TRUE(restart("vm1", "host3"));
+    host3->definitions[uuid_of("vm1")] = "<domain/>";
+    until([&] { return vm("vm1")->ran; });
+    taken_in = vm("vm1")->owner_epoch;
+    host1->obey = false;
+    host1->connect();
+    until([&] { return has_event("runs on host1, which was fenced and is back") && !host1->taken_over.empty(); });
+  }
+  void expect_host1_has_it() {
+    until([&] { return host_of("vm1") == "host1"; });
+    until([&] { return !fenced("host1"); });
+    EXPECT_GT(vm("vm1")->owner_epoch, taken_in);
+    until([&] { return host1->taken_over.empty(); });
+    EXPECT_TRUE(has_event("is host1's again"));
+    until([&] {
+      return edge1->routes && std::ranges::any_of(edge1->routes->routes(), [&](const auto& route) {
+               return route.vm_uuid() == uuid_of("vm1") && route.host() == "host1" &&
+                      route.epoch() == vm("vm1")->owner_epoch;
+             });
+    });
+    EXPECT_TRUE(core().store.fences.definition(uuid_of("vm1")).value()) << "should host1 be lost again";
+    EXPECT_TRUE(core().store.fences.takeovers().value().empty());
+  }
+  Epoch taken_in = 0;
+};
+
+TEST_F(RunsTwice, IfTheTakersCopyIsUndefinedTheVmIsTheReturnedHostsAgain) {
+  host3->undefine_vm("vm1");
+  expect_host1_has_it();
+}
+
+TEST_F(RunsTwice, IfTheTakersCopyIsDestroyedTheVmIsTheReturnedHostsAgain) {
+  host3->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_SHUT_OFF);
+  expect_host1_has_it();
+  EXPECT_TRUE(host3->runs(uuid_of("vm1"))) << "defined still";
+}
+
+TEST_F(RunsTwice, IfTheReturnedHostsCopyIsUndefinedTheVmStaysTheTakers) {
+  EXPECT_FALSE(host1->taken_over.front().shut_off());
+  host1->undefine_vm("vm1");
+  until([&] { return !fenced("host1"); });
+  EXPECT_EQ(host_of("vm1"), "host3");
+  EXPECT_EQ(vm("vm1")->owner_epoch, taken_in);
+}
+
+TEST_F(HostLossTest, AHostThatComesBackIsNotToldToLetGoOfTheOnlyCopy) {
+  lose(*host1);
+  ASSERT_TRUE(fence("host1", true));
+  ASSERT_TRUE(restart("vm1", "host3"));
+  until([&] { return vm("vm1")->ran; });
+  host3->undefine_vm("vm1");
+  until([&] { return vm("vm1") == nullptr; });
+  host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_SHUT_OFF);
+  host1->connect();
+  until([&] { return host_of("vm1") == "host1" && !fenced("host1"); });
+  EXPECT_TRUE(host1->runs(uuid_of("vm1"))) << "defined";
+  EXPECT_TRUE(core().host_loss.taken_over("host1").empty());
+}
+
+TEST_F(HostLossTest, AVmThatNoHostHasStartsFromTheDefinitionThatIsKept) {
+  const auto before = vm("vm1")->epoch;
+  host1->definitions.erase(uuid_of("vm1"));  // its disk was replaced: its agent tells nothing of it
+  host1->undefine_vm("vm1");
+  until([&] { return vm("vm1") == nullptr; });
+  lose(*host4);
+  const auto early = restart("vm1");
+  ASSERT_FALSE(early);
+  EXPECT_THAT(early.error().text(), HasSubstr("host4 is down"));
+  EXPECT_THAT(early.error().text(), HasSubstr("umbractl fence host4"));
+  ASSERT_TRUE(fence("host4", true));
+  const auto restarted = restart("vm1");
+  ASSERT_TRUE(restarted) << restarted.error().text();
+  EXPECT_EQ(restarted->from(), "");
+  EXPECT_GT(restarted->epoch(), before);
+  EXPECT_EQ(host_of("vm1"), restarted->to());
+  EXPECT_TRUE(core().store.fences.takeovers().value().empty()) << "no copy of it is to go";
+  const auto again = restart("vm1");
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().text(), HasSubstr(restarted->to()));
+}
+
 TEST_F(HostLossTest, FencesAndWhatWasTakenOverOutliveTheController) {
   lose(*host1);
   ASSERT_TRUE(fence("host1", true));

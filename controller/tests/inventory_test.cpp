@@ -70,6 +70,44 @@ TEST(Ownership, FollowsTheTable) {
   }
 }
 
+TEST(Ownership, OfAFencedHostThatIsBackCountsOnceNobodyElseRunsTheVm) {
+  const Claim a{"a", true}, b{"b", true}, c{"c", true}, a_defined{"a", false}, b_defined{"b", false};
+  const Claim a_paused{"a", true, false, true};
+  struct Row {
+    std::string owner;
+    Taker taker;
+    std::vector<Claim> claims, returned;
+    Ruling ruling;
+    std::string host;
+  };
+  const std::vector<Row> rows{
+      {"b", Taker::kUnknown, {b}, {a}, Ruling::kKeep, ""},
+      {"b", Taker::kIdle, {b_defined}, {a}, Ruling::kAdopt, "a"},
+      {"b", Taker::kIdle, {}, {a}, Ruling::kAdopt, "a"},
+      {"b", Taker::kIdle, {}, {a_paused}, Ruling::kAdopt, "a"},  // the only copy there is
+      {"b", Taker::kIdle, {b_defined}, {a_paused}, Ruling::kKeep, ""},
+      {"b", Taker::kIdle, {}, {a_defined}, Ruling::kAdopt, "a"},
+      {"b", Taker::kIdle, {b_defined}, {a_defined}, Ruling::kKeep, ""},
+      {"b", Taker::kUnknown, {}, {a}, Ruling::kKeep, ""},  // unknown is not gone
+      {"b", Taker::kOff, {}, {a}, Ruling::kAdopt, "a"},
+      {"b", Taker::kOff, {}, {a_defined}, Ruling::kKeep, ""},  // it is defined on b too, perhaps
+      {"b", Taker::kIdle, {}, {a, c}, Ruling::kConflict, ""},
+      {"b", Taker::kIdle, {c}, {a}, Ruling::kKeep, ""},  // rule() has c
+      {"b", Taker::kUnknown, {}, {a, b}, Ruling::kConflict, ""},
+      {"a", Taker::kUnknown, {}, {a}, Ruling::kKeep, ""},
+      {"a", Taker::kIdle, {}, {a_defined}, Ruling::kKeep, ""},
+      {"", Taker::kIdle, {}, {a}, Ruling::kAdopt, "a"},
+      {"", Taker::kIdle, {}, {a_defined}, Ruling::kAdopt, "a"},
+      {"", Taker::kIdle, {}, {a_defined, b_defined}, Ruling::kKeep, ""},
+      {"", Taker::kIdle, {}, {}, Ruling::kKeep, ""},
+  };
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto found = rule_on_returned(rows[i].owner, rows[i].taker, rows[i].claims, rows[i].returned);
+    EXPECT_EQ(found.ruling, rows[i].ruling) << "row " << i;
+    EXPECT_EQ(found.host, rows[i].host) << "row " << i;
+  }
+}
+
 class InventoryTest : public testing::Test {
  protected:
   InventoryTest() { open(); }
@@ -173,6 +211,44 @@ TEST_F(InventoryTest, TakesASilentNodeForDownAndHearsItAgain) {
   EXPECT_EQ(owner(), "host1") << "unknown is not gone";
   report("host1", {vm()});
   EXPECT_TRUE(inventory->node("host1")->up);
+}
+
+TEST_F(InventoryTest, GivesAVmBackToAFencedHostOnlyOnceItsTakerSaysThatItDoesNotRunIt) {
+  register_node("host1");
+  register_node("host2");
+  report("host1", {vm()});
+  settle({vm()}, {});
+  v1::Fence fence;
+  fence.set_host("host1");
+  inventory->fenced(*store->fences.add_fence(fence));
+  const auto epoch = inventory->take_epoch("u1").value();
+  ASSERT_TRUE(inventory->settle("u1", "host2", epoch));
+  register_node("host1");
+  settle({vm()}, {});
+  EXPECT_EQ(owner(), "host2") << "its reports are from before it started it, perhaps";
+  settle({vm()}, {vm()});
+  const auto libvirt_is_away = [&](bool registered) {
+    for (int i = 0; i < 12; ++i) {
+      report("host1", {vm()});
+      if (registered) report("host2", {}, false);
+      clock.advance(1s);
+      inventory->watch();
+    }
+  };
+  libvirt_is_away(true);
+  EXPECT_EQ(owner(), "host2");
+  libvirt_is_away(false);
+  EXPECT_FALSE(inventory->node("host2")->up);
+  EXPECT_EQ(owner(), "host2") << "unknown is not gone";
+  register_node("host2");
+  report("host1", {vm()});
+  report("host2", {});
+  EXPECT_EQ(owner(), "host2") << "one report may be of an odd moment";
+  settle({vm()}, {});
+  EXPECT_EQ(owner(), "host1");
+  EXPECT_GT(inventory->vm("u1")->owner_epoch, epoch);
+  settle({vm()}, {});
+  EXPECT_EQ(owner(), "host1");
 }
 
 TEST_F(InventoryTest, LosesNoVmWhenLibvirtIsNotThere) {
