@@ -75,6 +75,8 @@ class Host {
   Task<void> look_at(virt::Domain domain);
   Task<void> end_unrecorded(std::string vm_uuid);
   Task<void> take_definitions();
+  Task<bool> autostart(std::string vm_uuid);
+  asio::awaitable<void> start_at_boot(std::string vm_uuid, std::string name);
   void tell_definitions(v1::ReportRequest& report) const;
   using TakenOverList = google::protobuf::RepeatedPtrField<v1::TakenOver>;
   void take_over_list(const TakenOverList& list);
@@ -123,6 +125,7 @@ class Host {
   std::set<std::string> looked_at_;             // domains, for what the journal does not tell of
   struct Definition {
     std::string xml;  // inactive
+    bool autostart = false;
     bool told = false;
     Signal::TimePoint due{};  // when it is read again
   };

@@ -99,12 +99,25 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
     UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
   }
   if (!active || there->state == virt::DomainState::kPaused) UMBRA_CO_CHECK(co_await hypervisor_.resume(uuid, kCall));
+  if (request.autostart()) {
+    auto started = uuid, name = defined.name;
+    co_await start_at_boot(std::move(started), std::move(name));
+  }
   outbox_.event(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING, defined.name,
                 fmt::format("started from its definition in epoch {}, as {}", epoch,
                             request.from().empty() ? "no host had it" : request.from() + " is fenced"));
   inventory_due_ = clock_.steady();
   changed_.notify();
   co_return Result<void>{};
+}
+
+/// The guest runs: that it would not start at the next boot is told, and no reason to say that it was not started.
+asio::awaitable<void> Host::start_at_boot(std::string vm_uuid, std::string name) {
+  const auto set = co_await hypervisor_.set_autostart(std::move(vm_uuid), true, kCall);
+  if (set) co_return;
+  outbox_.event(
+      v1::EVENT_KIND_VM, v1::SEVERITY_WARNING, name,
+      fmt::format("runs here, and could not be set to start at boot: {}; virsh autostart {}", set.error(), name));
 }
 
 std::uint64_t Host::newest_epoch(const std::string& vm_uuid) const {
@@ -319,13 +332,31 @@ Task<void> Host::take_definitions() {
     if (!vm.persistent() || clock_.steady() < definitions_[uuid].due) continue;
     auto xml = co_await hypervisor_.inactive_xml(uuid, kCall);
     if (!xml && xml.error().code != Errc::kNotFound) co_return fail(xml.error());
+    auto asked = uuid;
+    const auto answered = co_await autostart(std::move(asked));
     auto& definition = definitions_[uuid];
     definition.due = clock_.steady() + kDefinitionEvery;
-    if (!xml || definition.xml == *xml) continue;
+    const bool starts = answered ? *answered : definition.autostart;  // it is asked again
+    if (!xml || (definition.xml == *xml && definition.autostart == starts)) continue;
     definition.xml = std::move(*xml);
+    definition.autostart = starts;
     definition.told = false;
   }
   co_return Result<void>{};
+}
+
+/// As people set it: not as the boot guard or a cutover, which withdraw it for a while, have left it.
+Task<bool> Host::autostart(std::string vm_uuid) {
+  const auto withdrawn = [this, &vm_uuid]() -> std::optional<bool> {
+    if (std::ranges::any_of(withheld_, [&](const auto& one) { return one.uuid == vm_uuid; })) return true;
+    const auto kept = source(vm_uuid);
+    return kept ? kept->withdrawn_autostart() : std::nullopt;
+  };
+  const auto before = withdrawn();
+  auto now = co_await hypervisor_.autostart(vm_uuid, kCall);
+  const auto after = withdrawn();
+  if (now && (before || after)) co_return before ? *before : *after;
+  co_return now;
 }
 
 void Host::tell_definitions(v1::ReportRequest& report) const {
@@ -340,6 +371,7 @@ void Host::tell_definitions(v1::ReportRequest& report) const {
           fmt::format("its definition has {} bytes, more than {}", definition.xml.size(), kMostDefinition));
     else
       told->set_xml(definition.xml);
+    told->set_autostart(definition.autostart);
     bytes += told->xml().size();
   }
 }
@@ -347,7 +379,8 @@ void Host::tell_definitions(v1::ReportRequest& report) const {
 void Host::delivered(const v1::ReportRequest& report) {
   for (const auto& told : report.definitions())
     if (const auto found = definitions_.find(told.vm_uuid());
-        found != definitions_.end() && (found->second.xml == told.xml() || !told.refusal().empty()))
+        found != definitions_.end() && found->second.autostart == told.autostart() &&
+        (found->second.xml == told.xml() || !told.refusal().empty()))
       found->second.told = true;
 }
 

@@ -43,6 +43,11 @@ class Source {
   Task<v1::CutoverResult> cutover(v1::CutoverRequest request, Cutover::Progress progress);
   const std::optional<v1::CutoverResult>& last_cutover() const { return last_cutover_; }
 
+  /// Is it told to start at boot, though a cutover from here has withdrawn that, or may have? Nothing: none has.
+  std::optional<bool> withdrawn_autostart() const {
+    return guard_.autostart_withdrawn() ? std::optional(guard_.autostart()) : std::nullopt;
+  }
+
   /// The controller's word on a cutover that nobody else can decide.
   enum class Decision : std::uint8_t {
     kRun,    ///< the standby gave its copy up: this one runs

@@ -94,6 +94,46 @@ TEST(HostLoss, TheControllerIsToldDefinitionsWhenTheyChange) {
   EXPECT_EQ(report_of(world.source).definitions_size(), 1);
 }
 
+TEST(HostLoss, AVmThatStartsAtBootIsToldSoAndStartsAtBootOnItsNewHost) {
+  TwoHosts world;
+  const auto told = [&] { return report_of(world.source).definitions(0).autostart(); };
+  world.pass(1s, 20ms);
+  ASSERT_EQ(report_of(world.source).definitions_size(), 1);
+  EXPECT_FALSE(told());
+  world.source.process->host()->delivered(report_of(world.source));
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->set_autostart(TwoHosts::kVm, true, 1s)));
+  EXPECT_TRUE(world.until([&] { return report_of(world.source).definitions_size() == 1; }, 90s, 100ms));
+  EXPECT_TRUE(told());
+  lose_the_source(world);
+  auto request = definition(world.next_epoch());
+  request.set_autostart(true);
+  ASSERT_TRUE(start(world, std::move(request)));
+  EXPECT_TRUE(world.standby.hypervisor->starts_at_boot(TwoHosts::kVm));
+}
+
+TEST(HostLoss, AutostartThatACutoverHasWithdrawnIsToldAsItIsSet) {
+  TwoHosts world;
+  ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->set_autostart(TwoHosts::kVm, true, 1s)));
+  world.warm();
+  bool parted = false;
+  world.set_fate([&](const Moment& moment) {
+    if (moment.kind != Moment::Kind::kRequest || moment.what != "released") return Verdict{};
+    parted = true;
+    world.lan().part("host1", "host2");
+    return Verdict{Verdict::Kind::kLose};
+  });
+  const auto move = world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return parted; }, 40s));
+  world.pass(70s, 50ms);
+  ASSERT_EQ(world.phase(world.source), Phase::kPromised) << world.describe();
+  EXPECT_FALSE(world.source.hypervisor->starts_at_boot(TwoHosts::kVm));
+  world.source.process->host()->introduced({});
+  world.pass(1s, 20ms);
+  const auto report = report_of(world.source);
+  ASSERT_EQ(report.definitions_size(), 1);
+  EXPECT_TRUE(report.definitions(0).autostart());
+}
+
 TEST(HostLoss, AHostThatComesBackUndefinesWhatWasTakenOver) {
   TwoHosts world;
   lose_the_source(world);

@@ -139,6 +139,9 @@ Task<virt::Definition> InterruptedHypervisor::definition(std::string uuid, Deadl
 Task<void> InterruptedHypervisor::keep_as(std::string uuid, virt::Definition definition, Deadline deadline) {
   return through("keep_as", uuid, &Hypervisor::keep_as, std::tuple{uuid, definition}, deadline);
 }
+Task<bool> InterruptedHypervisor::autostart(std::string uuid, Deadline deadline) {
+  return through("autostart", uuid, &Hypervisor::autostart, std::tuple{uuid}, deadline);
+}
 Task<void> InterruptedHypervisor::set_autostart(std::string uuid, bool on, Deadline deadline) {
   return through("set_autostart", uuid, &Hypervisor::set_autostart, std::tuple{uuid, on}, deadline);
 }

@@ -110,6 +110,8 @@ class Hypervisor {
   /// Makes libvirt keep of this running domain what another host's libvirt kept of it; idempotent. The live XML gives
   /// title, description and metadata alone. @error kConflict, kInvalid libvirt refuses a part; the others are kept
   virtual Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) = 0;
+  /// Does libvirt start it at boot? @error kNotFound
+  virtual Task<bool> autostart(std::string uuid, Deadline deadline) = 0;
   /// Durable when it answers: survives a power loss. @error kConflict it is transient
   virtual Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) = 0;
   /// The stored definition of a persistent domain (VIR_DOMAIN_XML_INACTIVE | SECURE). @error kNotFound not persistent

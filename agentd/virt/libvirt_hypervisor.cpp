@@ -325,6 +325,15 @@ Task<void> LibvirtHypervisor::keep_as(std::string uuid, Definition definition, D
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }
 
+Task<bool> LibvirtHypervisor::autostart(std::string uuid, Deadline deadline) {
+  const std::function<Result<bool>(virDomainPtr)> call = [](virDomainPtr domain) -> Result<bool> {
+    int on = 0;
+    if (virDomainGetAutostart(domain, &on) != 0) return fail(last_error("reading whether it is started at boot"));
+    return on != 0;
+  };
+  co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
+}
+
 Task<void> LibvirtHypervisor::set_autostart(std::string uuid, bool on, Deadline deadline) {
   const std::function<Result<void>(virDomainPtr)> call = [on, links = state_->autostart_links](virDomainPtr domain) {
     return virt::set_autostart(domain, on, links);

@@ -38,6 +38,7 @@ class LibvirtHypervisor final : public Hypervisor {
   Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
   Task<Definition> definition(std::string uuid, Deadline deadline) override;
   Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) override;
+  Task<bool> autostart(std::string uuid, Deadline deadline) override;
   Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) override;
   Task<std::string> inactive_xml(std::string uuid, Deadline deadline) override;
   Task<std::string> create_paused(std::string xml, Deadline deadline) override;

@@ -246,6 +246,7 @@ v1::ReportRequest FakeAgent::news() {
     told->set_vm_uuid(uuid);
     told->set_xml(xml);
   }
+    told->set_autostart(autostart.contains(uuid));
   for (const auto& [uuid, epoch] : served) {
     if (!tell_served) break;
     auto* told = report.add_served();

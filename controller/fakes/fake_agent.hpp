@@ -58,6 +58,8 @@ class FakeAgent {
   std::optional<Error> start_error;                ///< of definitions
   bool start_hangs = false;                        ///< the start happens, and its answer is lost
   std::map<std::string, std::string> definitions;  ///< by VM uuid: inactive XML, told in every report
+  std::map<std::string, v1::HeldShadow> held;      ///< by VM uuid: shadows of others that it holds
+  std::set<std::string> autostart;                 ///< by VM uuid: told with the definition
   std::map<std::string, v1::VmAccount> accounts;   ///< by VM uuid: what it says of it
   std::optional<Error> yield_error;
   bool silent_about_cutovers = false;  ///< LastCutover cannot be answered

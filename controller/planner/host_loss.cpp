@@ -49,13 +49,13 @@ Result<void> HostLoss::load() {
     takeovers_[{takeover.vm_uuid, takeover.epoch}] = takeover;
     if (takeover.state != Takeover::State::kOpen) continue;
     const auto* record = inventory_.recall(takeover.vm_uuid);
-    UMBRA_TRY(auto xml, store_.fences.definition(takeover.vm_uuid));
-    if (record == nullptr || record->epoch != takeover.epoch || !xml) {
+    UMBRA_TRY(auto definition, store_.fences.definition(takeover.vm_uuid));
+    if (record == nullptr || record->epoch != takeover.epoch || !definition) {
       end(takeover, fail(Errc::kCancelled, "the controller was restarted, and the VM is gone or was moved since"));
       continue;
     }
     UMBRA_CHECK(inventory_.begin_move(takeover.vm_uuid, takeover.to));
-    tasks_.spawn(start(takeover, record->vm, std::move(*xml)));
+    tasks_.spawn(start(takeover, record->vm, std::move(*definition)));
   }
   return {};
 }
@@ -204,8 +204,8 @@ Task<v1::RestartVmReply> HostLoss::restart(std::string vm_uuid, std::string on, 
   if (!record->vm.refusal().empty())
     co_return fail(
         {Errc::kUnsupported, fmt::format("{} cannot run on another host: {}", name, record->vm.refusal()), ""});
-  UMBRA_CO_TRY(auto xml, store_.fences.definition(vm_uuid));
-  if (!xml)
+  UMBRA_CO_TRY(auto definition, store_.fences.definition(vm_uuid));
+  if (!definition)
     co_return fail({Errc::kNotFound,
                     fmt::format("how {} is defined is not known: it was transient, or undefined, or the agent of {} "
                                 "could not report it",
@@ -231,7 +231,7 @@ Task<v1::RestartVmReply> HostLoss::restart(std::string vm_uuid, std::string on, 
                           reason.empty() ? "" : ": ", reason),
               {to, name}, actor);
   waiting_[key] = std::nullopt;
-  tasks_.spawn(start(takeover, record->vm, std::move(*xml)));
+  tasks_.spawn(start(takeover, record->vm, std::move(*definition)));
   while (!waiting_[key]) co_await changed_.wait_until(clock_.steady() + kAskAgain);
   if (const auto how = waiting_.extract(key); !*how.mapped()) co_return fail(how.mapped()->error());
   v1::RestartVmReply reply;
@@ -243,10 +243,11 @@ Task<v1::RestartVmReply> HostLoss::restart(std::string vm_uuid, std::string on, 
 }
 
 /// Asks until the new host has said for certain how it went.
-asio::awaitable<void> HostLoss::start(Takeover takeover, v1::Vm vm, std::string xml) {
+asio::awaitable<void> HostLoss::start(Takeover takeover, v1::Vm vm, FenceStore::StoredDefinition definition) {
   v1::StartDefinitionRequest request;
   *request.mutable_vm() = std::move(vm);
-  request.set_xml(std::move(xml));
+  request.set_xml(std::move(definition.xml));
+  request.set_autostart(definition.autostart);
   request.set_epoch(takeover.epoch);
   request.set_from(takeover.from);
   bool told = false;

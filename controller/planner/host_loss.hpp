@@ -57,7 +57,7 @@ class HostLoss {
  private:
   using Key = std::pair<std::string, Epoch>;  ///< VM uuid and epoch
 
-  asio::awaitable<void> start(Takeover takeover, v1::Vm vm, std::string xml);
+  asio::awaitable<void> start(Takeover takeover, v1::Vm vm, FenceStore::StoredDefinition definition);
   Task<void> start_there(const Takeover& takeover, const v1::StartDefinitionRequest& request);
   void end(Takeover takeover, Result<void> how);
   asio::awaitable<void> fence_by_itself(std::string host);

@@ -90,8 +90,8 @@ void HostLoss::keep_definition(const std::string& host, const v1::Definition& de
   const bool contested = std::ranges::any_of(
       takeovers_, [&](const auto& entry) { return entry.first.first == uuid && !entry.second.cleared; });
   if (!fits && contested && definition.refusal().empty()) return;
-  const auto kept =
-      fits ? store_.fences.save_definition(uuid, definition.xml()) : store_.fences.remove_definition(uuid);
+  const auto kept = fits ? store_.fences.save_definition(uuid, {definition.xml(), definition.autostart()})
+                         : store_.fences.remove_definition(uuid);
   if (!kept) spdlog::error("the definition of VM {} could not be stored: {}", uuid, kept.error());
   if (!definition.refusal().empty() && record != nullptr)
     events_.add(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING,

@@ -32,19 +32,20 @@ Result<void> FenceStore::lift_fence(const std::string& host, UnixMillis at, cons
                        actor);
 }
 
-Result<void> FenceStore::save_definition(const std::string& vm_uuid, const std::string& xml) {
-  return database_.run("INSERT OR REPLACE INTO definitions(vm, xml) VALUES(?1, ?2)", vm_uuid, xml);
+Result<void> FenceStore::save_definition(const std::string& vm_uuid, const StoredDefinition& definition) {
+  return database_.run("INSERT OR REPLACE INTO definitions(vm, xml, autostart) VALUES(?1, ?2, ?3)", vm_uuid,
+                       definition.xml, definition.autostart ? 1 : 0);
 }
 
 Result<void> FenceStore::remove_definition(const std::string& vm_uuid) {
   return database_.run("DELETE FROM definitions WHERE vm = ?1", vm_uuid);
 }
 
-Result<std::optional<std::string>> FenceStore::definition(const std::string& vm_uuid) {
-  UMBRA_TRY(auto row, database_.prepare("SELECT xml FROM definitions WHERE vm = ?1"));
+Result<std::optional<FenceStore::StoredDefinition>> FenceStore::definition(const std::string& vm_uuid) {
+  UMBRA_TRY(auto row, database_.prepare("SELECT xml, autostart FROM definitions WHERE vm = ?1"));
   UMBRA_TRY(const bool found, row.bind(vm_uuid).step());
   if (!found) return std::nullopt;
-  return std::optional<std::string>(row.text(0));
+  return StoredDefinition{row.text(0), row.integer(1) != 0};
 }
 
 Result<void> FenceStore::save_takeover(const Takeover& takeover) {

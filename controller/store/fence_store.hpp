@@ -40,9 +40,13 @@ class FenceStore {
   Result<v1::Fence> add_fence(v1::Fence fence);
   Result<void> lift_fence(const std::string& host, UnixMillis at, const std::string& actor);
 
-  Result<void> save_definition(const std::string& vm_uuid, const std::string& xml);
+  struct StoredDefinition {
+    std::string xml;  ///< inactive
+    bool autostart = false;
+  };
+  Result<void> save_definition(const std::string& vm_uuid, const StoredDefinition& definition);
   Result<void> remove_definition(const std::string& vm_uuid);
-  Result<std::optional<std::string>> definition(const std::string& vm_uuid);
+  Result<std::optional<StoredDefinition>> definition(const std::string& vm_uuid);
 
   Result<void> save_takeover(const Takeover& takeover);
   /// Those that nobody knows the end of, and those whose copy on the old host may still be there.

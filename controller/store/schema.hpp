@@ -7,7 +7,7 @@
 namespace umbra::controller {
 
 /// state.db: what must survive. Columns hold what queries ask for; `record` is the protobuf message.
-inline constexpr std::array<std::string_view, 4> kStateSchema{R"sql(
+inline constexpr std::array<std::string_view, 5> kStateSchema{R"sql(
 CREATE TABLE nodes(
   name TEXT PRIMARY KEY, version TEXT NOT NULL, last_seen INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 
@@ -69,6 +69,9 @@ ALTER TABLE events ADD COLUMN peer TEXT NOT NULL DEFAULT '';
 ALTER TABLE events ADD COLUMN call TEXT NOT NULL DEFAULT '';
 ALTER TABLE events ADD COLUMN outcome TEXT NOT NULL DEFAULT '';
 CREATE INDEX events_of_kind ON events(kind, at, id);
+)sql",
+                                                              R"sql(
+ALTER TABLE definitions ADD COLUMN autostart INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 /// telemetry.db: what may be lost.

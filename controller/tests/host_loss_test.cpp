@@ -72,6 +72,23 @@ TEST_F(HostLossTest, AVmOfALostHostStartsElsewhereOnlyOnceThatIsFenced) {
   ASSERT_FALSE(again) << "it runs on host3, which is not fenced";
 }
 
+TEST_F(HostLossTest, AVmThatStartsAtBootDoesSoOnItsNewHost) {
+  host1->autostart.insert(uuid_of("vm1"));
+  until([&] { return core().store.fences.definition(uuid_of("vm1")).value()->autostart; });
+  lose(*host1);
+  admin.reset();
+  restart_controller();
+  until([&] { return is_up("host3") && !is_up("host1"); });
+  ASSERT_TRUE(fence("host1", true));
+  for (const auto* name : {"vm1", "vm2"}) {
+    const auto restarted = restart(name, "host3");
+    ASSERT_TRUE(restarted) << restarted.error().text();
+  }
+  ASSERT_EQ(host3->started.size(), 2u);
+  EXPECT_TRUE(host3->started[0].autostart());
+  EXPECT_FALSE(host3->started[1].autostart());
+}
+
 TEST_F(HostLossTest, WhoFencedRestartedAndUnfencedIsKept) {
   const auto asked = [&](const std::string& what) {
     const auto events = ask(client().list_audit({}, 5s)).value().events();

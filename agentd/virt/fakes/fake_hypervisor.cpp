@@ -238,6 +238,12 @@ Task<void> FakeHypervisor::keep_as(std::string uuid, Definition definition, Dead
   co_return Result<void>{};
 }
 
+Task<bool> FakeHypervisor::autostart(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("autostart"));
+  UMBRA_CO_TRY(const auto* guest, find(uuid));
+  co_return guest->autostart;
+}
+
 Task<void> FakeHypervisor::set_autostart(std::string uuid, bool on, Deadline) {
   UMBRA_CO_CHECK(co_await enter("set_autostart"));
   UMBRA_CO_TRY(auto* guest, find(uuid));

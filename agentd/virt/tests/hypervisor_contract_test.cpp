@@ -219,6 +219,8 @@ TEST_P(HypervisorContract, WhatLibvirtKeepsOfADomainCanBeMadeSoElsewhere) {
     EXPECT_NE(annotations.metadata[0].xml.find("10.0.0.1"), std::string::npos);
     EXPECT_NE(kept.inactive_xml.find("<title>stored</title>"), std::string::npos);
     EXPECT_TRUE(kept.autostart);
+    UMBRA_CO_TRY(const bool starts_at_boot, co_await hypervisor.autostart(kFirst.uuid, kSoon));
+    EXPECT_TRUE(starts_at_boot);
     CO_ASSERT(kept.snapshots.size() == 1);
     EXPECT_NE(kept.snapshots[0].find("<name>before</name>"), std::string::npos);
     EXPECT_EQ(kept.current_snapshot, "before");
