@@ -63,11 +63,21 @@ Task<v1::DoctorReply> FleetService::doctor(rpc::Caller, v1::DoctorRequest) {
       add(check(move->from, "cutover", false,
                 fmt::format("nobody can say how the cutover of {} to {} ended", move->vm, move->to),
                 fmt::format("bring {} back, or see what each side knows: umbractl resolve {}", move->from, move->vm)));
-  for (const auto& fence : core_.host_loss.fences())
+  for (const auto& twice : core_.host_loss.run_twice())
+    add(check(twice.from, "runs twice", false,
+              fmt::format("{} {}: on {} and {}", twice.vm, twice.certain ? "runs twice" : "may run twice", twice.from,
+                          twice.to),
+              fmt::format("end the stale copy: virsh destroy {} on {}", twice.vm, twice.from)));
+  for (const auto& fence : core_.host_loss.fences()) {
+    const auto* node = core_.inventory.node(fence.host());
+    const bool back = node != nullptr && node->up;
     add(check(fence.host(), "fence", false,
-              fmt::format("fenced by {}; {} VMs are still its own, {} were taken over", fence.actor(), fence.vms(),
-                          fence.taken_over()),
-              fmt::format("umbractl restart starts its VMs elsewhere; it is unfenced by itself when it is back")));
+              fmt::format("fenced by {}{}; {} VMs are still its own, {} were taken over", fence.actor(),
+                          back ? ", and back" : "", fence.vms(), fence.taken_over()),
+              back ? "it is unfenced by itself once it has none of the VMs that were taken over: what runs twice is "
+                     "listed here, the rest goes by itself"
+                   : "umbractl restart starts its VMs elsewhere; it is unfenced by itself when it is back"));
+  }
   for (const auto& [uuid, record] : core_.inventory.vms())
     if (record.alerted)
       add(check(record.host, "owner", false, fmt::format("more than one host may be running {}", record.vm.name()),

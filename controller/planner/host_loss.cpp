@@ -111,7 +111,8 @@ Result<void> HostLoss::unfence(const std::string& host, const std::string& reaso
         {Errc::kConflict,
          fmt::format("{} VMs were taken over from {}, {} among them, and it has not said that they are gone there",
                      left.size(), host, left.front().vm()),
-         fmt::format("start {}: its agent clears them away and it is unfenced by itself", host)});
+         node->up ? "end the copies that run there, see umbractl doctor: then it is unfenced by itself"
+                  : fmt::format("start {}: its agent clears them away and it is unfenced by itself", host)});
   UMBRA_CHECK(store_.fences.lift_fence(host, clock_.unix_ms(), actor));
   inventory_.unfenced(host);
   events_.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_INFO, fmt::format("unfenced{}{}", reason.empty() ? "" : ": ", reason),

@@ -50,6 +50,14 @@ class HostLoss {
   /// Of that, what this host is to let go of: whoever took it over has it still, or is not known not to.
   std::vector<v1::TakenOver> to_go(const std::string& host) const;
   /// Which of these VMs a host that boots may start. From now on nothing is taken over from it. @error of the store
+  /// A VM that runs on a fenced host that is back, and perhaps on the one that took it over.
+  struct Twice {
+    std::string vm;
+    std::string from;
+    std::string to;
+    bool certain = false;  ///< `to` says that it runs it
+  };
+  std::vector<Twice> run_twice() const;
   Result<v1::WhoseVmsReply> whose(const std::string& host, const v1::WhoseVmsRequest& request);
   /// A report has come in, and the inventory has taken it.
   void reported(const std::string& host, const v1::ReportRequest& report);

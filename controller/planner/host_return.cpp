@@ -46,6 +46,21 @@ HostLoss::Taker HostLoss::taker(const Takeover& takeover) const {
   return taker;
 }
 
+std::vector<HostLoss::Twice> HostLoss::run_twice() const {
+  std::vector<Twice> all;
+  for (const auto& [key, takeover] : takeovers_) {
+    const auto* from = inventory_.node(takeover.from);
+    if (takeover.cleared || from == nullptr || !from->up || !from->vms_known) continue;
+    const auto claim = from->claims.find(takeover.vm_uuid);
+    const auto taker = this->taker(takeover);
+    if (claim == from->claims.end() || !is_active(claim->second) || !taker.may_run) continue;
+    const auto* to = inventory_.node(taker.host);
+    const bool certain = to != nullptr && to->up && to->vms_known && to->claims.contains(takeover.vm_uuid);
+    all.push_back({takeover.vm, takeover.from, taker.host, certain});
+  }
+  return all;
+}
+
 std::vector<v1::TakenOver> HostLoss::to_go(const std::string& host) const {
   std::vector<v1::TakenOver> all;
   for (const auto& [key, takeover] : takeovers_) {

@@ -205,6 +205,23 @@ TEST_F(RunsTwice, IfTheReturnedHostsCopyIsUndefinedTheVmStaysTheTakers) {
   host1->undefine_vm("vm1");
   until([&] { return !fenced("host1"); });
   EXPECT_EQ(host_of("vm1"), "host3");
+TEST_F(RunsTwice, TheDoctorSaysSo) {
+  const auto fault = [&](const std::string& name) {
+    const auto diagnosed = ask(client().doctor({}, 5s));
+    for (const auto& check : diagnosed.value().checks())
+      if (check.node() == "host1" && check.name() == name && !check.ok()) return check;
+    return v1::Check{};
+  };
+  EXPECT_EQ(fault("runs twice").detail(), "vm1 runs twice: on host1 and host3");
+  EXPECT_EQ(fault("runs twice").remedy(), "end the stale copy: virsh destroy vm1 on host1");
+  EXPECT_THAT(fault("fence").detail(), HasSubstr("and back"));
+  EXPECT_THAT(fault("fence").remedy(), HasSubstr("once it has none of the VMs"));
+  host1->undefine_vm("vm1");
+  until([&] { return !fenced("host1"); });
+  EXPECT_EQ(fault("runs twice").detail(), "");
+  EXPECT_EQ(fault("fence").detail(), "");
+}
+
   EXPECT_EQ(vm("vm1")->owner_epoch, taken_in);
 }
 
