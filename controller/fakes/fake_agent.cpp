@@ -241,12 +241,13 @@ v1::ReportRequest FakeAgent::news() {
   report.set_vms_known(hypervisor_up);
   for (const auto& [uuid, vm] : vms_) *report.add_vms() = vm;
   for (const auto& [uuid, shadow] : shadows_) *report.add_shadows() = shadow;
+  for (const auto& [uuid, shadow] : held) *report.add_held() = shadow;
   for (const auto& [uuid, xml] : definitions) {
     auto* told = report.add_definitions();
     told->set_vm_uuid(uuid);
     told->set_xml(xml);
-  }
     told->set_autostart(autostart.contains(uuid));
+  }
   for (const auto& [uuid, epoch] : served) {
     if (!tell_served) break;
     auto* told = report.add_served();

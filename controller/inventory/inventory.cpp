@@ -207,6 +207,10 @@ void Inventory::take_shadows(NodeRecord& node, const v1::ReportRequest& report) 
   for (const auto& shadow : report.held()) {
     if (node.held.size() >= kMostHeld) break;
     const auto before = held_before.find(shadow.vm_uuid());
+    if (const auto source = nodes_.find(shadow.source());
+        before != held_before.end() && source != nodes_.end() && before->second.shadow.source() == shadow.source() &&
+        shadow.renewed_unix_ms() > before->second.shadow.renewed_unix_ms())
+      source->second.heard_by = {node.node.name(), clock_.steady()};
     node.held[shadow.vm_uuid()] = {shadow, before == held_before.end() ? clock_.steady() : before->second.since};
   }
   std::map<std::string, const v1::Shadow*> reported;

@@ -46,6 +46,11 @@ struct NodeRecord {
     TimePoint since{};  ///< it was reported first
   };
   std::map<std::string, Held> held;  ///< by uuid: shadows that it holds for other hosts, by its last report
+  struct PeerWord {
+    std::string by{};
+    TimePoint at{};
+  };
+  PeerWord heard_by{};  ///< the last host that said that this one has renewed a shadow there, and when it said so
 
   bool is_host() const { return node.role() == v1::ROLE_AGENT; }
   /// May its VMs be started elsewhere?

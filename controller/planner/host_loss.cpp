@@ -16,6 +16,7 @@ constexpr auto kAskAgain = 2s;
 constexpr auto kTryAgain = 60s;    // a fence agent that proved nothing, a VM that could not be started
 constexpr auto kSettleAgain = 5s;  // a cutover with a fenced side
 constexpr auto kEpochsWait = 40s;
+constexpr auto kPeerWordCounts = 15s;  // three renewals of a lease
 
 bool unknown(const Error& error) {
   return error.code == Errc::kTimeout || error.code == Errc::kUnavailable || error.code == Errc::kCancelled;
@@ -68,6 +69,14 @@ Task<v1::Fence> HostLoss::fence(std::string host, bool confirmed, std::string re
   if (confirmed && node->up)
     co_return fail({Errc::kConflict, fmt::format("{} is not off: its agent reports", host),
                     fmt::format("power it off first; to empty a host that runs: umbractl evacuate {}", host)});
+  // Cut from the controller alone, it still renews its shadows. While it was up that proved nothing.
+  const auto& peer = node->heard_by;
+  if (confirmed && peer.at > node->heard_at + inventory_.heartbeat().silence() &&
+      clock_.steady() - peer.at < kPeerWordCounts)
+    co_return fail(
+        {Errc::kConflict,
+         fmt::format("{} is not off: {} has just heard of it, it is cut from the controller alone", host, peer.by),
+         fmt::format("power it off, and try again in {} s", kPeerWordCounts.count())});
   v1::Fence fence;
   if (!confirmed) {
     const auto* agent = settings_.agent(host);

@@ -33,7 +33,8 @@ class HostLoss {
   const FenceSettings& settings() const { return settings_; }
 
   /// @param confirmed by the caller; else the host's fence agent is run
-  /// @error kConflict it is heard, and so not off; kNotFound no such host, or no fence agent; kUnavailable no proof
+  /// @error kConflict it is heard, by the controller or lately by a standby of its, and so not off; kNotFound no such
+  /// host, or no fence agent; kUnavailable no proof
   Task<v1::Fence> fence(std::string host, bool confirmed, std::string reason, std::string actor);
   /// @error kNotFound it is not fenced; kConflict VMs were taken over from it, and it has not said that they are gone
   Result<void> unfence(const std::string& host, const std::string& reason, const std::string& actor);
@@ -49,7 +50,6 @@ class HostLoss {
   std::vector<v1::TakenOver> taken_over(const std::string& host) const;
   /// Of that, what this host is to let go of: whoever took it over has it still, or is not known not to.
   std::vector<v1::TakenOver> to_go(const std::string& host) const;
-  /// Which of these VMs a host that boots may start. From now on nothing is taken over from it. @error of the store
   /// A VM that runs on a fenced host that is back, and perhaps on the one that took it over.
   struct Twice {
     std::string vm;
@@ -58,6 +58,7 @@ class HostLoss {
     bool certain = false;  ///< `to` says that it runs it
   };
   std::vector<Twice> run_twice() const;
+  /// Which of these VMs a host that boots may start. From now on nothing is taken over from it. @error of the store
   Result<v1::WhoseVmsReply> whose(const std::string& host, const v1::WhoseVmsRequest& request);
   /// A report has come in, and the inventory has taken it.
   void reported(const std::string& host, const v1::ReportRequest& report);

@@ -118,6 +118,22 @@ TEST_F(HostLossTest, AHostThatIsHeardIsNotFencedByAWord) {
   EXPECT_THAT(refused.error().message, HasSubstr("is not off"));
 }
 
+TEST_F(HostLossTest, AHostThatRenewsItsShadowsElsewhereIsNotFencedByAWord) {
+  for (auto* host : {host3, host4}) {
+    auto& held = host->held[uuid_of(host == host3 ? "vm1" : "vm2")];
+    held.set_vm_uuid(uuid_of(host == host3 ? "vm1" : "vm2"));
+    held.set_source("host1");
+    held.set_renewed_unix_ms(1);
+  }
+  lose(*host1);
+  host3->held[uuid_of("vm1")].set_renewed_unix_ms(2);
+  until([&] { return core().inventory.node("host1")->heard_by.by == "host3"; });
+  const auto refused = fence("host1", true);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().text(), HasSubstr("host3 has just heard of it"));
+  EXPECT_FALSE(fenced("host1"));
+}
+
 TEST_F(HostLossTest, AFenceAgentMustProveThatTheHostIsOff) {
   const auto none = fence("host1", false);
   ASSERT_FALSE(none);
@@ -189,22 +205,6 @@ class RunsTwice : public HostLossTest {
   Epoch taken_in = 0;
 };
 
-TEST_F(RunsTwice, IfTheTakersCopyIsUndefinedTheVmIsTheReturnedHostsAgain) {
-  host3->undefine_vm("vm1");
-  expect_host1_has_it();
-}
-
-TEST_F(RunsTwice, IfTheTakersCopyIsDestroyedTheVmIsTheReturnedHostsAgain) {
-  host3->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_SHUT_OFF);
-  expect_host1_has_it();
-  EXPECT_TRUE(host3->runs(uuid_of("vm1"))) << "defined still";
-}
-
-TEST_F(RunsTwice, IfTheReturnedHostsCopyIsUndefinedTheVmStaysTheTakers) {
-  EXPECT_FALSE(host1->taken_over.front().shut_off());
-  host1->undefine_vm("vm1");
-  until([&] { return !fenced("host1"); });
-  EXPECT_EQ(host_of("vm1"), "host3");
 TEST_F(RunsTwice, TheDoctorSaysSo) {
   const auto fault = [&](const std::string& name) {
     const auto diagnosed = ask(client().doctor({}, 5s));
@@ -222,6 +222,22 @@ TEST_F(RunsTwice, TheDoctorSaysSo) {
   EXPECT_EQ(fault("fence").detail(), "");
 }
 
+TEST_F(RunsTwice, IfTheTakersCopyIsUndefinedTheVmIsTheReturnedHostsAgain) {
+  host3->undefine_vm("vm1");
+  expect_host1_has_it();
+}
+
+TEST_F(RunsTwice, IfTheTakersCopyIsDestroyedTheVmIsTheReturnedHostsAgain) {
+  host3->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_SHUT_OFF);
+  expect_host1_has_it();
+  EXPECT_TRUE(host3->runs(uuid_of("vm1"))) << "defined still";
+}
+
+TEST_F(RunsTwice, IfTheReturnedHostsCopyIsUndefinedTheVmStaysTheTakers) {
+  EXPECT_FALSE(host1->taken_over.front().shut_off());
+  host1->undefine_vm("vm1");
+  until([&] { return !fenced("host1"); });
+  EXPECT_EQ(host_of("vm1"), "host3");
   EXPECT_EQ(vm("vm1")->owner_epoch, taken_in);
 }
 
