@@ -136,6 +136,12 @@ void add_restart(CLI::App& app, Action& action) {
   });
 }
 
+/// A copy that waits to run, or runs.
+std::string may_run(const v1::VmAccount& account) {
+  if (account.can_run()) return "yes";
+  return account.domain() == "running" ? "runs" : "no";
+}
+
 std::string sides_text(const v1::ResolveVmReply& reply, bool colour) {
   Table table({"HOST", "ASKED", "DOMAIN", "QEMU", "AS ITS SOURCE", "AS ITS STANDBY", "CAN RUN", "DETAIL"});
   const auto phase = [](const std::string& name, std::uint64_t epoch) {
@@ -152,8 +158,7 @@ std::string sides_text(const v1::ResolveVmReply& reply, bool colour) {
     }
     table.add({side.host(), asked, account.domain().empty() ? "none" : printable(account.domain()),
                or_dash(account.qemu()), phase(account.source_phase(), account.source_epoch()),
-               phase(account.standby_phase(), account.standby_epoch()), account.can_run() ? "yes" : "no",
-               or_dash(account.detail())});
+               phase(account.standby_phase(), account.standby_epoch()), may_run(account), or_dash(account.detail())});
   }
   return table.render(colour);
 }

@@ -220,16 +220,42 @@ Result<boost::json::value> certificate_json(const std::string& file) {
   return boost::json::value(std::move(json));
 }
 
+Result<boost::json::value> crls_json(const std::string& file) {
+  UMBRA_TRY(const auto lists, pki::read_crls(file));
+  boost::json::array all;
+  for (const auto& list : lists) {
+    boost::json::array revoked;
+    for (const auto& entry : list.revoked) {
+      boost::json::object json{
+          {"serial", entry.serial}, {"since_unix_ms", entry.since * 1000}, {"name", nullptr}, {"role", nullptr}};
+      if (!entry.name.empty()) {
+        json["name"] = entry.name;
+        json["role"] = rpc::role_name(entry.role);
+      }
+      revoked.push_back(std::move(json));
+    }
+    boost::json::object json{{"issuer", list.issuer},
+                             {"number", list.number},
+                             {"written_unix_ms", list.written * 1000},
+                             {"next_update_unix_ms", nullptr},
+                             {"revoked", std::move(revoked)}};
+    if (list.next_update) json["next_update_unix_ms"] = *list.next_update * 1000;
+    all.push_back(std::move(json));
+  }
+  return boost::json::value(boost::json::object{{"file", file}, {"revocation_lists", std::move(all)}});
+}
+
 void add_show(CLI::App& parent, Action& action) {
   auto file = std::make_shared<std::string>();
-  auto& verb = add_verb(parent, "show", "Show a certificate: whose it is, its role, how long it is valid",
-                        "umbractl pki show host1-pki/cert.pem");
-  verb.add_option("FILE", *file, "A certificate (PEM)")->type_name("")->required();
+  auto& verb =
+      add_verb(parent, "show", "Show a certificate: whose it is, its role, how long it is valid; or a revocation list",
+               "umbractl pki show host1-pki/cert.pem");
+  verb.add_option("FILE", *file, "A certificate or revocation list (PEM)")->type_name("")->required();
   verb.callback([&action, file] {
     action = [file](const Context& context) {
       return attempt([&]() -> Result<void> {
         if (context.json()) {
-          UMBRA_TRY(const auto json, certificate_json(*file));
+          UMBRA_TRY(const auto json, pki::is_crl(*file) ? crls_json(*file) : certificate_json(*file));
           print(serialize(json) + "\n");
           return {};
         }
@@ -247,8 +273,10 @@ void add_renew(CLI::App& parent, Action& action) {
     std::int64_t days = 0;
   };
   auto words = std::make_shared<Words>();
-  auto& verb = add_verb(parent, "renew", "Extend a certificate that `pki issue` made; its key and its powers stay",
-                        "umbractl pki renew --dir ~/fleet-ca --out host1-pki --days 825");
+  auto& verb = add_verb(
+      parent, "renew",
+      "Extend a certificate that `pki issue` made; its key and its powers stay. One that was revoked is refused",
+      "umbractl pki renew --dir ~/fleet-ca --out host1-pki --days 825");
   verb.add_option("--dir", words->dir, "The certificate authority's directory")->type_name("DIR")->required();
   verb.add_option("--out", words->out, "Where the node's files are")->type_name("DIR")->required();
   add_days(verb, words->days, pki::kNodeValidity);

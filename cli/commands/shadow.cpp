@@ -14,6 +14,8 @@ namespace {
 const std::map<std::string, v1::Tier> kTiers{
     {"staged", v1::TIER_STAGED}, {"warm", v1::TIER_WARM}, {"hot", v1::TIER_HOT}};
 
+constexpr std::chrono::hours kLongestInterval{24};  // the controller's limit
+
 std::string shadow_text(const v1::Shadow& shadow) {
   auto text = fmt::format("the shadow of {} on {} is {}", printable(shadow.vm_name()), printable(shadow.standby()),
                           word(shadow.phase()));
@@ -77,6 +79,8 @@ void add_keep(CLI::App& parent, Action& action) {
              const auto interval = parse_duration(text);
              if (!interval || interval->count() == 0)
                throw CLI::ValidationError("--refresh-interval", fmt::format("'{}' is not a duration like 5s", text));
+             if (*interval > kLongestInterval)
+               throw CLI::ValidationError("--refresh-interval", fmt::format("'{}' is longer than a day", text));
              request->set_refresh_interval_ms(interval->count());
            });
   verb.add_flag_function(

@@ -59,7 +59,13 @@ TEST_F(AuditVerb, FiltersByActorAndVm) {
 TEST_F(AuditVerb, ATimeThatIsNoneIsWrongUsage) {
   const auto wrong = run({"audit", "--since", "yesterday"});
   EXPECT_EQ(wrong.status, 2);
-  EXPECT_THAT(wrong.err, HasSubstr("'yesterday' is neither a duration nor a time"));
+  EXPECT_THAT(wrong.err, HasSubstr("'yesterday' is neither a duration with a unit nor a time"));
+  for (const auto* unitless : {"5", "0", "3600"}) {
+    const auto refused = run({"audit", "--since", unitless});
+    EXPECT_EQ(refused.status, 2) << unitless;
+    EXPECT_THAT(refused.err, HasSubstr("write it as 30min, 24h, 7d or 2026-05-01T12:00:00Z"));
+  }
+  EXPECT_EQ(run({"audit", "--since", "1777636800"}).status, 0) << "seconds since 1970";
 }
 
 }  // namespace

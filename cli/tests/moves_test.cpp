@@ -28,6 +28,13 @@ TEST_F(Moves, KeepWaitsUntilTheShadowIsWarmAndDropTakesItAway) {
   EXPECT_EQ(run({"shadow", "drop", "web1"}).err, "umbractl: web1 has no shadow\n  remedy: see umbractl shadows\n");
 }
 
+TEST_F(Moves, KeepRefusesIntervalsBeyondADay) {
+  const auto seldom = run({"shadow", "keep", "web1", "--refresh-interval", "99999999d"});
+  EXPECT_EQ(seldom.status, 2);
+  EXPECT_THAT(seldom.err, HasSubstr("longer than a day"));
+  EXPECT_EQ(run({"shadow", "keep", "web1", "--refresh-interval", "24h"}).status, 0);
+}
+
 TEST_F(Moves, KeepSaysInWordsWhatThereIsNow) {
   EXPECT_EQ(run({"shadow", "keep", "web1"}).out,
             "the shadow of web1 on host2 is warm, 256 MiB, refreshed every 10 s\n");

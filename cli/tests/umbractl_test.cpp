@@ -6,6 +6,7 @@
 namespace umbra::cli::test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -372,6 +373,20 @@ TEST_F(Umbractl, PkiRevokesByNameAndByFile) {
   };
   EXPECT_THAT(load("host1").error().message, HasSubstr("the certificate is revoked"));
   EXPECT_TRUE(load("host2"));
+  const auto renewed = run({"pki", "renew", "--dir", at("ca"), "--out", at("host1")});
+  EXPECT_EQ(renewed.status, 1);
+  EXPECT_THAT(renewed.err, AllOf(HasSubstr("was revoked on"), HasSubstr("umbractl pki issue")));
+  EXPECT_FALSE(load("host1"));
+
+  const auto list = run({"pki", "show", at("ca/ca.crl")});
+  EXPECT_EQ(list.status, 0) << list.err;
+  const auto serial = std::string(by_name.at("revoked").at(0).as_string());
+  EXPECT_THAT(list.out, AllOf(HasSubstr("CN=umbra Umbra CA"), HasSubstr("Next update: 20"), HasSubstr(serial),
+                              HasSubstr("host1 (agent)")));
+  const auto shown = run_json({"pki", "show", at("ca/ca.crl")}).at("revocation_lists").at(0);
+  EXPECT_EQ(shown.at("revoked").at(0).at("serial").as_string(), serial);
+  EXPECT_EQ(shown.at("revoked").at(0).at("name").as_string(), "host1");
+  EXPECT_THAT(run({"pki", "show", at("crl.pem")}).out, HasSubstr("not in the register beside this file"));
   EXPECT_EQ(run({"pki", "revoke", "--dir", at("ca"), at("host2/cert.pem")}).status, 0);
   EXPECT_EQ(run({"pki", "crl", "--dir", at("ca"), "--out", at("crl.pem")}).status, 0);
   EXPECT_FALSE(load("host2"));
