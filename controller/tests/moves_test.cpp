@@ -153,7 +153,8 @@ TEST_F(Moves, OfAVmThatNoHostOwnsSayHowToSettleIt) {
   EXPECT_THAT(error->message, HasSubstr("vm9 has no host"));
   v1::RestartVmRequest restart;
   restart.set_vm("vm9");
-  EXPECT_THAT(ask(client().restart_vm(std::move(restart), 10s)).error().message, HasSubstr("host1 has vm9, which is running there"));
+  EXPECT_THAT(ask(client().restart_vm(std::move(restart), 10s)).error().message,
+              HasSubstr("host1 has vm9, which is running there"));
 }
 
 TEST_F(Moves, EndWhenTheSourceIsDown) {
