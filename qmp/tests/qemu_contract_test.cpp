@@ -223,7 +223,8 @@ TEST_P(QemuContract, AParkedHoldSendsNextToNothingAndARefreshSynchronises) {
     UMBRA_CO_TRY(const auto parked, co_await source.migration(kSoon));
     UMBRA_CO_CHECK(co_await world.pass(500ms));
     UMBRA_CO_TRY(const auto still, co_await source.migration(kSoon));
-    EXPECT_LT((still.transferred - parked.transferred).count, 128U << 10);
+    // Some 25 KiB in each window of its rate limiter, however many of them a busy machine makes of half a second.
+    EXPECT_LT((still.transferred - parked.transferred).count, 1U << 20);
     EXPECT_LT(still.dirty_sync_count - parked.dirty_sync_count, 20U);
 
     UMBRA_CO_CHECK(co_await unpark(world));
