@@ -111,8 +111,7 @@ asio::awaitable<void> World::attend() {
       co_return;
     }
     for (const auto& side : seen->sides())
-      if (alerted("umbractl resolve") && record() != nullptr && (record()->moving() || record()->alerted) &&
-          runner() == nullptr && side.account().can_run()) {
+      if (alerted("umbractl resolve") && record() != nullptr && runner() == nullptr && side.account().can_run()) {
         auto keep = look;
         keep.set_keep(side.host());
         client = fleet();

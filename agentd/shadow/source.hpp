@@ -138,6 +138,7 @@ class Source {
   Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};
   std::optional<Decision> decision_;
+  std::string told_undecided_;     ///< why nobody can say who owns it
   std::string undecided_because_;  ///< why the last decision was not carried out
   bool powered_down_ =
       false;  ///< the guest that was asked to shut down has done so: what was told of it came in between

@@ -120,13 +120,12 @@ asio::awaitable<void> Source::settle() {
   }
   const auto outcome = co_await cutover.settle("the cutover broke off");
   if (outcome == v1::OUTCOME_UNDECIDED) {
-    const auto& why = cutover.result().detail();
-    if (backoff_ == 0ms)
-      context_.note(v1::SEVERITY_ALERT, vm_.name(),
-                    !why.empty()
-                        ? why
-                        : fmt::format("nobody can say whether it runs on {0}; it stays as it is here until {0} answers",
-                                      request.standby().name()));
+    auto why = cutover.result().detail();
+    if (why.empty())
+      why = fmt::format("nobody can say whether it runs on {0}; it stays as it is here until {0} answers",
+                        request.standby().name());
+    if (backoff_ == 0ms || why != told_undecided_) context_.note(v1::SEVERITY_ALERT, vm_.name(), why);
+    told_undecided_ = std::move(why);
     backoff_ = backoff_ == 0ms ? kLeastBackoff : std::min<std::chrono::milliseconds>(backoff_ * 2, kAskAgain);
     co_await pause(backoff_);
     co_return;

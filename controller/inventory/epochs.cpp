@@ -71,6 +71,7 @@ void Inventory::heard_epochs(const std::string& node,
 }
 
 void Inventory::raise(VmRecord& record, Epoch heard) {
+  if (heard > record.epoch) record.owner_outdated = true;
   record.heard_epoch = std::max(record.heard_epoch, heard);
   if (const auto raised = catch_up(record); !raised)  // take_epoch() tries again
     spdlog::error("{}: its epoch could not be stored: {}", record.vm.name(), raised.error());

@@ -445,6 +445,7 @@ Result<void> Inventory::settle(const std::string& vm_uuid, const std::string& ho
   record.epoch = std::max(record.epoch, epoch);
   record.pending = {};
   record.alerted = false;
+  record.owner_outdated = false;
   touch();
   return {};
 }

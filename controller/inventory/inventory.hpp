@@ -74,8 +74,10 @@ struct VmRecord {
   bool ran = true;
   TimePoint owned_since{};  ///< when it got it, if in this life of the controller
 
-  bool stored = true;       ///< `vm` is in the store as it is here; else it is tried again before an epoch is taken
-  Epoch heard_epoch = 0;    ///< the newest one that any node told of
+  bool stored = true;     ///< `vm` is in the store as it is here; else it is tried again before an epoch is taken
+  Epoch heard_epoch = 0;  ///< the newest one that any node told of
+  /// The store had fallen behind: a node knew a newer epoch, in which the VM may have moved on from `host`.
+  bool owner_outdated = false;
   std::string objection{};  ///< why the controller does not move it; empty when it does
 
   /// Why it cannot have a shadow; empty when it can.

@@ -184,24 +184,29 @@ Result<void> HostLoss::check_restart(const VmRecord& record) const {
                      : fmt::format("make sure that it is off, then: umbractl fence {} (--confirmed without a fence "
                                    "agent)",
                                    record.host)});
-  return {};
+  return check_nowhere(record);
 }
 
-/// No host is recorded as its owner: every host must say that it does not have it, or be off.
+/// Nobody else has it. Where the recorded owner may be another than the true one, or there is none, every host must say
+/// so, or be off.
 Result<void> HostLoss::check_nowhere(const VmRecord& record) const {
   const auto& name = record.vm.name();
+  const bool owned = !record.host.empty() && !record.owner_outdated;
   for (const auto& [host, node] : inventory_.nodes()) {
     if (!node.is_host() || node.is_off()) continue;
-    if (!node.up || !node.vms_known)
+    const bool known = node.up && node.vms_known;
+    if (!known && !owned)
       return fail({Errc::kConflict,
-                   fmt::format("no host is known to have {0}, and {1} may have it: {1} {2}", name, host,
+                   fmt::format("it is not known which host has {0}, and {1} may have it: {1} {2}", name, host,
                                node.up ? "does not say which VMs it has" : "is down"),
                    fmt::format("bring it back; or make sure that it is off, then: umbractl fence {} (--confirmed "
                                "without a fence agent)",
                                host)});
-    if (const auto claim = node.claims.find(record.vm.uuid()); claim != node.claims.end())
-      return fail({Errc::kConflict, fmt::format("{} has {}, which is {} there", host, name, state_name(claim->second)),
-                   fmt::format("virsh start {} on {}, if it does not run", name, host)});
+    const auto claim = node.claims.find(record.vm.uuid());
+    if (!known || claim == node.claims.end()) continue;
+    if (owned && claim->second == v1::VM_STATE_SHUT_OFF) continue;  // a definition that was left over
+    return fail({Errc::kConflict, fmt::format("{} has {}, which is {} there", host, name, state_name(claim->second)),
+                 fmt::format("virsh start {} on {}, if it does not run", name, host)});
   }
   return {};
 }

@@ -99,7 +99,7 @@ Result<Resolver::Question> Resolver::question(const std::string& vm_uuid) const 
   if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   if (auto move = mover_.open(vm_uuid)) {
     if (move->asking_since) return Question{vm_uuid, move->vm, move, {move->from, move->to}};
-  } else if (record->alerted) {  // it is contested: several hosts may have it
+  } else if (record->alerted || record->vm.state() == v1::VM_STATE_PAUSED) {  // several may have it, or one waits
     Question question{vm_uuid, record->vm.name(), nullptr, {}};
     for (const auto& [name, node] : inventory_.nodes()) {
       if (node.claims.contains(vm_uuid) || name == record->host)
@@ -108,7 +108,7 @@ Result<Resolver::Question> Resolver::question(const std::string& vm_uuid) const 
         return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may have a copy", name),
                      fmt::format("bring it back, or make sure that it is off: umbractl fence {}", name)});
     }
-    if (question.sides.size() > 1) return question;
+    if (!question.sides.empty()) return question;
   }
   return fail({Errc::kConflict, "nothing is undecided: no cutover of this VM waits for an answer",
                "umbractl resolve without --keep shows what each side knows"});
@@ -124,7 +124,7 @@ Task<Epoch> Resolver::settle(Question question, std::string keep, std::string wh
 
 Task<Epoch> Resolver::settle_marked(const Question& question, std::string keep, std::string why) {
   UMBRA_CO_TRY(const auto epoch, inventory_.take_epoch(question.vm_uuid));
-  std::string given_up;
+  std::string given_up;  // by whom
   for (const auto& side : question.sides) {
     if (side == keep) continue;
     const auto yielded = co_await yield(side, question.vm_uuid, epoch, keep);
@@ -139,10 +139,10 @@ Task<Epoch> Resolver::settle_marked(const Question& question, std::string keep, 
   }
   const auto runs = co_await run(keep, question.vm_uuid, epoch);
   if (!runs) {
-    events_.add(
-        v1::EVENT_KIND_CUTOVER, v1::SEVERITY_ALERT,
-        fmt::format("{} gave up its copy for the one on {}, which does not run: {}", given_up, keep, runs.error()),
-        {keep, question.vm});
+    events_.add(v1::EVENT_KIND_CUTOVER, v1::SEVERITY_ALERT,
+                fmt::format("{} gave up its copy for the one on {}, which does not run: {}",
+                            given_up.empty() ? "no other host" : given_up, keep, runs.error()),
+                {keep, question.vm});
     co_return fail(runs.error());
   }
   if (const auto& move = question.move) {
@@ -188,7 +188,8 @@ Task<Epoch> Resolver::keep(std::string vm_uuid, std::string keep, std::string re
   auto others = asked.sides;
   std::erase(others, keep);
   events_.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_WARNING,
-              fmt::format("resolve: {} keeps it, {} gives up its copy{}{}", keep, fmt::join(others, " and "),
+              fmt::format("resolve: {} keeps it{}{}{}", keep,
+                          others.empty() ? "" : fmt::format(", {} gives up its copy", fmt::join(others, " and ")),
                           reason.empty() ? "" : ": ", reason),
               {keep, asked.vm}, actor);
   auto why = fmt::format("by {}'s decision", actor);
