@@ -93,7 +93,8 @@ Trial trial_of(const std::string& text) {
   if (std::getline(what, hosts, '/')) trial.options.hosts = static_cast<unsigned>(std::stoul(hosts));
   if (std::getline(what, rate, '/')) trial.options.dirty_rate = BytesPerSecond{std::stoull(rate) * 1'000'000};
   std::stringstream parts(text.substr(colon + 1));
-  for (std::string part; std::getline(parts, part, ',');) {
+  for (std::string part, more; std::getline(parts, part, ',');) {
+    while (part.find('@') == part.npos && std::getline(parts, more, ',')) part += ',' + more;  // a name with a comma
     const auto sign = part.rfind('@');
     const auto* found = fault(part.substr(0, sign));
     if (found == nullptr) throw std::runtime_error("no fault '" + part.substr(0, sign) + "'");
