@@ -82,8 +82,8 @@ Task<void> Standby::admit(v1::Vm vm) {
                                 to_string(Bytes{vm.memory_bytes()})),
                     "choose another host, or drop a shadow there"});
   auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
-  if (existing && existing->incoming &&
-      !existing->persistent) {  // a shadow that nobody here knows: it has never run, and its source asks anew
+  // A shadow that nobody here knows: it has never run, and its source asks anew.
+  if (existing && existing->incoming && !existing->persistent) {
     UMBRA_CO_CHECK(co_await hypervisor_.destroy(vm.uuid(), virt::Ending::kOrdinary, kCall));
     existing = co_await hypervisor_.domain(vm.uuid(), kCall);
   }

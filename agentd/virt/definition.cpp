@@ -5,7 +5,6 @@
 
 #include "agentd/virt/domain_document.hpp"
 #include "agentd/virt/domain_xml.hpp"
-#include "agentd/virt/xml_limits.hpp"
 
 namespace umbra::virt {
 namespace {
@@ -222,11 +221,7 @@ Result<std::string> follow_disks(std::string_view inactive_xml, std::string_view
 }
 
 Result<std::optional<std::string>> clean_snapshot(std::string_view xml) {
-  UMBRA_CHECK(check_xml(xml));
-  pugi::xml_document document;
-  if (const auto parsed = document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8);
-      !parsed)
-    return fail({Errc::kInvalid, fmt::format("snapshot XML: {}", parsed.description()), "correct the XML"});
+  UMBRA_TRY(const auto document, load_snapshot(xml));
   bool cleaned = false;
   for (const auto* name : {"domain", "inactiveDomain"})
     cleaned = remove_incoming(document.child("domainsnapshot").child(name)) || cleaned;

@@ -164,6 +164,15 @@ Result<pugi::xml_document> load_domain(std::string_view xml) {
   return document;
 }
 
+Result<pugi::xml_document> load_snapshot(std::string_view xml) {
+  UMBRA_CHECK(check_xml(xml));
+  pugi::xml_document document;
+  if (const auto parsed = document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8);
+      !parsed)
+    return fail({Errc::kInvalid, fmt::format("snapshot XML: {}", parsed.description()), "correct the XML"});
+  return document;
+}
+
 std::string dump(const pugi::xml_document& document) {
   std::ostringstream out;
   document.save(out, "  ", pugi::format_indent | pugi::format_no_declaration, pugi::encoding_utf8);

@@ -7,7 +7,6 @@
 #include "agentd/virt/domain_document.hpp"
 #include "agentd/virt/domain_xml.hpp"
 #include "agentd/virt/foreign_paths.hpp"
-#include "agentd/virt/xml_limits.hpp"
 
 namespace umbra::virt {
 namespace {
@@ -237,11 +236,7 @@ Result<void> check_foreign(std::string_view xml, const ForeignClaim& claim, cons
 }
 
 Result<void> check_foreign_snapshot(std::string_view xml, const ForeignClaim& claim, const ForeignRules& rules) {
-  UMBRA_CHECK(check_xml(xml));
-  pugi::xml_document document;
-  if (const auto parsed = document.load_buffer(xml.data(), xml.size(), pugi::parse_default, pugi::encoding_utf8);
-      !parsed)
-    return fail({Errc::kInvalid, fmt::format("snapshot XML: {}", parsed.description()), "correct the XML"});
+  UMBRA_TRY(const auto document, load_snapshot(xml));
   const auto root = document.document_element();
   if (!among(root.name(), {"domainsnapshot", "domaincheckpoint"}))
     return fail({Errc::kInvalid, fmt::format("<{}> is no snapshot", root.name()), "correct the XML"});

@@ -117,12 +117,17 @@ Result<void> define(virDomainPtr domain, const std::string& xml) {
   return {};
 }
 
+/// As another host can take it.
+Result<std::string> live_xml_of(virDomainPtr domain) {
+  return text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE),
+                 "reading the domain's XML");
+}
+
 /// People may have given it another image since it runs here.
 Result<void> define_as(virDomainPtr domain, const Definition& definition) {
   auto inactive = definition.inactive_xml;
   if (!definition.live_xml.empty()) {
-    UMBRA_TRY(const auto now, text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE),
-                                      "reading the domain's XML"));
+    UMBRA_TRY(const auto now, live_xml_of(domain));
     UMBRA_TRY(inactive, follow_disks(inactive, definition.live_xml, now));
   }
   return define(domain, inactive);
@@ -151,13 +156,17 @@ Result<void> sync_directory(const std::filesystem::path& directory) {
 Result<Definition> read_live(virDomainPtr domain) {
   Definition definition;
   if (virDomainIsActive(domain) == 1) {
-    UMBRA_TRY(definition.live_xml,
-              text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE),
-                      "reading the domain's XML"));
+    UMBRA_TRY(definition.live_xml, live_xml_of(domain));
   }
   UMBRA_CHECK(read_snapshots(domain, definition));
   UMBRA_CHECK(read_checkpoints(domain, definition));
   return definition;
+}
+
+Result<bool> read_autostart(virDomainPtr domain) {
+  int on = 0;
+  UMBRA_CHECK(check(virDomainGetAutostart(domain, &on), "reading whether it is started at boot"));
+  return on != 0;
 }
 
 Result<Persistent> read_persistent(virDomainPtr domain) {
@@ -165,9 +174,7 @@ Result<Persistent> read_persistent(virDomainPtr domain) {
   if (virDomainIsPersistent(domain) != 1) return persistent;
   UMBRA_TRY(persistent.xml, text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE),
                                     "reading the domain's definition"));
-  int autostart = 0;
-  UMBRA_CHECK(check(virDomainGetAutostart(domain, &autostart), "reading whether it is started at boot"));
-  persistent.autostart = autostart != 0;
+  UMBRA_TRY(persistent.autostart, read_autostart(domain));
   return persistent;
 }
 
@@ -191,29 +198,40 @@ Result<void> make_kept(virDomainPtr domain, const Definition& definition,
   return outcome;
 }
 
+std::set<std::string> TendedSnapshots::known(const std::string& uuid) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = known_.find(uuid);
+  return found == known_.end() ? std::set<std::string>{} : found->second;
+}
+
+void TendedSnapshots::know(const std::string& uuid, std::set<std::string> names) {
+  const std::scoped_lock lock(mutex_);
+  if (names.empty())
+    known_.erase(uuid);
+  else
+    known_[uuid] = std::move(names);
+}
+
 Result<std::vector<std::string>> TendedSnapshots::tend(virDomainPtr domain, const std::string& uuid) {
   std::vector<std::string> done;
   virDomainSnapshotPtr* raw = nullptr;
   const int count = virDomainListAllSnapshots(domain, &raw, VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL);
   if (count < 0) return fail(last_error("listing its snapshots"));
   const auto snapshots = take_list<SnapshotPtr>(raw, count);
-  const std::scoped_lock lock(mutex_);
-  const auto before = std::exchange(known_[uuid], {});
+  const auto before = known(uuid);
+  std::set<std::string> now;
   for (const auto& snapshot : snapshots) {
     const std::string name = virDomainSnapshotGetName(snapshot.get());
-    if (!before.contains(name)) {
-      UMBRA_TRY(const auto xml,
-                text_of(virDomainSnapshotGetXMLDesc(snapshot.get(), kSnapshotXml), "reading a snapshot"));
-      UMBRA_TRY(const auto clean, clean_snapshot(xml));
-      const bool current = virDomainSnapshotIsCurrent(snapshot.get(), 0) == 1;
-      if (clean) {
-        UMBRA_CHECK(redefine_snapshot(domain, *clean, current ? name : ""));
-        done.push_back(fmt::format("its snapshot {} would have waited for a migration when reverted to; mended", name));
-      }
-    }
-    known_[uuid].insert(name);
+    now.insert(name);
+    if (before.contains(name)) continue;
+    UMBRA_TRY(const auto xml, text_of(virDomainSnapshotGetXMLDesc(snapshot.get(), kSnapshotXml), "reading a snapshot"));
+    UMBRA_TRY(const auto clean, clean_snapshot(xml));
+    if (!clean) continue;
+    const bool current = virDomainSnapshotIsCurrent(snapshot.get(), 0) == 1;
+    UMBRA_CHECK(redefine_snapshot(domain, *clean, current ? name : ""));
+    done.push_back(fmt::format("its snapshot {} would have waited for a migration when reverted to; mended", name));
   }
-  if (snapshots.empty()) known_.erase(uuid);
+  know(uuid, std::move(now));
   return done;
 }
 

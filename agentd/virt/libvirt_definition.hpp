@@ -20,6 +20,8 @@ struct Persistent {
 /// What a domain is now, and its snapshots and checkpoints: a definition without its persistent half. The two halves
 /// are read side by side where a guest's move waits for them. @error kNotFound; kConflict libvirt refuses
 Result<Definition> read_live(virDomainPtr domain);
+/// Does libvirt start it at boot? @error as read_live
+Result<bool> read_autostart(virDomainPtr domain);
 /// The other half. @error as read_live
 Result<Persistent> read_persistent(virDomainPtr domain);
 Definition join(Definition live, Persistent persistent);
@@ -36,6 +38,9 @@ class TendedSnapshots {
   Result<std::vector<std::string>> tend(virDomainPtr domain, const std::string& uuid);
 
  private:
+  // The lock is for the map alone: libvirt may hang over one domain while it is asked about another.
+  std::set<std::string> known(const std::string& uuid);
+  void know(const std::string& uuid, std::set<std::string> names);
   std::mutex mutex_;
   std::map<std::string, std::set<std::string>> known_;  ///< by the domain's uuid
 };

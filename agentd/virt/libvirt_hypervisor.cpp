@@ -13,6 +13,7 @@
 #include "agentd/virt/libvirt_state.hpp"
 #include "agentd/virt/libvirt_stats.hpp"
 #include "agentd/virt/lifecycle.hpp"
+#include "agentd/virt/xml_limits.hpp"
 #include "qmp/client.hpp"
 
 namespace umbra::virt {
@@ -61,8 +62,7 @@ Result<std::string> kept_refusal(virDomainPtr handle) {
 /// libvirt takes texts (virsh desc) that no XML may have, and writes them into its XML: the rest of that is read all
 /// the same, or the VM would lose its routes.
 std::string without_control(std::string xml) {
-  std::ranges::replace_if(
-      xml, [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; }, ' ');
+  std::ranges::replace_if(xml, is_control, ' ');
   return xml;
 }
 
@@ -326,11 +326,7 @@ Task<void> LibvirtHypervisor::keep_as(std::string uuid, Definition definition, D
 }
 
 Task<bool> LibvirtHypervisor::autostart(std::string uuid, Deadline deadline) {
-  const std::function<Result<bool>(virDomainPtr)> call = [](virDomainPtr domain) -> Result<bool> {
-    int on = 0;
-    if (virDomainGetAutostart(domain, &on) != 0) return fail(last_error("reading whether it is started at boot"));
-    return on != 0;
-  };
+  const std::function<Result<bool>(virDomainPtr)> call = read_autostart;
   co_return co_await State::on_domain(state_, std::move(uuid), call, deadline);
 }
 

@@ -13,8 +13,7 @@ class Scanner {
   Result<void> run() {
     if (xml_.size() > limits_.bytes)
       return refuse(0, fmt::format("it is {} bytes long, at most {} are read", xml_.size(), limits_.bytes));
-    const auto control =
-        std::ranges::find_if(xml_, [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; });
+    const auto control = std::ranges::find_if(xml_, is_control);
     if (control != xml_.end())
       return refuse(static_cast<std::size_t>(control - xml_.begin()), "a control character; only UTF-8 text is read");
     while ((at_ = xml_.find('<', at_)) != xml_.npos) UMBRA_CHECK(markup());

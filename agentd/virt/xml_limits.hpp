@@ -16,6 +16,11 @@ struct XmlLimits {
   std::size_t attributes = 60'000;
 };
 
+/// Which no XML may have.
+constexpr bool is_control(unsigned char c) {
+  return c < 0x20 && c != '\t' && c != '\n' && c != '\r';
+}
+
 /// Reads the text once, without recursion or memory of its own. What passes is UTF-8 with balanced tags, has no DOCTYPE
 /// (and so no entities but XML's five) and no control characters.
 /// @error kInvalid, with line and column and the limit that is exceeded
