@@ -252,8 +252,7 @@ Task<void> Host::take_inventory() {
   UMBRA_CO_TRY(const auto free, co_await standby_.free_memory());
   std::map<std::string, v1::Vm> vms;
   for (const auto& domain : domains) {
-    if (standby_.holds(domain.uuid) || (domain.incoming && !domain.persistent))
-      continue;  // a shadow, if of a journal that was lost
+    if (standby_.holds(domain.uuid) || domain.is_shadow()) continue;  // if of a journal that was lost
     if (damaged_.contains(domain.uuid) && domain.state != virt::DomainState::kRunning) continue;  // a shadow, may be
     if (const auto kept = source(domain.uuid); kept && kept->phase() == shadow::Phase::kMoved) continue;
     auto& vm = vms[domain.uuid] = shadow::describe(domain);

@@ -83,7 +83,7 @@ Task<void> Standby::admit(v1::Vm vm) {
                     "choose another host, or drop a shadow there"});
   auto existing = co_await hypervisor_.domain(vm.uuid(), kCall);
   // A shadow that nobody here knows: it has never run, and its source asks anew.
-  if (existing && existing->incoming && !existing->persistent) {
+  if (existing && existing->is_shadow()) {
     UMBRA_CO_CHECK(co_await hypervisor_.destroy(vm.uuid(), virt::Ending::kOrdinary, kCall));
     existing = co_await hypervisor_.domain(vm.uuid(), kCall);
   }

@@ -107,7 +107,7 @@ asio::awaitable<void> Standby::sweep(std::vector<virt::Domain> domains) {
     if (!listed.incoming || holds(listed.uuid) || left_alone_.contains(listed.uuid)) continue;
     const auto uuid = listed.uuid;
     const auto domain = co_await hypervisor_.domain(uuid, kCall);
-    if (!domain || !domain->incoming || domain->persistent || holds(uuid)) continue;
+    if (!domain || !domain->is_shadow() || holds(uuid)) continue;
     if (once_held_.contains(uuid)) {
       hooks_.note(v1::SEVERITY_INFO, listed.name, "a shadow that was given up before it was there is ended");
       const auto destroyed = co_await hypervisor_.destroy(uuid, virt::Ending::kOrdinary, kCall);

@@ -23,7 +23,7 @@ struct Domain {
   DomainState state = DomainState::kOther;
   bool persistent = false;
   bool suspended = false;  ///< paused, and by a person: `virsh suspend`
-  bool incoming = false;   ///< carries `-incoming` in its live XML *and* QEMU still waits: somebody's shadow
+  bool incoming = false;   ///< carries `-incoming` in its live XML *and* QEMU still waits
   Bytes memory{};
   unsigned vcpus = 0;
   std::string tap;  ///< <target dev=…> of its first managed='no' ethernet interface; may be empty
@@ -34,6 +34,9 @@ struct Domain {
   bool restart_on_host_loss = false;   ///< from there too
   std::string refusal;                 ///< why this domain cannot have a shadow; empty when it can
   std::vector<std::string> warnings;   ///< what may go wrong with a shadow of it, but need not
+
+  /// One that people defined to wait is none: shadows are transient.
+  bool is_shadow() const { return incoming && !persistent; }
 };
 
 /// Counters since the domain started (virConnectGetAllDomainStats, virDomainMemoryStats).

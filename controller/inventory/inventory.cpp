@@ -13,10 +13,6 @@ constexpr auto kLeakedAfter = 60s;    // a shadow that its source does not keep 
 constexpr auto kReportsAreOld = 60s;  // of a host that has just started a VM, and does not list it as running yet
 constexpr std::size_t kMostHeld = 4096;  // shadows of one host that are looked at
 
-bool is_active(v1::VmState state) {
-  return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED;
-}
-
 void complain(const Result<void>& stored, std::string_view what) {
   if (!stored) spdlog::error("{} could not be stored: {}", what, stored.error());
 }

@@ -21,6 +21,11 @@ struct HeartbeatSettings {
   Milliseconds silence() const { return interval * missed; }
 };
 
+/// There is a QEMU of it.
+inline bool is_active(v1::VmState state) {
+  return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED;
+}
+
 /// A host or an edge.
 struct NodeRecord {
   v1::Node node;
@@ -83,7 +88,7 @@ struct VmRecord {
   /// Why it cannot have a shadow; empty when it can.
   const std::string& refusal() const { return vm.refusal().empty() ? objection : vm.refusal(); }
   bool moving() const { return !moving_to.empty(); }
-  bool active() const { return vm.state() == v1::VM_STATE_RUNNING || vm.state() == v1::VM_STATE_PAUSED; }
+  bool active() const { return is_active(vm.state()); }
 };
 
 /// Controller's thread only. References to records stay valid until the next call that changes the inventory.

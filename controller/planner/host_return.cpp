@@ -4,14 +4,6 @@
 #include "controller/planner/host_loss.hpp"
 
 namespace umbra::controller {
-namespace {
-
-bool is_active(v1::VmState state) {
-  return state == v1::VM_STATE_RUNNING || state == v1::VM_STATE_PAUSED;
-}
-
-}  // namespace
-
 std::vector<v1::TakenOver> HostLoss::taken_over(const std::string& host) const {
   std::vector<v1::TakenOver> all;
   for (const auto& [key, takeover] : takeovers_) {

@@ -17,6 +17,10 @@ constexpr Deadline kAct = 30s;
 constexpr auto kKeepTelling = 60s;  // a host that yielded to another one waits for that to run
 constexpr auto kAgain = 1s;
 
+std::string be_sure(const std::string& host) {
+  return fmt::format("bring it back, or make sure that it is off: umbractl fence {}", host);
+}
+
 }  // namespace
 
 bool Resolver::fenced(const std::string& host) const {
@@ -39,6 +43,16 @@ Task<v1::Side> Resolver::ask(std::string host, std::string vm_uuid) {
   co_return side;
 }
 
+Task<std::vector<v1::Side>> Resolver::ask_all(std::vector<std::string> hosts, std::string vm_uuid) {
+  std::vector<v1::Side> sides;
+  for (const auto& host : hosts) {
+    const std::string named = host;
+    UMBRA_CO_TRY(auto side, co_await ask(named, vm_uuid));
+    sides.push_back(std::move(side));
+  }
+  co_return sides;
+}
+
 Task<std::vector<v1::Side>> Resolver::look(std::string vm_uuid) {
   std::set<std::string> hosts;
   if (const auto move = mover_.open(vm_uuid)) {
@@ -51,13 +65,8 @@ Task<std::vector<v1::Side>> Resolver::look(std::string vm_uuid) {
     for (const auto& [name, node] : inventory_.nodes())
       if (node.claims.contains(vm_uuid)) hosts.insert(name);
   }
-  std::vector<v1::Side> sides;
-  for (const auto& host : hosts) {
-    const std::string named = host;
-    UMBRA_CO_TRY(auto side, co_await ask(named, vm_uuid));
-    sides.push_back(std::move(side));
-  }
-  co_return sides;
+  std::vector<std::string> named(hosts.begin(), hosts.end());
+  co_return co_await ask_all(std::move(named), std::move(vm_uuid));
 }
 
 Task<void> Resolver::yield(std::string host, std::string vm_uuid, Epoch epoch, std::string to) {
@@ -98,15 +107,14 @@ Result<Resolver::Question> Resolver::question(const std::string& vm_uuid) const 
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   if (auto move = mover_.open(vm_uuid)) {
-    if (move->asking_since) return Question{vm_uuid, move->vm, move, {move->from, move->to}};
+    if (move->asking_since) return Question::of(move);
   } else if (record->alerted || record->vm.state() == v1::VM_STATE_PAUSED) {  // several may have it, or one waits
     Question question{vm_uuid, record->vm.name(), nullptr, {}};
     for (const auto& [name, node] : inventory_.nodes()) {
       if (node.claims.contains(vm_uuid) || name == record->host)
         question.sides.push_back(name);
       else if (node.is_host() && !node.up && !node.fence)  // it has not said that it does not have it
-        return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may have a copy", name),
-                     fmt::format("bring it back, or make sure that it is off: umbractl fence {}", name)});
+        return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may have a copy", name), be_sure(name)});
     }
     if (!question.sides.empty()) return question;
   }
@@ -155,12 +163,7 @@ Task<Epoch> Resolver::settle_marked(const Question& question, std::string keep, 
 
 /// Nothing is destroyed before this holds.
 Task<void> Resolver::check_sides(const Question& question, const std::string& keep) {
-  std::vector<v1::Side> sides;
-  for (const auto& host : question.sides) {
-    const std::string named = host;
-    UMBRA_CO_TRY(auto side, co_await ask(named, question.vm_uuid));
-    sides.push_back(std::move(side));
-  }
+  UMBRA_CO_TRY(const auto sides, co_await ask_all(question.sides, question.vm_uuid));
   for (const auto& side : sides)
     if (side.account().domain() == "running")
       co_return fail({Errc::kConflict, fmt::format("it runs on {}: nothing is undecided", side.host()),
@@ -173,8 +176,8 @@ Task<void> Resolver::check_sides(const Question& question, const std::string& ke
       co_return fail({Errc::kConflict, fmt::format("the copy on {} cannot run: {}", keep, side.account().detail()),
                       "keep another one"});
     if (side.host() != keep && !side.reachable() && !side.fenced())
-      co_return fail({Errc::kUnavailable, fmt::format("{} cannot be asked, and may run it", side.host()),
-                      fmt::format("bring it back, or make sure that it is off: umbractl fence {}", side.host())});
+      co_return fail(
+          {Errc::kUnavailable, fmt::format("{} cannot be asked, and may run it", side.host()), be_sure(side.host())});
   }
   co_return Result<void>{};
 }
@@ -210,7 +213,7 @@ Task<void> Resolver::settle_fenced(std::string vm_uuid) {
   if (!side.reachable() || side.account().domain() == "running") co_return Result<void>{};  // it will say so itself
   auto why = fmt::format("{} is fenced", from ? move->from : move->to);
   if (side.account().can_run()) {
-    Question question{vm_uuid, move->vm, move, {move->from, move->to}};
+    auto question = Question::of(move);
     UMBRA_CO_CHECK(co_await settle(std::move(question), lives, std::move(why)));
     co_return Result<void>{};
   }

@@ -31,10 +31,15 @@ class Resolver {
     std::string vm_uuid, vm;
     std::shared_ptr<const Move> move;  ///< none: the store that knew of it was lost, or restored from a backup
     std::vector<std::string> sides;
+
+    static Question of(const std::shared_ptr<const Move>& move) {
+      return {move->vm_uuid, move->vm, move, {move->from, move->to}};
+    }
   };
   Result<Question> question(const std::string& vm_uuid) const;
   Task<void> check_sides(const Question& question, const std::string& keep);
   Task<v1::Side> ask(std::string host, std::string vm_uuid);
+  Task<std::vector<v1::Side>> ask_all(std::vector<std::string> hosts, std::string vm_uuid);
   bool fenced(const std::string& host) const;
   Task<void> yield(std::string host, std::string vm_uuid, Epoch epoch, std::string to);
   Task<void> run(std::string host, std::string vm_uuid, Epoch epoch);
