@@ -122,7 +122,11 @@ class Host {
   std::map<std::string, std::uint64_t> remembered_;  // the newest epochs in the journal as it was found
   bool remembered_all_ = false;
   std::map<std::string, std::string> damaged_;  // by VM: what is wrong with its record
-  std::set<std::string> looked_at_;             // domains, for what the journal does not tell of
+  struct Look {
+    bool done = false, found_paused = false;
+    std::optional<Signal::TimePoint> paused{};  // since when it is
+  };
+  std::map<std::string, Look> looked_at_;  // by domain, for what the journal does not tell of
   struct Definition {
     std::string xml;  // inactive
     bool autostart = false;

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 5s;
 constexpr Deadline kStart = 60s;
+constexpr Deadline kCleared = 20s;
 constexpr std::size_t kMostDefinition = 256 * 1024;
 constexpr auto kFreshWord = 10s;  // the controller's, on what was taken over: it is repeated with every report
 
@@ -60,6 +61,9 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
   const bool again = epochs_[uuid] == epoch && newest == epoch;
   if (epoch <= newest && !again)
     co_return fail(Errc::kConflict, "epoch {} of {} is not newer than {}", epoch, defined.name, newest);
+  // A copy that moved away and is not cleared away yet: that would undefine what is started now.
+  const auto is_left = [&] { return source(uuid) && source(uuid)->phase() == shadow::Phase::kMoved; };
+  UMBRA_CO_CHECK(co_await changed_.until([&] { return !is_left(); }, kCleared, "clearing away what moved from here"));
   if (!again && standby_.holds(uuid)) {  // of a source that is off: its memory is worth nothing
     auto why = request.from().empty()
                    ? std::string("no host had it, and it is started from its definition")

@@ -12,19 +12,28 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Deadline kCall = 5s;
+constexpr auto kStaysPaused = 10s;  // what is paused for less is taken back by who paused it
 
 }  // namespace
 
-/// Each once, at the first inventory of this life at which no shadow of it is kept.
+/// Each once, at the first inventory of this life at which no shadow of it is kept; and once more when it stays paused: a
+/// `stop` that an earlier life gave up may be done late.
 asio::awaitable<void> Host::look_for_left_behind(std::vector<virt::Domain> domains) {
   for (const auto& domain : domains) {
     const bool active = domain.state == virt::DomainState::kPaused || domain.state == virt::DomainState::kRunning;
     if (!active || domain.incoming || standby_.holds(domain.uuid) || damaged_.contains(domain.uuid)) continue;
     if (const auto kept = source(domain.uuid); kept && exists(kept->phase())) continue;
-    if (looked_at_.contains(domain.uuid)) continue;
+    const bool paused = domain.state == virt::DomainState::kPaused;
+    auto& look = looked_at_[domain.uuid];
+    if (!paused)
+      look.paused.reset();
+    else if (!look.paused)
+      look.paused = clock_.steady();
+    const bool again = paused && !look.found_paused && clock_.steady() - *look.paused >= kStaysPaused;
+    if (look.done && !again) continue;
     const auto looked = co_await look_at(domain);
     if (looked)
-      looked_at_.insert(domain.uuid);
+      looked_at_[domain.uuid] = {.done = true, .found_paused = paused, .paused = looked_at_[domain.uuid].paused};
     else
       spdlog::warn("{}: {}", domain.name, looked.error());
   }

@@ -28,9 +28,10 @@ class Clock {
   UnixMillis unix_ms() const { return std::chrono::duration_cast<Milliseconds>(wall()).count(); }
   /// Does it run by itself? If not, timers must watch it.
   virtual bool runs() const { return true; }
-  /// Somebody waits for this time; a clock that does not run by itself may be moved there at once.
+  /// Somebody waits for this time; a clock that does not run by itself may be moved there at once, and calls those who
+  /// watch it when it has come.
   virtual void expect(std::chrono::steady_clock::time_point due) { static_cast<void>(due); }
-  /// Calls `moved` whenever a clock that does not run by itself was moved.
+  /// Calls `moved` when a clock that does not run by itself was moved to a time that was expected, or past it.
   virtual Watch watch(std::function<void()> moved) {
     static_cast<void>(moved);
     return {};
@@ -61,14 +62,15 @@ class FakeClock final : public Clock {
     if (due != std::chrono::steady_clock::time_point::max()) due_.insert(due);
   }
   /// The next time that somebody waits for, or waited for until something else woke him.
-  std::chrono::steady_clock::time_point next_due() {
-    due_.erase(due_.begin(), due_.upper_bound(steady()));
+  std::chrono::steady_clock::time_point next_due() const {
     return due_.empty() ? std::chrono::steady_clock::time_point::max() : *due_.begin();
   }
   /// Sets the wall clock, forwards or back; what is steady goes on.
   void step_wall(Milliseconds by) { start_ += by; }
   void advance(Milliseconds by) {
     at_ += by;
+    if (next_due() > steady()) return;
+    due_.erase(due_.begin(), due_.upper_bound(steady()));
     for (const auto& moved : watchers_) moved();
   }
 

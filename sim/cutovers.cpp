@@ -9,7 +9,7 @@
 #include <fstream>
 #include <random>
 
-#include "sim/trial.hpp"
+#include "sim/player.hpp"
 
 namespace {
 
@@ -30,11 +30,6 @@ struct Asked {
   unsigned most_failures = 20;
 };
 
-struct Job {
-  Trial trial;
-  std::string name;
-};
-
 /// A schedule on each line; # begins a comment.
 std::vector<std::string> lines_of(const std::string& file) {
   std::ifstream in(file);
@@ -43,41 +38,6 @@ std::vector<std::string> lines_of(const std::string& file) {
   for (std::string line; std::getline(in, line);)
     if (!line.empty() && !line.starts_with('#')) lines.push_back(line);
   return lines;
-}
-
-constexpr unsigned kMostSeconds = 120;  // of real time, for one trial
-
-/// The child's whole life: plays, says what is wrong, and ends.
-[[noreturn]] void child(World& world, const Job& job, bool tell_all) {
-  world.forked();
-  alarm(kMostSeconds);
-  const auto wrong = play(world, job.trial.story, job.trial.strikes);
-  if (!wrong.empty() || tell_all) {
-    const auto text = fmt::format("{} {}: {}\n  {}\n{}", wrong.empty() ? "well" : "WRONG", job.name, job.trial.text(),
-                                  wrong, world.describe());
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  }
-  _exit(wrong.empty() ? 0 : 1);
-}
-
-/// Plays all jobs of one kind of world, each in a child of its own. @return how many went wrong
-std::size_t play_all(const std::vector<Job>& jobs, std::size_t most_failures, bool tell_all) {
-  if (jobs.empty()) return 0;
-  std::size_t failed = 0;
-  const auto world = prepare(jobs.front().trial.story, jobs.front().trial.options);
-  for (const auto& job : jobs) {
-    const pid_t pid = fork();
-    if (pid == 0) child(*world, job, tell_all);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
-    if (!WIFEXITED(status))
-      fmt::print("WRONG {}: {}\n  ended by signal {}\n", job.name, job.trial.text(), WTERMSIG(status));
-    std::fflush(stdout);
-    if (++failed >= most_failures) break;
-  }
-  return failed;
 }
 
 std::vector<std::size_t> count_moments(std::vector<std::vector<Moment>>* all) {
@@ -143,9 +103,12 @@ std::size_t work(const std::vector<Job>& jobs, unsigned number, const Asked& ask
     by_world[{trial.story, trial.options.hosts, trial.options.dirty_rate.count}].push_back(jobs[i]);
   }
   std::size_t failed = 0;
-  for (const auto& [kind, some] : by_world)
-    if (failed < asked.most_failures)
-      failed += play_all(some, asked.most_failures - failed, asked.seed.has_value() || !asked.at.empty());
+  for (auto& [kind, some] : by_world) {
+    if (failed >= asked.most_failures) break;
+    const auto world = prepare(some.front().trial.story, some.front().trial.options);
+    Player player(*world, std::move(some), {asked.most_failures - failed, asked.seed || !asked.at.empty()});
+    failed += player.play();
+  }
   return failed;
 }
 

@@ -14,8 +14,58 @@ namespace {
 
 constexpr const char* kName = "umbra-memory-disk";
 
+/// In chunks: what grows is not copied, and a child of fork(2) copies only what it writes.
+class Content {
+ public:
+  std::size_t size() const { return size_; }
+  void read(char* to, std::size_t size, std::size_t offset) const {
+    each(size, offset, [&](std::size_t chunk, std::size_t at, std::size_t some) {
+      std::memcpy(to, chunks_[chunk].get() + at, some);
+      to += some;
+    });
+  }
+  void write(const char* from, std::size_t size, std::size_t offset) {
+    resize(std::max(size_, offset + size), offset);
+    each(size, offset, [&](std::size_t chunk, std::size_t at, std::size_t some) {
+      std::memcpy(chunks_[chunk].get() + at, from, some);
+      from += some;
+    });
+  }
+  void resize(std::size_t size) { resize(size, size); }
+  std::vector<char> copy() const {
+    std::vector<char> all(size_);
+    read(all.data(), size_, 0);
+    return all;
+  }
+
+ private:
+  static constexpr std::size_t kChunk = 64 * 1024;
+
+  template <class Part>
+  static void each(std::size_t size, std::size_t offset, Part part) {
+    while (size > 0) {
+      const auto at = offset % kChunk, some = std::min(size, kChunk - at);
+      part(offset / kChunk, at, some);
+      offset += some;
+      size -= some;
+    }
+  }
+  /// @param clear up to there, what is new is zero
+  void resize(std::size_t size, std::size_t clear) {
+    while (chunks_.size() * kChunk < size) chunks_.push_back(std::make_unique_for_overwrite<char[]>(kChunk));
+    if (clear > size_)
+      each(clear - size_, size_, [&](std::size_t chunk, std::size_t at, std::size_t some) {
+        std::memset(chunks_[chunk].get() + at, 0, some);
+      });
+    size_ = size;
+  }
+
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::size_t size_ = 0;
+};
+
 struct File {
-  std::vector<char> bytes;
+  Content bytes;
   std::vector<std::unique_ptr<std::vector<char>>> shared;  ///< the wal-index
 };
 using Files = std::map<std::string, std::shared_ptr<File>>;
@@ -47,7 +97,7 @@ int read(sqlite3_file* file, void* to, int size, sqlite3_int64 offset) {
   const auto& bytes = (*of(file).file)->bytes;
   const auto at = static_cast<std::size_t>(offset);
   const auto there = at < bytes.size() ? std::min(bytes.size() - at, static_cast<std::size_t>(size)) : 0;
-  if (there > 0) std::memcpy(to, bytes.data() + at, there);
+  if (there > 0) bytes.read(static_cast<char*>(to), there, at);
   if (there == static_cast<std::size_t>(size)) return SQLITE_OK;
   std::memset(static_cast<char*>(to) + there, 0, static_cast<std::size_t>(size) - there);
   return SQLITE_IOERR_SHORT_READ;
@@ -58,10 +108,8 @@ int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) 
     committing.erase(open.file->get());
     return SQLITE_FULL;
   }
-  auto& bytes = (*open.file)->bytes;
-  const auto end = static_cast<std::size_t>(offset) + static_cast<std::size_t>(size);
-  if (bytes.size() < end) bytes.resize(end);
-  std::memcpy(bytes.data() + offset, from, static_cast<std::size_t>(size));
+  (*open.file)->bytes.write(static_cast<const char*>(from), static_cast<std::size_t>(size),
+                            static_cast<std::size_t>(offset));
   return SQLITE_OK;
 }
 int truncate(sqlite3_file* file, sqlite3_int64 size) {
@@ -140,7 +188,7 @@ int remove(sqlite3_vfs*, const char* name, int) {
 }
 int access(sqlite3_vfs*, const char* name, int, int* result) {
   const auto found = files.find(name);
-  *result = found != files.end() && !found->second->bytes.empty() ? 1 : 0;
+  *result = found != files.end() && found->second->bytes.size() > 0 ? 1 : 0;
   return SQLITE_OK;
 }
 int full_path(sqlite3_vfs*, const char* name, int size, char* out) {
@@ -158,6 +206,8 @@ MemoryDisk::MemoryDisk(Hooks with) {
   hooks = std::move(with);
   static sqlite3_vfs ours;  // registered ones must not move
   if (real_vfs == nullptr) {
+    // A child of fork(2) would wait for ever for a lock that its parent's thread has taken: it goes on inside of a commit.
+    if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK) throw std::runtime_error("SQLite is in use already");
     real_vfs = sqlite3_vfs_find(nullptr);
     ours = *real_vfs;
     ours.szOsFile = sizeof(Open);
@@ -179,7 +229,7 @@ MemoryDisk::~MemoryDisk() {
 MemoryDisk::Image MemoryDisk::copy(const std::string& directory) const {
   auto image = std::make_shared<Copy>();
   for (const auto& [name, file] : files)
-    if (name.starts_with(directory + '/')) image->files[name] = file->bytes;
+    if (name.starts_with(directory + '/')) image->files[name] = file->bytes.copy();
   return image;
 }
 
@@ -188,7 +238,7 @@ void MemoryDisk::restore(const std::string& directory, const Image& image) {
   if (!image) return;
   for (const auto& [name, bytes] : static_cast<const Copy*>(image.get())->files) {
     files[name] = std::make_shared<File>();
-    files[name]->bytes = bytes;
+    files[name]->bytes.write(bytes.data(), bytes.size(), 0);
   }
 }
 

@@ -13,6 +13,8 @@ constexpr auto kPatience = 90s;   // of a person who waits for things to end by 
 constexpr auto kLookAgain = 30s;
 constexpr auto kTryAgain = 12s;  // when a host that failed lately is trusted again
 constexpr int kMostTries = 5;
+constexpr auto kStays = "/stays";
+constexpr unsigned kOneMovesOnOf = 4;  // of what chance decides; it takes as long as all the rest
 
 void begin(World& world, Story story) {
   switch (story) {
@@ -49,25 +51,6 @@ std::string settle(World& world) {
   return wrong;
 }
 
-/// To another host once more: nothing that is left over may stand in the way.
-std::string move_on(World& world) {
-  auto* owner = world.runner();
-  if (owner == nullptr) return "";  // it ended, and somebody was told
-  const auto to = owner->name == "host1" ? "host2" : "host1";
-  std::shared_ptr<Move> move;
-  const auto moved = [&] { return move && move->end && *move->end && (*move->end)->outcome() == v1::OUTCOME_MOVED; };
-  for (int tries = 0; tries < kMostTries && !moved(); ++tries) {
-    if (move) world.obey_alerts();
-    if (move) world.pass(kTryAgain);
-    world.tell("once more, to " + std::string(to));
-    move = world.migrate(to);
-    if (!world.until([&] { return move->end.has_value(); }, 60s)) return "its next move does not end: " + move->phase;
-  }
-  if (!*move->end) return "its next move is refused: " + move->end->error().text();
-  if ((*move->end)->outcome() != v1::OUTCOME_MOVED) return "its next move does not move it: " + (*move->end)->detail();
-  return settle(world);
-}
-
 }  // namespace
 
 std::string_view to_string(Story story) {
@@ -76,7 +59,8 @@ std::string_view to_string(Story story) {
 }
 
 std::string Trial::text() const {
-  auto text = fmt::format("{}/{}/{}:", to_string(story), options.hosts, options.dirty_rate.count / 1'000'000);
+  auto text = fmt::format("{}/{}/{}{}:", to_string(story), options.hosts, options.dirty_rate.count / 1'000'000,
+                          moves_on ? "" : kStays);
   for (const auto& strike : strikes)
     text += fmt::format("{}{}@{}", text.ends_with(':') ? "" : ",", strike.fault->name, strike.at);
   return text;
@@ -87,6 +71,7 @@ Trial trial_of(const std::string& text) {
   const auto colon = text.find(':');
   std::stringstream what(text.substr(0, colon));
   std::string name, hosts, rate;
+  trial.moves_on = text.find(kStays) > colon;
   std::getline(what, name, '/');
   for (const auto story : {Story::kCutover, Story::kStaging, Story::kDropping})
     if (name == to_string(story)) trial.story = story;
@@ -114,6 +99,7 @@ Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments) {
   for (auto left = 1 + chance() % 3; left > 0; --left)
     // Recovery has moments of its own, after those of a story that goes well.
     trial.strikes.push_back({chance() % (many + many / 2), &faults()[chance() % faults().size()]});
+  trial.moves_on = chance() % kOneMovesOnOf == 0;
   return trial;
 }
 
@@ -143,28 +129,31 @@ std::vector<Moment> moments_of(World& world, Story story) {
   return moments;
 }
 
-std::string play(World& world, Story story, const std::vector<Strike>& strikes) {
-  std::size_t moment = 0;
-  world.set_fate([&](const Moment& now) {
-    Verdict verdict;
-    for (const auto& strike : strikes)
-      if (strike.at == moment && strike.fault->possible_at(now)) {
-        world.tell(fmt::format("{}: {}", now.text(), strike.fault->name));
-        verdict = strike.fault->strike(world, now);
-      }
-    ++moment;
-    return verdict;
-  });
-  try {
-    begin(world, story);
-    world.pass(1s);
-    auto wrong = settle(world);
-    world.set_fate({});
-    if (wrong.empty()) wrong = move_on(world);
-    return wrong;
-  } catch (const std::exception& bug) {
-    return fmt::format("exception: {}", bug.what());
+std::string play(World& world, Story story, const Fate& fate) {
+  world.set_fate(fate);
+  begin(world, story);
+  world.pass(1s);
+  const auto wrong = settle(world);
+  world.set_fate({});
+  return wrong;
+}
+
+std::string move_on(World& world) {
+  auto* owner = world.runner();
+  if (owner == nullptr) return "";  // it ended, and somebody was told
+  const auto to = owner->name == "host1" ? "host2" : "host1";
+  std::shared_ptr<Move> move;
+  const auto moved = [&] { return move && move->end && *move->end && (*move->end)->outcome() == v1::OUTCOME_MOVED; };
+  for (int tries = 0; tries < kMostTries && !moved(); ++tries) {
+    if (move) world.obey_alerts();
+    if (move) world.pass(kTryAgain);
+    world.tell("once more, to " + std::string(to));
+    move = world.migrate(to);
+    if (!world.until([&] { return move->end.has_value(); }, 60s)) return "its next move does not end: " + move->phase;
   }
+  if (!*move->end) return "its next move is refused: " + move->end->error().text();
+  if ((*move->end)->outcome() != v1::OUTCOME_MOVED) return "its next move does not move it: " + (*move->end)->detail();
+  return settle(world);
 }
 
 }  // namespace umbra::sim

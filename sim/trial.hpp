@@ -19,7 +19,8 @@ struct Trial {
   Story story = Story::kCutover;
   World::Options options;
   std::vector<Strike> strikes;
-  /// "STORY/HOSTS/MB PER S THAT THE GUEST WRITES:FAULT@MOMENT,FAULT@MOMENT"
+  bool moves_on = true;  ///< in the end the VM is moved once more
+  /// "STORY/HOSTS/MB PER S THAT THE GUEST WRITES[/stays]:FAULT@MOMENT,FAULT@MOMENT"
   std::string text() const;
 };
 /// @param moments of each story when nothing goes wrong, by its number
@@ -31,8 +32,12 @@ Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments);
 std::unique_ptr<World> prepare(Story story, const World::Options& options);
 /// The moments of the story in which nothing goes wrong. Uses the world up.
 std::vector<Moment> moments_of(World& world, Story story);
-/// Plays it, lets everybody recover, and then has the VM moved once more. Uses the world up.
+/// Plays it, and lets everybody recover. Uses the world up.
+/// @param fate what goes wrong
 /// @return what is wrong; empty when at no step the VM had two owners, and in the end the fleet is in order
-std::string play(World& world, Story story, const std::vector<Strike>& strikes);
+std::string play(World& world, Story story, const Fate& fate);
+/// Has the VM moved to another host, in a fleet that is in order: nothing that is left over may stand in the way.
+/// @return what is wrong
+std::string move_on(World& world);
 
 }  // namespace umbra::sim

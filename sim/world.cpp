@@ -50,8 +50,9 @@ Process::Process(World& world, Machine& machine)
   if (machine.kind == Machine::Kind::kController) {
     controller::Settings settings;
     settings.name = machine.name;
-    settings.state_dir = world.directory(machine);
+    settings.state_dir = machine.directory;
     settings.listen = World::kControllerAddress;
+    settings.heartbeat = {.interval = 2s, .missed = 2};  // as long a silence as ever, and half the idle talk
     settings.brain.automatic = false;
     settings.brain.zone_recovery = kTrustedAgain;  // or nothing would be tried again before a trial ends
     settings.brain.cooldown = kTrustedAgain;
@@ -97,6 +98,7 @@ World::World(Options options)
     auto& machine = *machines_.emplace_back(std::make_unique<Machine>());
     machine.kind = kind;
     machine.name = std::move(name);
+    machine.directory = (certificates_.directory() / "state" / machine.name).string();
     configure(machine, number);
   };
   add(Machine::Kind::kController, "controller", 250);
@@ -131,10 +133,6 @@ void World::forked() {
   for (auto& grave : graves_) anew(grave->loop());
 }
 
-std::string World::directory(const Machine& machine) const {
-  return (certificates_.directory() / "state" / machine.name).string();
-}
-
 void World::configure(Machine& machine, int number) {
   const auto address = fmt::format("10.0.0.{}", number);
   if (!machine.tls) machine.tls = certificates_.node(role_of(machine), machine.name);
@@ -147,7 +145,7 @@ void World::configure(Machine& machine, int number) {
   machine.config.controller_endpoint = kControllerAddress;
   machine.config.controller_name = "controller";
   machine.config.underlay_address = address;
-  machine.config.state_dir = directory(machine);
+  machine.config.state_dir = machine.directory;
   machine.config.standby.node = machine.config.source.node = machine.name;
   machine.config.standby.migration_address = address;
   must(machine.kernel.create_tap("uplink", {}));
@@ -216,7 +214,7 @@ Verdict World::meet(const Moment& moment) {
 
 bool World::commit(const std::string& file, Moment::Kind kind) {
   for (auto& one : machines_)
-    if (file.starts_with(directory(*one) + '/')) {
+    if (file.starts_with(one->directory) && file[one->directory.size()] == '/') {
       if (file.find("telemetry") != std::string::npos) return true;  // decides nothing
       const bool alive = one->process != nullptr;                    // or it is just being born, and makes its tables
       const auto verdict = meet({kind, one->name, {}, {}});
@@ -287,19 +285,19 @@ void World::libvirt_away(Machine& machine, Milliseconds time) {
 void World::forget(Machine& machine, Milliseconds wait) {
   crash(machine);
   machine.forgot = true;
-  disk_.restore(directory(machine), nullptr);
+  disk_.restore(machine.directory, nullptr);
   lan_.after(wait, [this, &machine] { start(machine); });
 }
 
 void World::restore(Machine& machine, Milliseconds wait) {
   crash(machine);
   machine.forgot = true;
-  disk_.restore(directory(machine), machine.backup);
+  disk_.restore(machine.directory, machine.backup);
   lan_.after(wait, [this, &machine] { start(machine); });
 }
 
 void World::back_up() {
-  for (auto& one : machines_) one->backup = disk_.copy(directory(*one));
+  for (auto& one : machines_) one->backup = disk_.copy(one->directory);
 }
 
 }  // namespace umbra::sim

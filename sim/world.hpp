@@ -47,6 +47,7 @@ struct Machine {
   enum class Kind : std::uint8_t { kHost, kEdge, kController };
   Kind kind = Kind::kHost;
   std::string name;
+  std::string directory;  ///< of its journal or store
   v1::Node node;
   agent::AgentConfig config;
   std::optional<rpc::Tls> tls;
@@ -161,7 +162,6 @@ class World : public agent::test::SimulatedGuest {
   void observe();
   void violate(std::string what);
   bool commit(const std::string& file, Moment::Kind kind);
-  std::string directory(const Machine& machine) const;
   v1::FleetClient* fleet();
   template <class Stream>
   asio::awaitable<void> follow(Task<Stream> call, std::shared_ptr<Move> move);

@@ -176,7 +176,7 @@ asio::awaitable<void> Standby::tidy() {
       const std::string why = shadow->doomed;
       const auto dropped = co_await drop_as_due(*shadow, why);
       if (!dropped) spdlog::warn("dropping the shadow of {}: {}", shadow->name(), dropped.error());
-    } else if (phase == Phase::kStaged || phase == Phase::kArmed) {
+    } else if (phase == Phase::kStaged || in_cutover(phase)) {
       const auto domain = co_await hypervisor_.domain(uuid, kCall);
       if (!domain && domain.error().code == Errc::kNotFound) co_await domain_stopped(uuid);
     } else if (phase == Phase::kDropped) {

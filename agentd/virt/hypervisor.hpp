@@ -22,7 +22,7 @@ struct Domain {
   std::string name;
   DomainState state = DomainState::kOther;
   bool persistent = false;
-  bool suspended = false;  ///< paused, and by a person: `virsh suspend`
+  bool suspended = false;  ///< paused on somebody's word: `virsh suspend`, or for a dump, a save, a snapshot
   bool incoming = false;   ///< carries `-incoming` in its live XML *and* QEMU still waits
   Bytes memory{};
   unsigned vcpus = 0;

@@ -41,7 +41,7 @@ Result<Domain> summarise(virDomainPtr handle) {
   int state = 0, reason = 0;
   if (virDomainGetState(handle, &state, &reason, 0) < 0) return fail(last_error("reading the domain's state"));
   domain.state = domain_state_of(state);
-  domain.suspended = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_USER;
+  domain.suspended = state == VIR_DOMAIN_PAUSED && on_somebodys_word(reason);
   domain.persistent = virDomainIsPersistent(handle) == 1;
   return domain;
 }

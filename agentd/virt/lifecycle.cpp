@@ -69,4 +69,9 @@ DomainState domain_state_of(int state) {
   }
 }
 
+bool on_somebodys_word(int reason) {
+  return reason == VIR_DOMAIN_PAUSED_USER || reason == VIR_DOMAIN_PAUSED_SAVE || reason == VIR_DOMAIN_PAUSED_DUMP ||
+         reason == VIR_DOMAIN_PAUSED_SNAPSHOT || reason == VIR_DOMAIN_PAUSED_FROM_SNAPSHOT;
+}
+
 }  // namespace umbra::virt

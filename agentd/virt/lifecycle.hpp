@@ -12,5 +12,7 @@ namespace umbra::virt {
 std::pair<LifecycleChange, std::string_view> lifecycle_of(int event, int detail);
 /// virDomainState.
 DomainState domain_state_of(int state);
+/// @param reason virDomainPausedReason: did somebody ask for it, or for what takes a pause?
+bool on_somebodys_word(int reason);
 
 }  // namespace umbra::virt

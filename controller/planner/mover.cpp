@@ -236,7 +236,7 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
   progress.set_phase(fmt::format("asking {} how it ended", move->from));
   tell(*move, std::move(progress));
   bool alerted = false;
-  unsigned denials = 0;
+  unsigned denials = 0, sightings = 0;
   while (true) {
     // A report may bring the answer too.
     if (const auto told = reported_.find(move->vm_uuid); told != reported_.end() && told->second.epoch() == epoch)
@@ -252,16 +252,25 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
       answers = this_one;
       if (this_one && answer->result().outcome() == v1::OUTCOME_UNDECIDED) why = answer->result().detail();
       // It never began, if the source says so steadily and runs the VM. One that has it paused may have lost its
-      // journal in the middle of it: then the standby must have been heard too, which says what it serves.
+      // journal in the middle of it: then the standby must have been heard too, which says what it serves, and what it
+      // takes part in.
       const bool denied = !this_one && (answer || answer.error().code == Errc::kNotFound);
       const auto source_has = has(move->from, move->vm_uuid), standby_has = has(move->to, move->vm_uuid);
       const auto* record = inventory_.vm(move->vm_uuid);
       const bool runs = record != nullptr && record->host == move->from && record->vm.state() == v1::VM_STATE_RUNNING;
       const bool certain =
-          source_has == true ? runs || standby_has.has_value() : source_has == false && standby_has == false;
+          source_has == true ? runs || (standby_has.has_value() && !takes_part(move->to, move->vm_uuid))
+                             : source_has == false && standby_has == false;
       denials = denied && certain ? denials + 1 : 0;
       if (denials >= kDenialsThatCount)
         co_return result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));
+      // Both journals are lost, or from before: a guest that runs on the one and is not there on the other speaks itself.
+      const bool seen = denied && source_has == false && runs_on(move->to, move->vm_uuid);
+      sightings = seen ? sightings + 1 : 0;
+      if (sightings >= kDenialsThatCount)
+        co_return result_of(*move, epoch, v1::OUTCOME_MOVED,
+                            fmt::format("it runs on {}, and {} has no copy of it; neither journal tells of the cutover",
+                                        move->to, move->from));
     }
     if (!answers || clock_.steady() - *move->asking_since >= kProofWaits)
       if (auto proof = proven(*move, epoch)) co_return *proof;
@@ -294,6 +303,22 @@ std::optional<bool> Mover::has(const std::string& host, const std::string& vm_uu
   const auto* node = inventory_.node(host);
   if (node == nullptr || !node->up || !node->vms_known) return std::nullopt;
   return node->claims.contains(vm_uuid);
+}
+
+bool Mover::runs_on(const std::string& host, const std::string& vm_uuid) const {
+  const auto* node = inventory_.node(host);
+  if (node == nullptr || !node->up || !node->vms_known) return false;
+  const auto claim = node->claims.find(vm_uuid);
+  return claim != node->claims.end() && claim->second == v1::VM_STATE_RUNNING;
+}
+
+bool Mover::takes_part(const std::string& host, const std::string& vm_uuid) const {
+  const auto* node = inventory_.node(host);
+  if (node == nullptr) return false;
+  const auto held = node->held.find(vm_uuid);
+  if (held == node->held.end()) return false;
+  const auto phase = held->second.shadow.phase();
+  return phase == v1::SHADOW_PHASE_ARMED || phase == v1::SHADOW_PHASE_PROMISED || phase == v1::SHADOW_PHASE_SERVING;
 }
 
 void Mover::reported(const std::string& node, const v1::CutoverResult& result) {

@@ -66,6 +66,9 @@ class Mover {
   asio::awaitable<void> resume(std::shared_ptr<Move> move, Epoch epoch);
   /// Does the host have the VM? Nothing when it cannot say.
   std::optional<bool> has(const std::string& host, const std::string& vm_uuid) const;
+  bool runs_on(const std::string& host, const std::string& vm_uuid) const;
+  /// Has the host accepted a cutover of the VM, and not refused it since?
+  bool takes_part(const std::string& host, const std::string& vm_uuid) const;
   Result<v1::CutoverRequest> request(const Move& move, Epoch epoch) const;
   void tell(Move& move, v1::MoveProgress progress);
   void finish(const std::shared_ptr<Move>& move, Result<v1::CutoverResult> end);

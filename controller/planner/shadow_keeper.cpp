@@ -72,7 +72,9 @@ void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
   if (state.busy || clock_.steady() < state.not_before || !inventory_.session(record->host)) return;
   const bool asked = state.progress.asked_at != TimePoint{};
   if (asked && clock_.steady() - state.progress.asked_at < pause_after(state.progress.failures)) return;
-  if (asked && record->shadow && lost(*record->shadow) && ++state.progress.losses >= kMostLosses)
+  const bool lost_again = asked && record->shadow && lost(*record->shadow);
+  // Once that is known, another cause is told at once: it may name what a person can do.
+  if (lost_again && (++state.progress.losses >= kMostLosses || state.progress.failures > 0))
     fail_there(vm_uuid, state,
                {Errc::kUnavailable,
                 fmt::format("its shadow on {} is lost again and again: {}", wish.standby, record->shadow->detail()),

@@ -64,6 +64,17 @@ struct FakeHypervisor::Guest {
   std::string end = "failed";  ///< why its QEMU goes, if it goes now
   std::optional<BytesPerSecond> dirty_rate;
   bool suspended = false;  ///< by suspend(), and not resumed since
+
+  /// What its XML says.
+  const Domain& parsed() const {
+    const auto& xml = qemu ? live_xml : inactive_xml;
+    if (read_ != xml || !domain_) domain_ = parse_domain(read_ = xml).value();
+    return *domain_;
+  }
+
+ private:
+  mutable std::string read_;
+  mutable std::optional<Domain> domain_;  ///< of `read_`
 };
 
 /// libvirt's passthrough: reaches the domain's QEMU of the moment, while libvirtd is there.
@@ -160,7 +171,7 @@ Result<FakeHypervisor::Guest*> FakeHypervisor::find_active(const std::string& uu
 }
 
 Domain FakeHypervisor::describe(const Guest& guest) const {
-  auto domain = parse_domain(guest.qemu ? guest.live_xml : guest.inactive_xml).value();
+  auto domain = guest.parsed();
   domain.uuid = guest.uuid;
   domain.persistent = !guest.inactive_xml.empty();
   domain.state = guest.qemu ? state_of(*guest.qemu) : DomainState::kShutOff;
@@ -200,7 +211,7 @@ Task<std::vector<DomainStats>> FakeHypervisor::stats(Deadline) {
     if (!guest->qemu) continue;
     DomainStats stats;
     stats.uuid = uuid;
-    stats.vcpus = describe(*guest).vcpus;
+    stats.vcpus = guest->parsed().vcpus;
     stats.memory_used = guest->qemu->options().memory;
     stats.dirty_rate = guest->dirty_rate;
     list.push_back(std::move(stats));

@@ -1,0 +1,134 @@
+#include "sim/player.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace umbra::sim {
+namespace {
+
+constexpr unsigned kMostSeconds = 120;  // of real time, without anything that concerns a child
+constexpr std::size_t kMostTold = 100;  // by an exit code
+
+}  // namespace
+
+Player::Player(World& world, std::vector<Job> jobs, Telling telling)
+    : world_(world), story_(jobs.at(0).trial.story), telling_(telling) {
+  for (auto& job : jobs) file(std::move(job), 0);
+}
+
+void Player::file(Job job, std::size_t from) {
+  auto next = SIZE_MAX;
+  for (const auto& strike : job.trial.strikes)
+    if (strike.at >= from) next = std::min(next, strike.at);
+  (next == SIZE_MAX ? plain_ : due_[next]).push_back(std::move(job));
+}
+
+std::size_t Player::play() {
+  std::vector<Job> jobs = plain_;
+  for (const auto& [at, some] : due_) jobs.insert(jobs.end(), some.begin(), some.end());
+  in_child(jobs, [this] { play_here(); });
+  alarm(0);
+  return std::min(failed_, kMostTold);
+}
+
+/// The child's whole life, and those of its children.
+void Player::play_here() {
+  const auto said = [](const std::function<std::string()>& part) {
+    try {
+      return part();
+    } catch (const std::exception& bug) {
+      return fmt::format("exception: {}", bug.what());
+    }
+  };
+  const auto wrong =
+      said([&] { return sim::play(world_, story_, [this](const Moment& moment) { return meet(moment); }); });
+  for (auto& [at, jobs] : due_) plain_.insert(plain_.end(), jobs.begin(), jobs.end());  // those never came
+  conclude(wrong, false);
+  if (!plain_.empty()) conclude(said([&] { return move_on(world_); }), true);
+  _exit(static_cast<int>(std::min(failed_, kMostTold)));
+}
+
+/// Tells of those that end here.
+void Player::conclude(const std::string& wrong, bool moved_on) {
+  std::vector<Job> later;
+  for (auto& job : plain_) {
+    if (wrong.empty() && job.trial.moves_on && !moved_on) {
+      later.push_back(std::move(job));
+      continue;
+    }
+    if (!wrong.empty()) ++failed_;
+    if (wrong.empty() && !telling_.all) continue;
+    fmt::print("{} {}: {}\n  {}\n{}", wrong.empty() ? "well" : "WRONG", job.name, job.trial.text(), wrong,
+               world_.describe());
+  }
+  std::fflush(stdout);
+  plain_ = std::move(later);
+}
+
+/// Whom something happens to now goes a way of its own; who is alone goes it here.
+Verdict Player::meet(const Moment& moment) {
+  const auto now = moment_++;
+  auto node = due_.extract(now);
+  if (!node) return {};
+  std::map<Faults, std::vector<Job>> ways;
+  for (auto& job : node.mapped()) {
+    Faults faults;
+    for (const auto& strike : job.trial.strikes)
+      if (strike.at == now && strike.fault->possible_at(moment)) faults.push_back(strike.fault);
+    if (faults.empty())
+      file(std::move(job), moment_);
+    else
+      ways[faults].push_back(std::move(job));
+  }
+  const bool alone = ways.size() == 1 && due_.empty() && plain_.empty();
+  for (auto& [faults, jobs] : ways) {
+    if (alone) return strike(moment, faults, std::move(jobs));
+    // The child leaves this function, and goes on where the story stands.
+    std::optional<Verdict> verdict;
+    in_child(jobs, [&] { verdict = strike(moment, faults, std::move(jobs)); });
+    if (verdict) return *verdict;
+    if (failed_ >= telling_.most_failures) _exit(static_cast<int>(std::min(failed_, kMostTold)));
+  }
+  return {};
+}
+
+Verdict Player::strike(const Moment& moment, const Faults& faults, std::vector<Job> jobs) {
+  due_.clear();
+  plain_.clear();
+  for (auto& job : jobs) file(std::move(job), moment_);
+  Verdict verdict;
+  for (const auto* fault : faults) {
+    world_.tell(fmt::format("{}: {}", moment.text(), fault->name));
+    verdict = fault->strike(world_, moment);
+  }
+  return verdict;
+}
+
+/// @param go_on what the child does, and it alone
+template <class Child>
+void Player::in_child(const std::vector<Job>& jobs, Child go_on) {
+  std::fflush(stdout);
+  const pid_t pid = fork();
+  if (pid < 0) throw std::runtime_error("cannot fork");
+  if (pid == 0) {
+    failed_ = 0;
+    alarm(kMostSeconds);
+    go_on();
+    return;
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  alarm(kMostSeconds);
+  if (WIFEXITED(status)) {
+    failed_ += static_cast<std::size_t>(WEXITSTATUS(status));
+  } else {
+    failed_ += jobs.size();
+    for (const auto& job : jobs)
+      fmt::print("WRONG {}: {}\n  ended by signal {}\n", job.name, job.trial.text(), WTERMSIG(status));
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace umbra::sim
