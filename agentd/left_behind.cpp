@@ -77,9 +77,10 @@ Task<void> Host::look_at(virt::Domain domain) {
   co_return Result<void>{};
 }
 
-/// A copy that waits here and has no record: only the controller's word ends it.
+/// A copy that waits here, and no record tells of its cutover: only the controller's word ends it.
 Task<void> Host::end_unrecorded(std::string vm_uuid) {
-  if (source(vm_uuid) || standby_.holds(vm_uuid)) co_return Result<void>{};
+  if (const auto kept = source(vm_uuid); (kept && exists(kept->phase())) || standby_.holds(vm_uuid))
+    co_return Result<void>{};
   const auto domain = co_await hypervisor_.domain(vm_uuid, kCall);
   if (!domain && domain.error().code == Errc::kNotFound) co_return Result<void>{};
   if (!domain) co_return fail(domain.error());

@@ -321,6 +321,28 @@ TEST_F(CutoverTest, WhoseGuestRanAndDiedWithItsAgentNeverRunsTheOldMemoryAgain) 
   EXPECT_THAT(world.violations(), testing::IsEmpty());
 }
 
+TEST_F(CutoverTest, WhoseShadowDiesWhileLibvirtdIsAwayThereIsDecidedOnceThatIsBack) {
+  TwoHosts world;
+  world.warm();
+  bool away = false;
+  world.set_fate([&](const Moment& moment) {
+    if (away || moment.node != "host2" || moment.what != "resume") return Verdict{};
+    away = true;
+    world.standby.hypervisor->set_connected(false);
+    world.crash(world.source);
+    world.qemu(world.standby)->die();
+    return Verdict{};
+  });
+  world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return away; }, 10s)) << world.describe();
+  world.pass(20s, 10ms);
+  world.standby.hypervisor->set_connected(true);
+  EXPECT_TRUE(world.until([&] { return world.record(world.standby, shadow::Side::kStandby)->phase != Phase::kPromised; }, 30s,
+                          10ms))
+      << "or no shadow of it could be staged here any more\n"
+      << world.describe();
+}
+
 TEST_F(CutoverTest, WhoseMigrateContinueFailsDoesNotKeepTheGuestWaiting) {
   TwoHosts world;
   world.warm();

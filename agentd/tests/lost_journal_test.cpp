@@ -111,6 +111,36 @@ TEST_F(JournalLoss, OfTheSourceInTheMiddleOfACutoverIsAnAlertThatSaysWhatToDo) {
   EXPECT_FALSE(world.runs(world.source));
 }
 
+TEST_F(JournalLoss, OfTheSourceLeavesACopyThatTheControllersWordEndsThoughAShadowIsWanted) {
+  at("host1", "qmp migrate-continue", [this] {
+    world.lose_journal(world.source, 300ms);
+    world.crash(world.standby);
+    return Verdict{};
+  });
+  world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return world.source.process && world.source.process->host()->standby(); }, 10s, 20ms));
+  (void)world.keep(world.source, world.standby, v1::TIER_WARM);
+  world.pass(15s, 20ms);
+  ASSERT_FALSE(world.runs(world.source)) << world.describe();
+  const auto yielded = yield(world.source);
+  ASSERT_TRUE(yielded) << yielded.error().text();
+  EXPECT_FALSE(world.qemu(world.source));
+}
+
+TEST_F(JournalLoss, OfTheSourceWhoseGuestIsStoppedLaterIsAnAlertToo) {
+  world.drop(world.source, "as the test wants it");
+  world.lose_journal(world.source, 300ms);
+  world.pass(20s, 20ms);
+  ASSERT_TRUE(world.runs(world.source));
+  ASSERT_FALSE(world.told(v1::SEVERITY_ALERT, "virsh resume it on host1"));
+  // What the life before asked for, and libvirt does now.
+  ASSERT_TRUE(world.ask(nullptr, world.qemu(world.source)->execute("stop", {}, 1s)));
+  world.pass(5s, 20ms);
+  EXPECT_FALSE(world.told(v1::SEVERITY_ALERT, "virsh resume it on host1")) << "it may be taken back";
+  EXPECT_TRUE(world.until([&] { return world.told(v1::SEVERITY_ALERT, "virsh resume it on host1"); }, 30s, 20ms))
+      << world.describe();
+}
+
 TEST_F(JournalLoss, ThatIsRestoredKeepsNoShadowOfAGuestThatHasMoved) {
   Backup backup(world.source);
   at("host2", "resume", [&] {

@@ -338,6 +338,41 @@ TEST_F(Moves, AreNotTakenForNeverBegunByASourceThatHasItPausedAlone) {
   EXPECT_EQ(host_of("vm1"), "host3");
 }
 
+TEST_F(Moves, AreNotTakenForNeverBegunWhileTheStandbyTakesPartInThem) {
+  keep_shadow("vm1", "host3");
+  write_down_a_cutover();
+  // The source lost its journal after the standby had accepted.
+  host1->vm(uuid_of("vm1"))->set_state(v1::VM_STATE_PAUSED);
+  auto& held = host3->held[uuid_of("vm1")];
+  held.set_vm_uuid(uuid_of("vm1"));
+  held.set_phase(v1::SHADOW_PHASE_PROMISED);
+  admin.reset();
+  restart_controller();
+  until([&] { return is_up("host1") && is_up("host3"); });
+  const auto asked_often = clock.steady() + 3s;
+  until([&] { return clock.steady() > asked_often; });
+  EXPECT_TRUE(vm("vm1")->moving()) << "host3 may have all of it";
+  host3->held.clear();
+  until([&] { return !vm("vm1")->moving(); });
+  EXPECT_EQ(host_of("vm1"), "host1");
+}
+
+TEST_F(Moves, OfWhichNeitherJournalTellsEndWhereTheGuestRunsIfTheOtherHasNoCopy) {
+  keep_shadow("vm1", "host3");
+  host1->hang_up_in_cutover = true;
+  host1->deny_cutovers = true;
+  host1->tell_cutovers_in_reports = false;
+  host3->tell_served = false;
+  const auto move = core().mover.cutover(uuid_of("vm1"), "test", "test").value();
+  until([&] { return host3->runs(uuid_of("vm1")) && move->asking_since.has_value(); });
+  host3->served.clear();
+  host1->connect();
+  until([&] { return move->end.has_value(); });
+  EXPECT_EQ((*move->end)->outcome(), v1::OUTCOME_MOVED);
+  EXPECT_THAT((*move->end)->detail(), HasSubstr("host1 has no copy of it"));
+  EXPECT_EQ(host_of("vm1"), "host3");
+}
+
 class Evacuations : public Moves {
  protected:
   std::vector<v1::EvacuateProgress> evacuate(const std::string& what, bool dry_run) {
