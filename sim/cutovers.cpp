@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -95,19 +96,52 @@ std::vector<Job> jobs_of(const Asked& asked) {
   return jobs;
 }
 
-/// One of the processes that share the work. @return how many went wrong
-std::size_t work(const std::vector<Job>& jobs, unsigned number, const Asked& asked) {
-  std::map<std::tuple<Story, unsigned, std::uint64_t>, std::vector<Job>> by_world;
-  for (std::size_t i = number; i < jobs.size(); i += asked.jobs) {
-    const auto& trial = jobs[i].trial;
-    by_world[{trial.story, trial.options.hosts, trial.options.dirty_rate.count}].push_back(jobs[i]);
+std::size_t first_strike(const Trial& trial) {
+  auto first = SIZE_MAX;
+  for (const auto& strike : trial.strikes) first = std::min(first, strike.at);
+  return first;
+}
+
+/// What one process plays: trials of one kind of world, and those together that begin with the same fault.
+using Part = std::vector<Job>;
+
+std::vector<Part> parts_of(std::vector<Job> jobs) {
+  constexpr std::size_t kOfOneKind = 4;  // so that the last ones to end keep nobody waiting
+  std::map<std::tuple<Story, unsigned, std::uint64_t, std::size_t>, Part> by_kind;
+  for (auto& job : jobs) {
+    const auto& [story, options, strikes, moves_on] = job.trial;
+    const auto part = first_strike(job.trial) % kOfOneKind;
+    by_kind[{story, options.hosts, options.dirty_rate.count, part}].push_back(std::move(job));
   }
-  std::size_t failed = 0;
-  for (auto& [kind, some] : by_world) {
-    if (failed >= asked.most_failures) break;
-    const auto world = prepare(some.front().trial.story, some.front().trial.options);
-    Player player(*world, std::move(some), {asked.most_failures - failed, asked.seed || !asked.at.empty()});
-    failed += player.play();
+  std::vector<Part> parts;
+  for (auto& [kind, part] : by_kind) parts.push_back(std::move(part));
+  std::ranges::sort(parts, std::ranges::greater{}, &Part::size);
+  return parts;
+}
+
+/// The child's whole life.
+[[noreturn]] void play_part(std::vector<Part> parts, std::size_t number, Telling telling) {
+  const Part jobs = std::move(parts[number]);
+  parts = {};  // or each of its children would get a copy
+  const auto world = prepare(jobs.front().trial.story, jobs.front().trial.options);
+  _exit(static_cast<int>(Player(*world, jobs, telling).play()));
+}
+
+/// As many at a time as were asked for. @return how many went wrong
+std::size_t play_all(std::vector<Part> parts, const Asked& asked) {
+  std::size_t failed = 0, running = 0, next = 0;
+  while (running > 0 || (next < parts.size() && failed < asked.most_failures)) {
+    if (running < asked.jobs && next < parts.size() && failed < asked.most_failures) {
+      std::fflush(stdout);
+      if (fork() == 0) play_part(std::move(parts), next, {asked.most_failures, asked.seed || !asked.at.empty()});
+      ++running;
+      ++next;
+      continue;
+    }
+    int status = 0;
+    wait(&status);
+    --running;
+    failed += WIFEXITED(status) ? static_cast<std::size_t>(WEXITSTATUS(status)) : 1;
   }
   return failed;
 }
@@ -147,20 +181,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   const auto begun = std::chrono::steady_clock::now();
-  const auto jobs = jobs_of(asked);
-  std::vector<pid_t> workers;
-  for (unsigned i = 0; i < asked.jobs; ++i) {
-    const pid_t pid = fork();
-    if (pid == 0) _exit(static_cast<int>(std::min<std::size_t>(work(jobs, i, asked), 100)));
-    workers.push_back(pid);
-  }
-  int failed = 0;
-  for (const auto pid : workers) {
-    int status = 0;
-    waitpid(pid, &status, 0);
-    failed += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-  }
+  auto jobs = jobs_of(asked);
+  const auto many = jobs.size();
+  const auto failed = play_all(parts_of(std::move(jobs)), asked);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-  fmt::print("{} played, {} went wrong, {:.1f} s\n", jobs.size(), failed, took.count());
+  fmt::print("{} played, {} went wrong, {:.1f} s\n", many, failed, took.count());
   return failed == 0 ? 0 : 1;
 }

@@ -13,21 +13,21 @@ constexpr std::size_t kMostTold = 100;  // by an exit code
 
 }  // namespace
 
-Player::Player(World& world, std::vector<Job> jobs, Telling telling)
+Player::Player(World& world, const std::vector<Job>& jobs, Telling telling)
     : world_(world), story_(jobs.at(0).trial.story), telling_(telling) {
-  for (auto& job : jobs) file(std::move(job), 0);
+  for (const auto& job : jobs) file(job, 0);
 }
 
-void Player::file(Job job, std::size_t from) {
+void Player::file(const Job& job, std::size_t from) {
   auto next = SIZE_MAX;
   for (const auto& strike : job.trial.strikes)
     if (strike.at >= from) next = std::min(next, strike.at);
-  (next == SIZE_MAX ? plain_ : due_[next]).push_back(std::move(job));
+  (next == SIZE_MAX ? plan_->plain : plan_->due[next]).push_back(&job);
 }
 
 std::size_t Player::play() {
-  std::vector<Job> jobs = plain_;
-  for (const auto& [at, some] : due_) jobs.insert(jobs.end(), some.begin(), some.end());
+  auto jobs = plan_->plain;
+  for (const auto& [at, some] : plan_->due) jobs.insert(jobs.end(), some.begin(), some.end());
   in_child(jobs, [this] { play_here(); });
   alarm(0);
   return std::min(failed_, kMostTold);
@@ -44,60 +44,61 @@ void Player::play_here() {
   };
   const auto wrong =
       said([&] { return sim::play(world_, story_, [this](const Moment& moment) { return meet(moment); }); });
-  for (auto& [at, jobs] : due_) plain_.insert(plain_.end(), jobs.begin(), jobs.end());  // those never came
+  auto& plain = plan_->plain;
+  for (const auto& [at, jobs] : plan_->due) plain.insert(plain.end(), jobs.begin(), jobs.end());  // those never came
   conclude(wrong, false);
-  if (!plain_.empty()) conclude(said([&] { return move_on(world_); }), true);
+  if (!plain.empty()) conclude(said([&] { return move_on(world_); }), true);
   _exit(static_cast<int>(std::min(failed_, kMostTold)));
 }
 
 /// Tells of those that end here.
 void Player::conclude(const std::string& wrong, bool moved_on) {
-  std::vector<Job> later;
-  for (auto& job : plain_) {
-    if (wrong.empty() && job.trial.moves_on && !moved_on) {
-      later.push_back(std::move(job));
+  Jobs later;
+  for (const auto* job : plan_->plain) {
+    if (wrong.empty() && job->trial.moves_on && !moved_on) {
+      later.push_back(job);
       continue;
     }
     if (!wrong.empty()) ++failed_;
     if (wrong.empty() && !telling_.all) continue;
-    fmt::print("{} {}: {}\n  {}\n{}", wrong.empty() ? "well" : "WRONG", job.name, job.trial.text(), wrong,
+    fmt::print("{} {}: {}\n  {}\n{}", wrong.empty() ? "well" : "WRONG", job->name, job->trial.text(), wrong,
                world_.describe());
   }
   std::fflush(stdout);
-  plain_ = std::move(later);
+  plan_->plain = std::move(later);
 }
 
 /// Whom something happens to now goes a way of its own; who is alone goes it here.
 Verdict Player::meet(const Moment& moment) {
   const auto now = moment_++;
-  auto node = due_.extract(now);
+  const auto node = plan_->due.extract(now);
   if (!node) return {};
-  std::map<Faults, std::vector<Job>> ways;
-  for (auto& job : node.mapped()) {
+  std::map<Faults, Jobs> ways;
+  for (const auto* job : node.mapped()) {
     Faults faults;
-    for (const auto& strike : job.trial.strikes)
+    for (const auto& strike : job->trial.strikes)
       if (strike.at == now && strike.fault->possible_at(moment)) faults.push_back(strike.fault);
     if (faults.empty())
-      file(std::move(job), moment_);
+      file(*job, moment_);
     else
-      ways[faults].push_back(std::move(job));
+      ways[faults].push_back(job);
   }
-  const bool alone = ways.size() == 1 && due_.empty() && plain_.empty();
-  for (auto& [faults, jobs] : ways) {
-    if (alone) return strike(moment, faults, std::move(jobs));
+  const bool alone = ways.size() == 1 && plan_->due.empty() && plan_->plain.empty();
+  for (const auto& [faults, jobs] : ways) {
+    if (alone) return strike(moment, faults, jobs);
     // The child leaves this function, and goes on where the story stands.
     std::optional<Verdict> verdict;
-    in_child(jobs, [&] { verdict = strike(moment, faults, std::move(jobs)); });
+    in_child(jobs, [&] { verdict = strike(moment, faults, jobs); });
     if (verdict) return *verdict;
     if (failed_ >= telling_.most_failures) _exit(static_cast<int>(std::min(failed_, kMostTold)));
   }
   return {};
 }
 
-Verdict Player::strike(const Moment& moment, const Faults& faults, std::vector<Job> jobs) {
-  due_.clear();
-  plain_.clear();
-  for (auto& job : jobs) file(std::move(job), moment_);
+Verdict Player::strike(const Moment& moment, const Faults& faults, const Jobs& jobs) {
+  static_cast<void>(plan_.release());  // to free what the parent has would copy all of it
+  plan_ = std::make_unique<Plan>();
+  for (const auto* job : jobs) file(*job, moment_);
   Verdict verdict;
   for (const auto* fault : faults) {
     world_.tell(fmt::format("{}: {}", moment.text(), fault->name));
@@ -108,7 +109,7 @@ Verdict Player::strike(const Moment& moment, const Faults& faults, std::vector<J
 
 /// @param go_on what the child does, and it alone
 template <class Child>
-void Player::in_child(const std::vector<Job>& jobs, Child go_on) {
+void Player::in_child(const Jobs& jobs, Child go_on) {
   std::fflush(stdout);
   const pid_t pid = fork();
   if (pid < 0) throw std::runtime_error("cannot fork");
@@ -125,8 +126,8 @@ void Player::in_child(const std::vector<Job>& jobs, Child go_on) {
     failed_ += static_cast<std::size_t>(WEXITSTATUS(status));
   } else {
     failed_ += jobs.size();
-    for (const auto& job : jobs)
-      fmt::print("WRONG {}: {}\n  ended by signal {}\n", job.name, job.trial.text(), WTERMSIG(status));
+    for (const auto* job : jobs)
+      fmt::print("WRONG {}: {}\n  ended by signal {}\n", job->name, job->trial.text(), WTERMSIG(status));
     std::fflush(stdout);
   }
 }

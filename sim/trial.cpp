@@ -14,7 +14,7 @@ constexpr auto kLookAgain = 30s;
 constexpr auto kTryAgain = 12s;  // when a host that failed lately is trusted again
 constexpr int kMostTries = 5;
 constexpr auto kStays = "/stays";
-constexpr unsigned kOneMovesOnOf = 4;  // of what chance decides; it takes as long as all the rest
+constexpr unsigned kOneMovesOnOf = 8;  // of what chance decides; it takes as long as all the rest
 
 void begin(World& world, Story story) {
   switch (story) {
