@@ -127,6 +127,7 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
   p.tasks.spawn(p.pilot.run());
   p.tasks.spawn(p.routes.run());
   p.tasks.spawn(p.host_loss.run());
+  p.tasks.spawn(p.mover.see_off());
   return std::unique_ptr<Controller>(new Controller(std::move(parts)));
 }
 

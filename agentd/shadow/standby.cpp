@@ -371,8 +371,11 @@ Task<v1::RefuseReply> Standby::refuse(v1::RefuseRequest request) {
   v1::RefuseReply reply;
   UMBRA_CO_CHECK(undamaged(request.vm_uuid()));
   if (request.epoch() <= served_[request.vm_uuid()]) co_return reply;  // it has run here, whatever became of it since
-  if (!request.incarnation().empty() && request.incarnation() != journal_.incarnation()) {
-    // Another journal accepted it, and is lost. A guest that runs here answers for itself; else nobody knows any more.
+  const bool accepted_here =
+      request.incarnation() == journal_.incarnation() && epochs_[request.vm_uuid()] >= request.epoch();
+  if (!request.incarnation().empty() && !accepted_here) {
+    // Another journal accepted it, and is lost, or this one is from before that. A guest that runs here answers for
+    // itself; else nobody knows any more.
     const auto domain = co_await hypervisor_.domain(request.vm_uuid(), kCall);
     if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
     reply.set_unknown(!domain || domain->state != virt::DomainState::kRunning);

@@ -141,6 +141,25 @@ TEST_F(JournalLoss, OfTheSourceWhoseGuestIsStoppedLaterIsAnAlertToo) {
       << world.describe();
 }
 
+TEST_F(JournalLoss, ThatIsRestoredFromBeforeTheAcceptanceIsNoRefusal) {
+  Backup backup(world.standby);
+  world.set_fate([&](const Moment& now) {
+    if (done || now.kind != Moment::Kind::kReply || !world.runs(world.standby)) return Verdict{};
+    done = true;
+    world.qemu(world.standby)->die();
+    backup.restore(world);
+    return Verdict{};
+  });
+  world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return done; }, 10s)) << world.describe();
+  for (int second = 0; second < 60; ++second) {
+    world.pass(1s, 20ms);
+    ASSERT_FALSE(world.runs(world.source)) << "what the guest has left behind" << world.describe();
+  }
+  EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "umbractl resolve")) << world.describe();
+  EXPECT_THAT(world.violations(), testing::IsEmpty());
+}
+
 TEST_F(JournalLoss, ThatIsRestoredKeepsNoShadowOfAGuestThatHasMoved) {
   Backup backup(world.source);
   at("host2", "resume", [&] {

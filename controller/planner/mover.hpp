@@ -32,6 +32,9 @@ class Mover {
   void reported(const std::string& node, const v1::CutoverResult& result);
   /// Takes up the cutovers that were open when the controller ended. @error of the store
   Result<void> resume();
+  /// For as long as the controller lives: a source that cannot learn from its standby that the guest has left it, as
+  /// that has lost its journal, is told so.
+  asio::awaitable<void> see_off();
 
   /// The move of this VM that is going on; null without one.
   std::shared_ptr<const Move> open(const std::string& vm_uuid) const;
@@ -70,6 +73,9 @@ class Mover {
   /// Has the host accepted a cutover of the VM, and not refused it since?
   bool takes_part(const std::string& host, const std::string& vm_uuid) const;
   Result<v1::CutoverRequest> request(const Move& move, Epoch epoch) const;
+  /// VMs of which that host has a paused copy, and another one is the owner.
+  std::vector<std::string> paused_elsewhere(const NodeRecord& host) const;
+  Task<void> see_off(std::string host, std::string vm_uuid);
   void tell(Move& move, v1::MoveProgress progress);
   void finish(const std::shared_ptr<Move>& move, Result<v1::CutoverResult> end);
   void settle(const v1::CutoverResult& result);

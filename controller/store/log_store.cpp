@@ -90,6 +90,15 @@ Result<void> LogStore::save_cutover(const v1::CutoverResult& cutover) {
       static_cast<int>(cutover.outcome()), sqlite::Blob{record});
 }
 
+Result<std::optional<v1::CutoverResult>> LogStore::cutover(const std::string& vm_uuid, Epoch epoch) {
+  UMBRA_TRY(auto rows, database_.prepare("SELECT record FROM cutovers WHERE vm = ?1 AND epoch = ?2"));
+  rows.bind(vm_uuid, epoch);
+  UMBRA_TRY(const auto all, collect<v1::CutoverResult>(rows, [](const sqlite::Statement& row) {
+              return read_record<v1::CutoverResult>(row, 0, "cutovers");
+            }));
+  return all.empty() ? std::nullopt : std::optional(all.front());
+}
+
 Result<std::vector<v1::CutoverResult>> LogStore::open_cutovers() {
   UMBRA_TRY(auto rows, database_.prepare("SELECT record FROM cutovers WHERE outcome = 0 ORDER BY at"));
   return collect<v1::CutoverResult>(

@@ -33,6 +33,8 @@ class LogStore {
 
   /// Saves a cutover under its VM and epoch; OUTCOME_UNSPECIFIED means that it is not known how it ended.
   Result<void> save_cutover(const v1::CutoverResult& cutover);
+  /// The one in that epoch.
+  Result<std::optional<v1::CutoverResult>> cutover(const std::string& vm_uuid, Epoch epoch);
   /// Those whose end is not known.
   Result<std::vector<v1::CutoverResult>> open_cutovers();
 
