@@ -117,10 +117,8 @@ byte next;
 /* settle: the standby is asked until it answers. The answer must be of the journal that accepted. */
 #ifdef NO_INCARNATION
 #define ANSWERED(e)  (m_refused1[e] || m_refused2[e])
-#define SAME(inc)    true
 #else
 #define ANSWERED(e)  (a_inc == 1 && m_refused1[e] || a_inc == 2 && m_refused2[e])
-#define SAME(inc)    (inc == b_inc)
 #endif
 #define SETTLE(e) \
   :: d_step { a_up && a_phase == promised && a_epoch == e && a_sent && a_inc == 1 && !m_refuse1[e] -> m_refuse1[e] = true } \
@@ -183,18 +181,26 @@ proctype Source() {
 #define OLDER_IS_DECIDED(e) (b_epoch >= e || b_phase != accepted && b_phase != released)
 #endif
 #define ANSWERED_ALREADY(e) (b_inc == 1 && m_refused1[e] || b_inc == 2 && m_refused2[e])
-#define REFUSE(e, m, inc) \
-  :: d_step { b_up && m[e] && SAME(inc) && b_guest != running && b_phase != serving && b_served < e && !ANSWERED_ALREADY(e) && \
+/* A journal from before the acceptance has the incarnation, and not the epoch. */
+#ifdef NO_KNOWN_EPOCH
+#define KNOWN(e) true
+#else
+#define KNOWN(e) (b_epoch >= e)
+#endif
+#define REFUSE(e, m, may) \
+  :: d_step { b_up && m[e] && (may) && b_guest != running && b_phase != serving && b_served < e && !ANSWERED_ALREADY(e) && \
      !(b_phase == released && b_epoch == e && b_guest == none) && /* it may have run */ \
      OLDER_IS_DECIDED(e) -> \
      if :: (b_phase == accepted || b_phase == released) && b_epoch == e -> b_phase = absent; KILL :: else fi; \
      if :: b_epoch < e -> b_epoch = e :: else fi; /* an accept that is still on its way must find it refused */ \
      ANSWER(m_refused, e) }
 #ifdef NO_INCARNATION
-#define REFUSALS(e) REFUSE(e, m_refuse, b_inc) REFUSE(e, m_refuse1, 1) REFUSE(e, m_refuse2, 2)
+#define REFUSALS(e) REFUSE(e, m_refuse, true) REFUSE(e, m_refuse1, true) REFUSE(e, m_refuse2, true)
 #else
-#define REFUSALS(e) REFUSE(e, m_refuse, b_inc) REFUSE(e, m_refuse1, 1) REFUSE(e, m_refuse2, 2) \
-  :: d_step { b_up && m_refuse1[e] && b_inc != 1 && !m_unknown[e] -> m_unknown[e] = true }
+#define REFUSALS(e) REFUSE(e, m_refuse, true) REFUSE(e, m_refuse1, b_inc == 1 && KNOWN(e)) \
+  REFUSE(e, m_refuse2, b_inc == 2 && KNOWN(e)) \
+  :: d_step { b_up && m_refuse1[e] && (b_inc != 1 || !KNOWN(e)) && !m_unknown[e] -> m_unknown[e] = true } \
+  :: d_step { b_up && m_refuse2[e] && b_inc == 2 && !KNOWN(e) && !m_unknown[e] -> m_unknown[e] = true }
 #endif
 
 proctype Standby() {
@@ -286,6 +292,9 @@ proctype Controller() {
 #define A_FORGETS a_up = true; HELD; a_epoch = 0; if :: a_guest != running -> alert = true :: else fi
 #define B_FORGETS b_up = true; b_phase = absent; b_epoch = 0; b_served = 0; b_inc = 2; \
                   if :: b_guest != none -> alert = true :: else fi
+/* A backup of before any cutover: the incarnation is the same, and nothing else of it is true any more. */
+#define B_GOES_BACK b_up = true; b_phase = absent; b_epoch = 0; b_served = 0; \
+                  if :: b_guest != none -> alert = true :: else fi
 #ifdef NO_BOOT_GUARD
 #define MAY_BOOT true
 #else
@@ -305,6 +314,7 @@ proctype Faults() {
   :: d_step { b_power && !b_up -> b_up = true }
   :: d_step { !quiet && a_power && !a_up && journals == 0 -> journals++; A_FORGETS }
   :: d_step { !quiet && b_power && !b_up && journals == 0 -> journals++; B_FORGETS }
+  :: d_step { !quiet && b_power && !b_up && journals == 0 -> journals++; B_GOES_BACK }
   :: d_step { !a_power && a_guest == none -> a_power = true;
      if :: a_autostart && MAY_BOOT -> A_BOOTS :: else fi }
   :: d_step { !b_power -> b_power = true; if :: b_phase == serving -> B_BOOTS :: else fi }
