@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 constexpr Deadline kVirsh = 5s;
 constexpr Deadline kResolve = 60s;
+constexpr auto kRefresh = 15s;  // a third of what a fleet does that waits for the end of a fault
 
 asio::awaitable<void> first_of(Task<rpc::Stream<v1::Shadow>> call) {
   auto stream = co_await std::move(call);
@@ -85,6 +86,7 @@ void World::keep(const std::string& to, v1::Tier tier) {
   request.set_vm(kName);
   request.set_to(to);
   request.set_tier(tier);
+  request.set_refresh_interval_ms(Milliseconds(kRefresh).count());
   asio::co_spawn(world_, first_of(client->keep_shadow(std::move(request), 10s)), asio::detached);
 }
 

@@ -93,7 +93,7 @@ Trial trial_of(std::uint64_t seed, const std::vector<std::size_t>& moments) {
   Trial trial;
   const auto kind = chance() % 10;
   trial.story = kind < 8 ? Story::kCutover : kind == 8 ? Story::kStaging : Story::kDropping;
-  trial.options.hosts = 2 + static_cast<unsigned>(chance() % 2);
+  trial.options.hosts = chance() % 3 == 0 ? 3 : 2;
   trial.options.dirty_rate = BytesPerSecond{chance() % 2 * 50'000'000};
   const auto many = moments.at(static_cast<std::size_t>(trial.story));
   for (auto left = 1 + chance() % 3; left > 0; --left)
