@@ -76,6 +76,12 @@ class Host {
   Task<void> end_unrecorded(std::string vm_uuid);
   Task<void> take_definitions();
   Task<bool> autostart(std::string vm_uuid);
+  struct Before {
+    std::uint64_t epoch = 0, served = 0;
+    bool defined = false;
+  };
+  Task<void> make(v1::Vm vm, std::string xml);
+  asio::awaitable<void> give_back(v1::Vm vm, std::uint64_t epoch, Before before);
   asio::awaitable<void> start_at_boot(std::string vm_uuid, std::string name);
   void tell_definitions(v1::ReportRequest& report) const;
   using TakenOverList = google::protobuf::RepeatedPtrField<v1::TakenOver>;

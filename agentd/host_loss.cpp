@@ -88,6 +88,7 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
                                   to_string(defined.memory)),
                       "choose another host"});
   }
+  const Before before{epochs_.contains(uuid) ? epochs_.at(uuid) : 0, standby_.served(uuid), there.has_value()};
   if (!again) {  // durable before anything runs: whoever had it before had it in an older epoch
     shadow::Record record{uuid, shadow::Side::kStandby, shadow::Phase::kMoved, epoch, {}, {}};
     UMBRA_CO_CHECK(co_await journal_.write(std::move(record)));
@@ -95,17 +96,24 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
     since_[uuid] = clock_.unix_ms();
     standby_.took(uuid, epoch);
   }
-  UMBRA_CO_TRY(const auto xml, virt::clean_xml(request.xml()));
+  UMBRA_CO_TRY(auto xml, virt::clean_xml(request.xml()));
+  const bool paused = !active || there->state == virt::DomainState::kPaused;
+  defined.state = virt::DomainState::kRunning;
+  auto vm = shadow::describe(defined);
+  Result<void> started;
   if (!active) {
-    defined.state = virt::DomainState::kRunning;
-    UMBRA_CO_CHECK(network_.attach(shadow::describe(defined)));
-    UMBRA_CO_CHECK(co_await hypervisor_.define(xml, kCall));
-    UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
+    auto made_as = vm;
+    started = co_await make(std::move(made_as), std::move(xml));
   }
-  if (!active || there->state == virt::DomainState::kPaused) UMBRA_CO_CHECK(co_await hypervisor_.resume(uuid, kCall));
+  if (started && paused) started = co_await hypervisor_.resume(uuid, kCall);
+  if (!started) {
+    // It may start yet, if that is not known; and it is asked for again in the same epoch.
+    if (!again && !active && !shadow::unknown(started.error())) co_await give_back(std::move(vm), epoch, before);
+    co_return started;
+  }
   if (request.autostart()) {
-    auto started = uuid, name = defined.name;
-    co_await start_at_boot(std::move(started), std::move(name));
+    auto marked = uuid, name = defined.name;
+    co_await start_at_boot(std::move(marked), std::move(name));
   }
   outbox_.event(v1::EVENT_KIND_VM, v1::SEVERITY_WARNING, defined.name,
                 fmt::format("started from its definition in epoch {}, as {}", epoch,
@@ -113,6 +121,34 @@ Task<void> Host::start_definition(v1::StartDefinitionRequest request) {
   inventory_due_ = clock_.steady();
   changed_.notify();
   co_return Result<void>{};
+}
+
+Task<void> Host::make(v1::Vm vm, std::string xml) {
+  UMBRA_CO_CHECK(network_.attach(vm));
+  UMBRA_CO_CHECK(co_await hypervisor_.define(xml, kCall));
+  UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
+  co_return Result<void>{};
+}
+
+/// A start that failed for certain: as if it had not been asked for, but that its epoch is over.
+asio::awaitable<void> Host::give_back(v1::Vm vm, std::uint64_t epoch, Before before) {
+  const auto uuid = vm.uuid();
+  const auto domain = co_await hypervisor_.domain(uuid, kCall);
+  if (!domain && domain.error().code != Errc::kNotFound) co_return;
+  if (domain && domain->state != virt::DomainState::kShutOff) co_return;
+  if (domain && !before.defined)
+    if (const auto gone = co_await hypervisor_.undefine(uuid, kCall); !gone)
+      spdlog::warn("{}: its definition stays: {}", vm.name(), gone.error());
+  if (const auto detached = network_.detach(uuid); !detached) spdlog::warn("{}: {}", vm.name(), detached.error());
+  shadow::Record record{uuid, shadow::Side::kStandby, shadow::Phase::kDropped, epoch, {}, {}};
+  if (const auto written = co_await journal_.write(std::move(record)); !written) {
+    spdlog::error("{}: that it was not started here: {}", vm.name(), written.error());
+    co_return;
+  }
+  epochs_.erase(uuid);
+  since_.erase(uuid);
+  if (before.epoch != 0) epochs_[uuid] = before.epoch;
+  standby_.took_not(uuid, before.served);
 }
 
 /// The guest runs: that it would not start at the next boot is told, and no reason to say that it was not started.

@@ -10,7 +10,7 @@ void Host::fill(v1::ReportRequest& report) const {
   report.set_vms_known(inventory_known_ && hypervisor_up_);
   for (const auto& [uuid, vm] : vms_) {
     const auto kept = source(uuid);
-    if (!kept || kept->phase() != shadow::Phase::kMoved) *report.add_vms() = vm;
+    if (!kept || kept->phase() != shadow::Phase::kMoved || kept->contradicted()) *report.add_vms() = vm;
   }
   for (const auto& [uuid, source] : sources_) *report.add_shadows() = source->status();
   for (auto& held : standby_.held()) *report.add_held() = std::move(held);

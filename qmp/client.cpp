@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
+#include <charconv>
 
 #include "qmp/codec.hpp"
 
@@ -37,6 +38,15 @@ Result<std::uint64_t> counter(std::string_view command, const json::object& obje
   return malformed(command, fmt::format("number in '{}'", name));
 }
 
+/// Of one address in `socket-address`. 0: it is no number of a port
+std::uint16_t port_of(const json::object& address) {
+  std::uint16_t port = 0;
+  const auto* text = string_member(address, "port");
+  if (text == nullptr) return 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), port);
+  return error == std::errc() && end == text->data() + text->size() ? port : std::uint16_t{0};
+}
+
 Result<MigrationInfo> parse_migration(const json::object& answer) {
   static constexpr std::string_view kCommand = "query-migrate";
   MigrationInfo info;
@@ -49,6 +59,10 @@ Result<MigrationInfo> parse_migration(const json::object& answer) {
   if (const auto* reasons = answer.if_contains("blocked-reasons"); reasons != nullptr && reasons->is_array())
     for (const auto& reason : reasons->get_array())
       if (const auto* text = reason.if_string()) info.blocked_reasons.emplace_back(text->data(), text->size());
+
+  if (const auto* addresses = answer.if_contains("socket-address"); addresses != nullptr && addresses->is_array())
+    for (const auto& address : addresses->get_array())
+      if (const auto* object = address.if_object()) info.port = port_of(*object);
 
   const auto* ram = object_member(answer, "ram");
   if (ram == nullptr) return info;

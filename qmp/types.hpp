@@ -58,6 +58,7 @@ struct MigrationInfo {
   BytesPerSecond rate{};
   BytesPerSecond dirty_rate{};               ///< dirty-pages-rate times the page size
   std::string error;                         ///< error-desc
+  std::uint16_t port = 0;                    ///< socket-address: on which an incoming one listens; 0: on none
   std::vector<std::string> blocked_reasons;  ///< why QEMU would refuse to migrate this guest; empty when it would not
 };
 

@@ -113,4 +113,9 @@ void Standby::took(const std::string& vm_uuid, std::uint64_t epoch) {
   served_[vm_uuid] = std::max(served_[vm_uuid], epoch);
 }
 
+void Standby::took_not(const std::string& vm_uuid, std::uint64_t served) {
+  served_.erase(vm_uuid);
+  if (served != 0) served_[vm_uuid] = served;
+}
+
 }  // namespace umbra::shadow

@@ -76,6 +76,8 @@ class Source {
   /// After run(): did the VM move away?
   /// One is asked for, and not ended.
   bool cuts_over() const { return pending_ != nullptr; }
+  /// Its journal says that the guest has left, and it runs here: nobody but a person can say which is right.
+  bool contradicted() const { return contradicted_; }
   bool moved() const { return last_cutover_ && last_cutover_->outcome() == v1::OUTCOME_MOVED; }
 
  private:
@@ -107,7 +109,7 @@ class Source {
   asio::awaitable<void> leave();
   asio::awaitable<void> pass_on_changes();
   Task<void> clear_away();
-  Task<void> check_gone();
+  Task<bool> has_left();
   asio::awaitable<void> failed(Error error);
   asio::awaitable<void> pause(std::chrono::milliseconds at_most);
   Task<virt::Domain> primary();
@@ -149,6 +151,7 @@ class Source {
   bool renewed_ = false;                 ///< a wish has come that is not taken up yet
   bool asked_again_ = false;             ///< a wish ends the pause after a failure
   bool look_ = false;                    ///< libvirt told of a change of the domain
+  bool contradicted_ = false;
   bool stopping_ = false;
 };
 

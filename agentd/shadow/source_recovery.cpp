@@ -186,7 +186,7 @@ asio::awaitable<void> Source::leave() {
     life_.set_wish({});
     if (cleared) cleared = co_await life_.apply(Event::kDrop);
     if (cleared) break;
-    context_.note(v1::SEVERITY_WARNING, vm_.name(),
+    context_.note(contradicted_ ? v1::SEVERITY_ALERT : v1::SEVERITY_WARNING, vm_.name(),
                   fmt::format("moved away, but not cleared away yet: {}", cleared.error()));
     co_await pause(wait);
   }
@@ -236,7 +236,8 @@ Task<void> Source::clear_away() {
   const auto domain = co_await context_.hypervisor.domain(uuid_, kCall);
   if (!domain && domain.error().code != Errc::kNotFound) co_return fail(domain.error());
   if (domain && domain->state != virt::DomainState::kShutOff) {
-    UMBRA_CO_CHECK(co_await check_gone());
+    UMBRA_CO_TRY(const bool left, co_await has_left());
+    if (!left) co_return Result<void>{};
     UMBRA_CO_CHECK(co_await context_.hypervisor.destroy(uuid_, virt::Ending::kMovedAway, kCall));
   }
   if (domain && domain->persistent) UMBRA_CO_CHECK(co_await context_.hypervisor.undefine(uuid_, kCall));
@@ -244,17 +245,25 @@ Task<void> Source::clear_away() {
 }
 
 /// Nothing is destroyed on the journal's word alone: QEMU must say that the guest left, or the standby that it has it.
-Task<void> Source::check_gone() {
-  if (decision_ == Decision::kYield) co_return Result<void>{};  // by the controller's word, in its journal too
+/// @return false: it has come back since, and the journal is from before that
+Task<bool> Source::has_left() {
+  if (decision_ == Decision::kYield) co_return true;  // by the controller's word, in its journal too
   qmp::Client qmp(context_.hypervisor.monitor(uuid_));
   UMBRA_CO_TRY(const auto status, co_await qmp.status(kCall));
-  if (status.state == qmp::RunState::kPostMigrate) co_return Result<void>{};
+  if (status.state == qmp::RunState::kPostMigrate) co_return true;
   v1::InspectRequest inspect;
   inspect.set_vm_uuid(uuid_);
   inspect.set_epoch(life_.epoch());
   *inspect.mutable_warrant() = built_.warrant();
   UMBRA_CO_TRY(const auto there, co_await standby_->inspect(std::move(inspect), kCall));
-  if (!status.running && there.running()) co_return Result<void>{};
+  if (!status.running && there.running()) co_return true;
+  if (status.running && !there.running() && there.epoch() > life_.epoch()) {
+    context_.note(v1::SEVERITY_WARNING, vm_.name(),
+                  fmt::format("the journal of {} is from before it came back from {}: it runs here, and stays as it is",
+                              context_.config.node, built_.standby().name()));
+    co_return false;
+  }
+  if (status.running && !std::exchange(contradicted_, true)) context_.changed();
   co_return fail(
       {Errc::kConflict,
        fmt::format("{} was moved to {}, but QEMU here does not say that it left", vm_.name(), built_.standby().name()),

@@ -18,6 +18,7 @@ using qmp::MigrationStatus;
 constexpr Deadline kCall = 5s;    // one libvirt or QMP call
 constexpr Deadline kStart = 30s;  // starting a QEMU; the first one after libvirtd's start pays its probing
 constexpr Deadline kLock = 10s;
+constexpr auto kStrangePort = 10min;
 constexpr Deadline kLastPages = 10s;  // from released to memory complete
 constexpr Deadline kLook = 500ms;     // between looks at a migration whose event may have been missed
 
@@ -150,11 +151,15 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   co_return reply;
 }
 
-/// Makes the shadow's QEMU listen on a port that nobody uses, and gives the URI.
+/// Makes the shadow's QEMU listen on a port that nobody uses, and gives the URI. A QEMU takes no second one: the next
+/// attempt, with another QEMU, leaves a port alone that something else has.
 Task<std::string> Standby::listen(Shadow& shadow) {
   const bool six = config_.migration_address.find(':') != std::string::npos;
   const auto host = six ? fmt::format("[{}]", config_.migration_address) : config_.migration_address;
   for (auto port = config_.port_first; port <= config_.port_last; ++port) {
+    if (const auto strange = strange_ports_.find(port);
+        strange != strange_ports_.end() && clock_.steady() < strange->second)
+      continue;
     if (!ports_.insert(port).second) continue;
     auto uri = fmt::format("tcp:{}:{}", host, port);
     const auto listening = co_await shadow.watch->qmp().migrate_incoming(uri, kCall);
@@ -163,11 +168,12 @@ Task<std::string> Standby::listen(Shadow& shadow) {
       co_return uri;
     }
     ports_.erase(port);
-    if (listening.error().code != Errc::kConflict) co_return fail(listening.error());  // else: somebody else has it
+    strange_ports_[port] = clock_.steady() + kStrangePort;
+    co_return fail(with_context(listening.error(), fmt::format("listening on port {} for the shadow's memory", port)));
   }
   co_return fail({Errc::kExhausted,
                   fmt::format("no free port for migrations between {} and {}", config_.port_first, config_.port_last),
-                  "widen [migration] port_first … port_last"});
+                  "widen [migration] port_first … port_last, or end what else listens there"});
 }
 
 /// What was changed of the VM since it was staged, and a shadow can have without being made anew. In force, and in the

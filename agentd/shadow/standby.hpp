@@ -88,6 +88,8 @@ class Standby {
   std::uint64_t accepted_epoch(const std::string& vm_uuid) const;
   /// Outside of any cutover the VM has become this host's, in that epoch.
   void took(const std::string& vm_uuid, std::uint64_t epoch);
+  /// It could not be started; before, it had run here last in that epoch (0: never).
+  void took_not(const std::string& vm_uuid, std::uint64_t served);
   /// The newest epoch this host has answered for, by VM.
   const std::map<std::string, std::uint64_t>& epochs() const { return epochs_; }
   /// The newest epoch in which the VM ran on this host; 0 when it never did.
@@ -151,7 +153,9 @@ class Standby {
   std::set<std::string> once_held_;                // VMs whose shadow this journal has known
   std::vector<v1::HeldShadow> strays_;             // shadows that it does not
   std::set<std::uint16_t> ports_;                  // in use
-  Signal::TimePoint awake_{};                      // when leases were looked at last
+  std::map<std::uint16_t, Signal::TimePoint>
+      strange_ports_;          // in use by something else: until when they are left alone
+  Signal::TimePoint awake_{};  // when leases were looked at last
 };
 
 }  // namespace umbra::shadow

@@ -220,7 +220,8 @@ asio::awaitable<void> Standby::ended_here(Shadow& shadow) {
 Task<void> Standby::attend(Shadow& shadow) {
   UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
-  UMBRA_CO_CHECK(co_await shadow.watch->ask(kCall));
+  UMBRA_CO_TRY(const auto migration, co_await shadow.watch->ask(kCall));
+  if (migration.port != 0) ports_.insert(shadow.port = migration.port);
   UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
   shadow.made_as = made.live_xml;
   co_return Result<void>{};

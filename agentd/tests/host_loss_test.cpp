@@ -69,6 +69,20 @@ TEST(HostLoss, AnEpochThatIsKnownStartsNothing) {
   EXPECT_FALSE(world.runs(world.standby));
 }
 
+TEST(HostLoss, AStartThatFailsLeavesTheHostAsItWas) {
+  TwoHosts world;
+  const auto epoch = world.next_epoch();
+  world.standby.hypervisor->fail("create_paused", Error{Errc::kConflict, "Failed to get \"write\" lock", ""});
+  const auto started = start(world, definition(epoch));
+  ASSERT_FALSE(started);
+  EXPECT_FALSE(world.domain(world.standby)) << "no definition is left";
+  EXPECT_EQ(report_of(world.standby).served_size(), 0) << "it has never run there";
+  EXPECT_EQ(world.record(world.standby, Side::kStandby)->phase, shadow::Phase::kDropped);
+  EXPECT_FALSE(start(world, definition(epoch))) << "its epoch is over";
+  world.warm();
+  EXPECT_EQ(world.phase(world.source), shadow::Phase::kWarm) << world.describe();
+}
+
 TEST(HostLoss, WhatCannotRunHereIsRefusedBeforeAnythingIsDone) {
   TwoHosts world;
   lose_the_source(world);

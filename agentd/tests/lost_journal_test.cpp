@@ -175,6 +175,39 @@ TEST_F(JournalLoss, ThatIsRestoredKeepsNoShadowOfAGuestThatHasMoved) {
   EXPECT_TRUE(world.runs(world.standby));
 }
 
+TEST_F(JournalLoss, ThatIsRestoredFromAPromiseHidesNoGuestThatHasComeBack) {
+  std::optional<Backup> backup;
+  world.set_fate([&](const Moment& now) {
+    if (!backup && now.what == "qmp migrate-continue") backup.emplace(world.source);  // promised
+    return Verdict{};
+  });
+  const auto away = world.cutover(world.source, world.standby);
+  ASSERT_TRUE(world.until([&] { return away->end.has_value(); }, 10s));
+  ASSERT_TRUE(backup);
+  world.set_fate({});
+  world.pass(10s, 10ms);
+  ASSERT_TRUE(world.keep(world.standby, world.source, v1::TIER_WARM));
+  ASSERT_TRUE(world.until([&] { return world.phase(world.standby) == Phase::kWarm; }, 30s, 10ms)) << world.describe();
+  const auto back = world.cutover(world.standby, world.source);
+  ASSERT_TRUE(world.until([&] { return back->end.has_value(); }, 10s));
+  world.pass(10s, 10ms);
+  ASSERT_TRUE(world.runs(world.source));
+
+  backup->restore(world);
+  EXPECT_TRUE(world.until([&] { return world.told(v1::SEVERITY_WARNING, "from before it came back"); }, 30s, 20ms))
+      << world.describe();
+  EXPECT_TRUE(world.until(
+      [&] {
+        v1::ReportRequest report;
+        if (world.source.process) world.source.process->report(report);
+        return report.vms_size() == 1;
+      },
+      30s, 20ms))
+      << "a guest that runs here belongs into the reports";
+  EXPECT_TRUE(world.runs(world.source));
+  EXPECT_THAT(world.violations(), testing::IsEmpty());
+}
+
 TEST_F(JournalLoss, ThatIsRestoredKeepsNoHostFromRecoveringWhoseVmIsShutOff) {
   Backup backup(world.standby);
   const auto move = world.cutover(world.source, world.standby);

@@ -81,9 +81,15 @@ Result<void> Inventory::check_runs(const VmRecord& record) const {
   const auto state = record.vm.state();
   const bool known = host != nullptr && host->up && host->vms_known && state != v1::VM_STATE_UNKNOWN;
   if (!known || state == v1::VM_STATE_RUNNING || record.moving()) return {};
-  const auto* verb = state == v1::VM_STATE_PAUSED ? "resume" : "start";
-  return fail({Errc::kConflict, fmt::format("{} does not run: it is {}", record.vm.name(), state_name(state)),
-               fmt::format("{0} it first, on {1}: virsh {0} {2}", verb, record.host, record.vm.name())});
+  // A paused one may hold memory that the guest has left behind.
+  const auto remedy =
+      state == v1::VM_STATE_PAUSED
+          ? fmt::format(
+                "umbractl events and resolve {0} tell why; virsh resume {0}, on {1}, if nothing there speaks "
+                "against it",
+                record.vm.name(), record.host)
+          : fmt::format("start it first, on {0}: virsh start {1}", record.host, record.vm.name());
+  return fail({Errc::kConflict, fmt::format("{} does not run: it is {}", record.vm.name(), state_name(state)), remedy});
 }
 
 Result<void> Inventory::registered(const v1::RegisterRequest& request, std::weak_ptr<rpc::Session> session) {

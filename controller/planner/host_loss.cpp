@@ -94,6 +94,7 @@ Task<v1::Fence> HostLoss::fence(std::string host, bool confirmed, std::string re
                                   "--confirmed",
                                   host)});
     }
+    UMBRA_CO_CHECK(co_await stays_silent(host, actor));
     fence.set_proof(*proof);
   }
   fence.set_host(host);
@@ -109,6 +110,24 @@ Task<v1::Fence> HostLoss::fence(std::string host, bool confirmed, std::string re
       {host}, actor);
   changed_.notify();
   co_return fence;
+}
+
+/// A fence agent that says "off" of a host that goes on reporting is wrong. What was under way at its word may arrive.
+Task<void> HostLoss::stays_silent(std::string host, std::string actor) {
+  const auto* node = inventory_.node(host);
+  const auto said = clock_.steady();
+  const auto until = node != nullptr && node->up ? said + inventory_.heartbeat().silence() : said;
+  const auto reports = [&] {
+    const auto* now = inventory_.node(host);
+    return now != nullptr && now->heard_at > said + inventory_.heartbeat().interval / 2;
+  };
+  while (clock_.steady() < until && !reports()) co_await inventory_.changed().wait_until(until);
+  if (!reports()) co_return Result<void>{};
+  events_.add(v1::EVENT_KIND_AUDIT, v1::SEVERITY_ALERT,
+              fmt::format("fence of {} failed: its fence agent says that it is off, and it reports", host), {host},
+              actor);
+  co_return fail({Errc::kConflict, fmt::format("the fence agent of {} says that it is off, and it reports", host),
+                  "it is not fenced. Correct the fence agent: it must name and prove the right machine"});
 }
 
 Result<void> HostLoss::unfence(const std::string& host, const std::string& reason, const std::string& actor) {

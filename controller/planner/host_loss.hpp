@@ -69,6 +69,7 @@ class HostLoss {
   asio::awaitable<void> start(Takeover takeover, v1::Vm vm, FenceStore::StoredDefinition definition);
   Task<void> start_there(const Takeover& takeover, const v1::StartDefinitionRequest& request);
   void end(Takeover takeover, Result<void> how);
+  Task<void> stays_silent(std::string host, std::string actor);
   asio::awaitable<void> fence_by_itself(std::string host);
   asio::awaitable<void> restart_by_itself(std::string vm_uuid);
   asio::awaitable<void> settle_by_itself(std::string vm_uuid);

@@ -138,6 +138,11 @@ TEST_F(HostLossTest, AFenceAgentMustProveThatTheHostIsOff) {
   const auto none = fence("host1", false);
   ASSERT_FALSE(none);
   EXPECT_THAT(none.error().text(), HasSubstr("no fence agent is configured for host1"));
+  const auto wrong = fence("host2", false);
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().text(), HasSubstr("says that it is off, and it reports"));
+  EXPECT_FALSE(fenced("host2"));
+  host2->disconnect();
   const auto proven = fence("host2", false);
   ASSERT_TRUE(proven) << proven.error().text();
   EXPECT_THAT(proven->proof(), HasSubstr("power is off"));

@@ -57,9 +57,13 @@ Result<json::value> FakeQemu::migrate_incoming(const json::object& arguments) {
   const auto* uri = string_member(arguments, "uri");
   if (uri == nullptr) return refuse("Parameter 'uri' is missing");
   if (!options_.incoming) return refuse("'-incoming' was not specified on the command line");
-  if (status_ != MigrationStatus::kNone) return refuse("The incoming migration has already been started");
+  if (status_ != MigrationStatus::kNone)
+    return refuse(fmt::format("Illegal migration incoming state: {}", to_string(status_)));
   std::string address(uri->data(), uri->size());
-  if (wire_->taken(address, options_.host)) return refuse("Failed to bind socket: Address already in use");
+  if (wire_->taken(address, options_.host)) {
+    set_status(MigrationStatus::kSetup);  // QEMU takes no second one after that
+    return refuse("Failed to find an available port: Address already in use");
+  }
   listening_ = std::move(address);
   set_status(MigrationStatus::kSetup);
   return json::object{};

@@ -154,6 +154,9 @@ json::value FakeQemu::query_migrate() const {
   if (status_ == MigrationStatus::kNone) return answer;
   answer["status"] = json::string_view(to_string(status_));
   if (!error_.empty()) answer["error-desc"] = error_;
+  if (listening_ && listening_->starts_with("tcp:"))
+    answer["socket-address"] =
+        json::array{json::object{{"type", "inet"}, {"port", listening_->substr(listening_->rfind(':') + 1)}}};
   const bool counts =
       status_ != MigrationStatus::kFailed && status_ != MigrationStatus::kCancelled && !options_.incoming;
   if (counts)
