@@ -237,8 +237,11 @@ TEST_F(Api, TellsWhoWaitsForAShadowThatTheVmsHostIsDown) {
 }
 
 TEST_F(Api, KeepsNoShadowOfAVmThatDoesNotRunAndSaysHowToStartIt) {
-  for (const auto& [state, cause, verb] :
-       {std::tuple{v1::VM_STATE_SHUT_OFF, "shut off", "start"}, std::tuple{v1::VM_STATE_PAUSED, "paused", "resume"}}) {
+  for (const auto& [state, cause, remedy] :
+       {std::tuple{v1::VM_STATE_SHUT_OFF, "shut off", "start it first, on host1: virsh start vm1"},
+        std::tuple{v1::VM_STATE_PAUSED, "paused",
+                   "umbractl events and resolve vm1 tell why; virsh resume vm1, on host1, if nothing there speaks "
+                   "against it"}}) {
     set_vm1(state);
     for (const auto* to : {"", "host3"})
       for (const bool wait : {true, false}) {
@@ -246,7 +249,7 @@ TEST_F(Api, KeepsNoShadowOfAVmThatDoesNotRunAndSaysHowToStartIt) {
         ASSERT_TRUE(error) << cause;
         EXPECT_EQ(error->code, Errc::kConflict);
         EXPECT_EQ(error->message, fmt::format("vm1 does not run: it is {}", cause));
-        EXPECT_EQ(error->remedy, fmt::format("{0} it first, on host1: virsh {0} vm1", verb));
+        EXPECT_EQ(error->remedy, remedy);
         EXPECT_EQ(core().pilot.pin(uuid_of("vm1")), nullptr);
       }
   }

@@ -99,6 +99,7 @@ TEST_F(HostLossTest, WhoFencedRestartedAndUnfencedIsKept) {
   lose(*host1);
   ASSERT_TRUE(fence("host1", true));
   ASSERT_TRUE(restart("vm1", "host3"));
+  host2->disconnect();
   ASSERT_TRUE(fence("host2", false));
   v1::UnfenceHostRequest unfence;
   unfence.set_host("host2");

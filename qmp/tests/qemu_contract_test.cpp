@@ -1,4 +1,5 @@
 // What Umbra relies on in a QEMU, held against FakeQemu and against a real pair.
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "base/temporary_directory.hpp"
@@ -383,6 +384,25 @@ TEST_P(QemuContract, RefusesWhatItDoesNotKnowOrCannotDoNow) {
     UMBRA_CO_CHECK(co_await source.migrate_cancel(kSoon));  // nothing to cancel is no error
     UMBRA_CO_TRY(const auto version, co_await source.version(kSoon));
     EXPECT_GE(version, (Version{8, 1, 0}));
+    co_return Result<void>{};
+  });
+}
+
+TEST_P(QemuContract, TellsOnWhichPortItWaitsAndTakesNoOtherOne) {
+  check([](World& world) -> Task<void> {
+    std::uint16_t port = 0;
+    {
+      const asio::ip::tcp::acceptor free(world.io, {asio::ip::make_address_v4("127.0.0.1"), 0});
+      port = free.local_endpoint().port();
+    }
+    Client destination(world.destination);
+    const auto uri = fmt::format("tcp:127.0.0.1:{}", port), other = std::string("tcp:127.0.0.1:0");
+    UMBRA_CO_CHECK(co_await destination.migrate_incoming(uri, kSoon));
+    UMBRA_CO_TRY(const auto waiting, co_await destination.migration(kSoon));
+    EXPECT_EQ(waiting.port, port);
+    const auto again = co_await destination.migrate_incoming(other, kSoon);
+    CO_ASSERT(!again);
+    EXPECT_EQ(again.error().code, Errc::kConflict);
     co_return Result<void>{};
   });
 }
