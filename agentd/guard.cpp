@@ -12,11 +12,14 @@
 #include <iterator>
 #include <sstream>
 
+#include "agentd/network.hpp"
+#include "agentd/shadow/describe.hpp"
 #include "agentd/shadow/phase.hpp"
 #include "agentd/virt/domain_xml.hpp"
 #include "agentd/virt/xml_limits.hpp"
 #include "base/sqlite.hpp"
 #include "base/temporary_directory.hpp"
+#include "netswitch/netlink_kernel.hpp"
 #include "rpc/dialer.hpp"
 #include "umbra/v1/controller.rpc.hpp"
 
@@ -39,11 +42,17 @@ Result<std::string> text_of(const fs::path& file) {
   return text.str();
 }
 
-Result<Autostarted> read_definition(const fs::path& link) {
+/// Not the tap: who has no metadata of ours may make one himself.
+bool has_metadata(const virt::Domain& domain) {
+  return !domain.addresses.empty() || !domain.account.empty() || !domain.profile.empty() || domain.restart_on_host_loss;
+}
+
+Result<Autostarted> read_definition(const fs::path& link, const virt::ForeignRules& rules) {
   UMBRA_TRY(const auto xml, text_of(link));
   UMBRA_CHECK(virt::check_xml(xml));
-  UMBRA_TRY(const auto domain, virt::parse_domain(xml));
-  return Autostarted{domain.uuid, domain.name, link, domain.restart_on_host_loss};
+  UMBRA_TRY(const auto domain, virt::parse_domain(xml, rules));
+  const bool may_run_elsewhere = has_metadata(domain) || domain.refusal.empty();
+  return Autostarted{domain.uuid, domain.name, link, may_run_elsewhere, shadow::describe(domain)};
 }
 
 /// libvirt-guests' list, which it writes when the host is shut down in order: on each line a URI and uuids.
@@ -95,14 +104,15 @@ fs::path withheld_file(const fs::path& state_dir) {
   return state_dir / "withheld.json";
 }
 
-std::vector<Autostarted> autostarted(const fs::path& links, const fs::path& guests_list) {
+std::vector<Autostarted> autostarted(const fs::path& links, const fs::path& guests_list,
+                                     const virt::ForeignRules& rules) {
   std::map<std::string, Autostarted> vms;
   // Of definitions beside the links only those that libvirt-guests has on its list.
-  const auto add = [&vms](const fs::path& directory, const std::set<std::string>* only) {
+  const auto add = [&vms, &rules](const fs::path& directory, const std::set<std::string>* only) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(directory, error)) {
       if (entry.path().extension() != ".xml") continue;
-      auto vm = read_definition(entry.path());
+      auto vm = read_definition(entry.path(), rules);
       if (!vm) spdlog::warn("{} is left alone: {}", entry.path().string(), vm.error());
       if (!vm || (only != nullptr && !only->contains(vm->uuid))) continue;
       if (only != nullptr) vm->link.clear();
@@ -186,7 +196,7 @@ std::vector<Withheld> to_withhold(const std::vector<Autostarted>& vms, const std
       if (!owner.yours()) withhold(fmt::format("it is {}'s since epoch {}", owner.host(), owner.epoch()));
     } else if (moved && moved->contains(vm.uuid)) {
       withhold("the journal says that it moved away, and the controller cannot be reached");
-    } else if (vm.restart_on_host_loss) {
+    } else if (vm.may_run_elsewhere) {
       withhold("it may have been started elsewhere, and the controller cannot be reached");
     } else if (!moved) {
       withhold("the journal cannot be read, and the controller cannot be reached");
@@ -244,8 +254,25 @@ Result<void> write_withheld(const fs::path& file, const std::vector<Withheld>& w
   return {};
 }
 
+std::vector<Error> make_taps(const std::vector<Autostarted>& vms, const std::vector<Withheld>& withheld,
+                             netswitch::Kernel& kernel, const netswitch::SwitchConfig& network) {
+  netswitch::Switch fabric(kernel, network);
+  Network taps(fabric, {});
+  std::vector<Error> failed;
+  for (const auto& vm : vms) {
+    if (vm.described.tap().empty() || vm.described.addresses().empty()) continue;
+    if (std::ranges::find(withheld, vm.uuid, &Withheld::uuid) != withheld.end()) continue;
+    const auto made = taps.attach(vm.described);
+    if (made) continue;
+    auto& error = failed.emplace_back(with_context(
+        made.error(), fmt::format("{} will not start, as its tap {} is not ready", vm.name, vm.described.tap())));
+    error.remedy = fmt::format("{}{}then virsh start {}", error.remedy, error.remedy.empty() ? "" : "; ", vm.name);
+  }
+  return failed;
+}
+
 Task<void> guard(asio::any_io_executor executor, AgentConfig config) {
-  const auto vms = autostarted(config.autostart_dir, config.guests_list);
+  const auto vms = autostarted(config.autostart_dir, config.guests_list, config.foreign);
   if (vms.empty()) {
     spdlog::info("nothing starts VMs here at boot");
     co_return Result<void>{};
@@ -278,6 +305,10 @@ Task<void> guard(asio::any_io_executor executor, AgentConfig config) {
     else
       spdlog::warn("{} is not started here: {}", one.name, one.why);
   }
+  if (const auto kernel = netswitch::NetlinkKernel::open(); kernel)
+    for (const auto& error : make_taps(vms, withheld, **kernel, config.network)) spdlog::error("{}", error);
+  else
+    spdlog::error("no tap can be made, and no VM starts that needs one: {}", kernel.error());
   co_return outcome;
 }
 

@@ -6,11 +6,13 @@
 #include <fstream>
 
 #include "base/temporary_directory.hpp"
+#include "netswitch/fakes/fake_kernel.hpp"
 
 namespace umbra::agent {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
@@ -22,14 +24,28 @@ class Guard : public testing::Test {
   Guard() { fs::create_directories(links()); }
   fs::path links() const { return directory.path() / "qemu/autostart"; }
   fs::path list() const { return directory.path() / "libvirt-guests"; }
+  fs::path definition(const std::string& name) const { return directory.path() / "qemu" / (name + ".xml"); }
   fs::path journal() const { return directory.path() / "journal.sqlite"; }
-  void define(const std::string& name, const std::string& uuid, bool linked, const std::string& policy = "leave") {
-    const auto file = directory.path() / "qemu" / (name + ".xml");
-    std::ofstream(file) << "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE.\n-->\n\n<domain type='kvm'><name>" << name
-                        << "</name><uuid>" << uuid << "</uuid><metadata><umbra:vm "
-                        << "xmlns:umbra='https://umbra.invalid/vm/1'><umbra:on-host-loss>" << policy
-                        << "</umbra:on-host-loss></umbra:vm></metadata><memory>65536</memory></domain>";
-    if (linked) fs::create_symlink(file, links() / (name + ".xml"));
+  void define(const std::string& name, const std::string& uuid, bool linked, const std::string& metadata = {},
+              const std::string& devices = {}) {
+    std::ofstream(definition(name))
+        << "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE.\n-->\n\n<domain type='kvm'><name>" << name << "</name><uuid>"
+        << uuid << "</uuid><metadata>" << metadata << "</metadata><memory>65536</memory><devices>" << devices
+        << "</devices></domain>";
+    if (linked) fs::create_symlink(definition(name), links() / (name + ".xml"));
+  }
+  static std::string umbra(const std::string& text) {
+    return "<umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'>" + text + "</umbra:vm>";
+  }
+  static std::string routed(const std::string& tap) {
+    return "<interface type='ethernet'><mac address='52:54:00:00:00:01'/><target dev='" + tap +
+           "' managed='no'/></interface>";
+  }
+  Autostarted found(const std::string& name) const {
+    for (auto& vm : autostarted(links(), list(), {}))
+      if (vm.name == name) return vm;
+    ADD_FAILURE() << name << " would not be started";
+    return {};
   }
   void journal_says(int side, int phase, int epoch, const std::string& cutover) const {
     auto database = sqlite::Database::open(journal(), sqlite::Durability::kFull).value();
@@ -45,17 +61,16 @@ class Guard : public testing::Test {
 };
 
 TEST_F(Guard, FindsWhatLibvirtAndLibvirtGuestsWouldStart) {
-  define("web1", kWeb, true, "restart");
+  define("web1", kWeb, true);
   define("db1", kDb, false);
-  EXPECT_THAT(autostarted(links(), list()), SizeIs(1));
+  EXPECT_THAT(autostarted(links(), list(), {}), SizeIs(1));
   std::ofstream(list()) << "qemu:///system " << kDb << " 99999999-2222-3333-4444-555555555501\n";
-  const auto found = autostarted(links(), list());
+  const auto found = autostarted(links(), list(), {});
   ASSERT_THAT(found, SizeIs(2));
-  EXPECT_TRUE(found[0].restart_on_host_loss);
   EXPECT_EQ(found[1].name, "db1");
   EXPECT_TRUE(found[1].link.empty());
   ASSERT_TRUE(unlist(list(), {kDb}));
-  EXPECT_THAT(autostarted(links(), list()), SizeIs(1));
+  EXPECT_THAT(autostarted(links(), list(), {}), SizeIs(1));
 }
 
 TEST_F(Guard, WithholdsWhatTheControllerSaysIsNotThisHosts) {
@@ -70,9 +85,62 @@ TEST_F(Guard, WithholdsWhatTheControllerSaysIsNotThisHosts) {
 
 TEST_F(Guard, WithoutTheControllerWithholdsWhatMayRunElsewhere) {
   const std::vector<Autostarted> vms{{kWeb, "web1", "l", true}, {kDb, "db1", "l"}};
-  EXPECT_THAT(to_withhold(vms, std::nullopt, std::set<std::string>{}), SizeIs(1)) << "its policy is restart";
+  EXPECT_THAT(to_withhold(vms, std::nullopt, std::set<std::string>{}), SizeIs(1)) << "it may have been taken over";
   EXPECT_THAT(to_withhold(vms, std::nullopt, std::set<std::string>{kDb}), SizeIs(2));
   EXPECT_THAT(to_withhold(vms, std::nullopt, std::nullopt), SizeIs(2)) << "unknown is not gone";
+}
+
+TEST_F(Guard, AnyVmOfUmbrasMayRunElsewhereWhateverItsPolicy) {
+  const std::string local = "<disk type='file'><source file='/var/d.img'/><target dev='vda'/></disk>";
+  define("restarted", kWeb, true, umbra("<umbra:on-host-loss>restart</umbra:on-host-loss>"), local);
+  define("left", "11111111-2222-3333-4444-555555555503", true, umbra("<umbra:address>10.50.0.3</umbra:address>"),
+         local);
+  define("shared", "11111111-2222-3333-4444-555555555504", true, umbra("<umbra:shared-disks/>"), local);
+  define("plain", "11111111-2222-3333-4444-555555555505", true, {},
+         "<disk type='network'><source protocol='rbd' name='pool/d'/><target dev='vda'/></disk>");
+  define("local", kDb, true, {}, local);
+  EXPECT_TRUE(found("restarted").may_run_elsewhere);
+  EXPECT_TRUE(found("left").may_run_elsewhere) << "it has an address of Umbra's";
+  EXPECT_TRUE(found("shared").may_run_elsewhere);
+  EXPECT_TRUE(found("plain").may_run_elsewhere) << "umbractl restart asks for no metadata";
+  EXPECT_FALSE(found("local").may_run_elsewhere) << "its disk is this host's, and it has no word of Umbra's";
+}
+
+TEST_F(Guard, MakesTheTapsOfWhatItLetsStartAsTheAgentDoes) {
+  define("web1", kWeb, true, umbra("<umbra:address>10.50.0.1</umbra:address>"), routed("uvm1"));
+  define("db1", kDb, true, umbra("<umbra:address>10.50.0.2</umbra:address>"), routed("uvm2"));
+  netswitch::FakeKernel kernel;
+  const netswitch::SwitchConfig network;
+  const auto vms = autostarted(links(), list(), {});
+  EXPECT_THAT(make_taps(vms, {{kDb, "db1", "it is host2's"}}, kernel, network), IsEmpty());
+  const auto tap = kernel.link("uvm1").value();
+  EXPECT_EQ(tap.kind, "tun");
+  EXPECT_TRUE(tap.up);
+  EXPECT_THAT(tap.alias, HasSubstr(kWeb)) << "the agent knows it as its own, and removes it one day";
+  EXPECT_EQ(tap.mac, network.gateway_mac);
+  EXPECT_FALSE(kernel.link("uvm2")) << "it is withheld";
+  EXPECT_THAT(kernel.routes(network.route_protocol).value(), IsEmpty()) << "routes are the agent's work";
+}
+
+TEST_F(Guard, TakesATapThatIsThereAndLeavesOthersNicsAlone) {
+  define("web1", kWeb, true, umbra("<umbra:address>10.50.0.1</umbra:address>"), routed("uvm1"));
+  define("db1", kDb, true, {}, routed("mine0"));
+  netswitch::FakeKernel kernel;
+  ASSERT_TRUE(kernel.create_tap("uvm1", {}));
+  EXPECT_THAT(make_taps(autostarted(links(), list(), {}), {}, kernel, {}), IsEmpty());
+  EXPECT_TRUE(kernel.link("uvm1").value().up);
+  EXPECT_FALSE(kernel.link("mine0")) << "without an address of Umbra's somebody else makes it";
+}
+
+TEST_F(Guard, ATapThatCannotBeMadeIsToldAndTheOthersAreMade) {
+  define("web1", kWeb, true, umbra("<umbra:address>10.50.0.1</umbra:address>"), routed("uvm1"));
+  define("db1", kDb, true, umbra("<umbra:address>10.50.0.2</umbra:address>"), routed("uvm2"));
+  netswitch::FakeKernel kernel;
+  kernel.fail_change(1, EPERM);
+  const auto failed = make_taps(autostarted(links(), list(), {}), {}, kernel, {});
+  ASSERT_THAT(failed, SizeIs(1));
+  EXPECT_THAT(failed[0].text(), AllOf(HasSubstr("web1"), HasSubstr("uvm1"), HasSubstr("virsh start web1")));
+  EXPECT_TRUE(kernel.link("uvm2"));
 }
 
 TEST_F(Guard, ReadsFromTheJournalWhatMovedAway) {

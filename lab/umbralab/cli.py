@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import guests, hosts, nodes, peer, services, state, storage, umbra
 from .common import LabError, say
+from .faults import power
 from .state import Lab
 
 HERE = Path(__file__).resolve().parent
@@ -166,6 +167,14 @@ def service(wanted: argparse.Namespace) -> None:
             hosts.await_ready(lab, node)
 
 
+def cut_power(wanted: argparse.Namespace) -> None:
+    lab = state.load(wanted.lab)
+    node, runs = lab.node(wanted.node).name, nodes.anchor(lab, wanted.node) is not None
+    if runs == (wanted.action == 'on'):
+        raise LabError(f"{node} is {'on' if runs else 'off'} already")
+    (power.on if wanted.action == 'on' else power.off)(lab, node)
+
+
 def agents(wanted: argparse.Namespace) -> None:
     lab = state.load(wanted.lab)
     if lab.bare:
@@ -255,6 +264,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument('node')
     one.add_argument('service', help='libvirtd, agent or controller')
     one.add_argument('action', choices=['start', 'stop', 'restart', 'kill'])
+    one = command('power', cut_power, 'Cut the power of a node; or boot it: a host with its guard, libvirt with autostart, and agent')
+    one.add_argument('node')
+    one.add_argument('action', choices=['off', 'on'])
     command('agents', agents, 'Stop or start all agents and the controller').add_argument('action', choices=['start', 'stop'])
     command('status', status, 'Nodes, services, guests').add_argument('-o', dest='output', choices=['table', 'json'],
                                                                       default='table')

@@ -6,12 +6,15 @@
 namespace umbra::test {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
 class HostLoss : public testing::Test {
  protected:
-  static void SetUpTestSuite() { fleet_ = std::make_unique<Fleet>(Words{"--hosts", "2"}); }
+  static void SetUpTestSuite() {
+    fleet_ = std::make_unique<Fleet>(Words{"--hosts", "2", "--set", "controller.brain.automatic=false"});
+  }
   static void TearDownTestSuite() { fleet_.reset(); }
   void SetUp() override { ASSERT_TRUE(fleet_) << "the lab did not come up"; }
   static bool up(const std::string& host) {
@@ -19,19 +22,19 @@ class HostLoss : public testing::Test {
       if (seen.at("node").at("name").as_string() == host) return seen.at("up").as_bool();
     return false;
   }
-  /// All that runs on the host ends at once; its disk stays.
-  static void lose(const std::string& host, const std::string& vm) {
-    fleet_->lab({"service", host, "agent", "kill"});
-    fleet_->lab({"service", host, "libvirtd", "kill"});
-    fleet_->in(host, {"sh", "-c", "pkill -KILL -f '[g]uest=" + vm + ",' || :"});
+  static void power(const std::string& host, const std::string& how) { fleet_->lab({"power", host, how}); }
+  /// host2 takes the VM over on a person's word.
+  static void take_over(const std::string& vm) {
+    const auto fenced = fleet_->ctl({"fence", "host1", "--confirmed", "--reason", "its plug was pulled"});
+    ASSERT_EQ(fenced.status, 0) << fenced.err;
+    const auto restarted = fleet_->ctl({"restart", vm, "--on", "host2"});
+    ASSERT_EQ(restarted.status, 0) << restarted.err;
+    ASSERT_EQ(fleet_->domain("host2", vm), "running");
   }
-  /// As systemd would: the guard, then libvirt, which starts what has autostart, then the agent.
-  static void boot(const std::string& host) {
-    fleet_->in(host, {"rm", "-f", "/run/libvirt/qemu/autostarted"});  // libvirt's mark that it has started this boot's
-    fleet_->in(host, {UMBRA_BIN "/umbra-agentd", "--guard", "--config",
-                      Fleet::directory_of_this_process() + "/nodes/" + host + "/umbra.toml"});
-    fleet_->lab({"service", host, "libvirtd", "start"});
-    fleet_->lab({"service", host, "agent", "start"});
+  static void await_unfenced() {
+    await("host1 has let go of it, and is unfenced", [] {
+      return fleet_->ask({"fence", "--list"}).at("fences").as_array().empty();
+    });
   }
   static std::unique_ptr<Fleet> fleet_;
 };
@@ -42,7 +45,7 @@ TEST_F(HostLoss, TheVmOfADeadHostRunsElsewhereOnceThatIsFencedAndStaysOneWhenItC
   const auto address = fleet_->add_vm("web1", "host1");
   fleet_->virsh("host1", {"autostart", "web1"});
   fleet_->keep("web1", "host2");
-  lose("host1", "web1");
+  power("host1", "off");
   await("its loss is known", [] { return !up("host1"); });
 
   const auto early = fleet_->ctl({"restart", "web1"});
@@ -52,22 +55,51 @@ TEST_F(HostLoss, TheVmOfADeadHostRunsElsewhereOnceThatIsFencedAndStaysOneWhenItC
   EXPECT_NE(without.status, 0);
   EXPECT_THAT(without.err, HasSubstr("--confirmed"));
 
-  const auto fenced = fleet_->ctl({"fence", "host1", "--confirmed", "--reason", "its plug was pulled"});
-  ASSERT_EQ(fenced.status, 0) << fenced.err;
-  const auto restarted = fleet_->ctl({"restart", "web1", "--on", "host2"});
-  ASSERT_EQ(restarted.status, 0) << restarted.err;
-  EXPECT_EQ(fleet_->domain("host2", "web1"), "running");
+  take_over("web1");
   await("routes follow it", [&] { return fleet_->route("edge1", address).find("10.77.0.2") != std::string::npos; });
 
-  boot("host1");
+  power("host1", "on");
   EXPECT_NE(fleet_->domain("host1", "web1"), "running") << "libvirt's autostart was withheld";
-  await("host1 has let go of it, and is unfenced", [] {
-    return fleet_->ask({"fence", "--list"}).at("fences").as_array().empty();
-  });
+  await_unfenced();
   EXPECT_THAT(fleet_->domain("host1", "web1"), IsEmpty()) << "undefined there";
   EXPECT_EQ(fleet_->domain("host2", "web1"), "running");
   EXPECT_EQ(fleet_->vm("web1").at("host").as_string(), "host2");
   fleet_->lab({"vm", "stop", "web1"});
+}
+
+TEST_F(HostLoss, AHostThatBootsAgainRunsItsOwnVmsAndNobodyElses) {
+  fleet_->add_vm("mine1", "host1");
+  const auto address = fleet_->add_vm("web2", "host1");
+  for (const char* vm : {"mine1", "web2"}) fleet_->virsh("host1", {"autostart", vm});
+  power("host1", "off");
+  await("its loss is known", [] { return !up("host1"); });
+  take_over("web2");
+  power("host1", "on");
+  EXPECT_EQ(fleet_->domain("host1", "mine1"), "running") << "the guard made its tap";
+  await_unfenced();
+  EXPECT_EQ(fleet_->domain("host2", "web2"), "running");
+  await("its routes lead to host2",
+        [&] { return fleet_->route("edge1", address).find("10.77.0.2") != std::string::npos; });
+  EXPECT_THAT(fleet_->domain("host1", "web2"), IsEmpty());
+  for (const char* vm : {"mine1", "web2"}) fleet_->lab({"vm", "stop", vm});
+}
+
+TEST_F(HostLoss, WithoutTheControllerAHostStartsNothingThatMayHaveBeenTakenOver) {
+  fleet_->add_vm("web3", "host1");
+  fleet_->virsh("host1", {"autostart", "web3"});
+  power("host1", "off");
+  await("its loss is known", [] { return !up("host1"); });
+  take_over("web3");
+  fleet_->lab({"service", "controller", "controller", "stop"});
+  power("host1", "on");
+  EXPECT_EQ(fleet_->domain("host1", "web3"), "shut off") << "its policy is leave, but a person may have started it";
+  EXPECT_THAT(fleet_->virsh("host1", {"dominfo", "web3"}), ContainsRegex("Autostart: +disable"))
+      << "it is shut off by the guard's doing";
+  fleet_->lab({"service", "controller", "controller", "start"});
+  await_unfenced();
+  EXPECT_EQ(fleet_->domain("host2", "web3"), "running");
+  EXPECT_THAT(fleet_->domain("host1", "web3"), IsEmpty());
+  fleet_->lab({"vm", "stop", "web3"});
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ def on(lab: Lab, node: str) -> None:
     directory = lab.node_dir(node)
     shutil.rmtree(directory / 'run', ignore_errors=True)
     nodes.boot(lab, [lab.node(node)])
-    if lab.node(node).role == 'host':
+    if lab.node(node).role == 'host' and not lab.bare:
         guard(lab, node)
     for service in ('libvirtd', 'controller', 'agent'):
         if service in services.known(lab, node):
@@ -41,8 +41,9 @@ def on(lab: Lab, node: str) -> None:
 
 
 def guard(lab: Lab, node: str) -> None:
-    """As systemd would, before libvirt starts what has autostart."""
-    run(nodes.inside(lab, node, umbra.binaries() / 'umbra-agentd', '--guard', '--config', lab.node_dir(node) / 'umbra.toml'), deadline=60)
+    """As systemd would, before libvirt starts what has autostart. What it said is in the node's guard.log."""
+    command = [umbra.binaries() / 'umbra-agentd', '--guard', '--config', lab.node_dir(node) / 'umbra.toml']
+    run(nodes.inside(lab, node, 'sh', '-c', 'exec "$@" >> "$0" 2>&1', services.log_of(lab, node, 'guard'), *command), deadline=60)
 
 
 def cut(lab: Lab, one: str, other: str) -> None:
