@@ -47,12 +47,13 @@ bool has_metadata(const virt::Domain& domain) {
   return !domain.addresses.empty() || !domain.account.empty() || !domain.profile.empty() || domain.restart_on_host_loss;
 }
 
-Result<Autostarted> read_definition(const fs::path& link, const virt::ForeignRules& rules) {
-  UMBRA_TRY(const auto xml, text_of(link));
+/// Without its links.
+Result<Autostarted> read_definition(const fs::path& file, const virt::ForeignRules& rules) {
+  UMBRA_TRY(const auto xml, text_of(file));
   UMBRA_CHECK(virt::check_xml(xml));
   UMBRA_TRY(const auto domain, virt::parse_domain(xml, rules));
   const bool may_run_elsewhere = has_metadata(domain) || domain.refusal.empty();
-  return Autostarted{domain.uuid, domain.name, link, may_run_elsewhere, shadow::describe(domain)};
+  return Autostarted{domain.uuid, domain.name, {}, {}, may_run_elsewhere, shadow::describe(domain)};
 }
 
 /// libvirt-guests' list, which it writes when the host is shut down in order: on each line a URI and uuids.
@@ -111,12 +112,13 @@ std::vector<Autostarted> autostarted(const fs::path& links, const fs::path& gues
   const auto add = [&vms, &rules](const fs::path& directory, const std::set<std::string>* only) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(directory, error)) {
-      if (entry.path().extension() != ".xml") continue;
+      const bool once = only == nullptr && entry.path().string().ends_with(".xml.once");
+      if (!once && entry.path().extension() != ".xml") continue;
       auto vm = read_definition(entry.path(), rules);
       if (!vm) spdlog::warn("{} is left alone: {}", entry.path().string(), vm.error());
       if (!vm || (only != nullptr && !only->contains(vm->uuid))) continue;
-      if (only != nullptr) vm->link.clear();
-      vms.emplace(vm->uuid, std::move(*vm));
+      auto& known = vms.try_emplace(vm->uuid, *vm).first->second;
+      if (only == nullptr) (once ? known.once : known.link) = entry.path();
       if (vms.size() < kMostLinks) continue;
       spdlog::error("{} has more than {} definitions; the rest is left alone", directory.string(), kMostLinks);
       return;
@@ -297,13 +299,16 @@ Task<void> guard(asio::any_io_executor executor, AgentConfig config) {
   auto outcome = unlist(config.guests_list, uuids);
   for (const auto& one : withheld) {
     const auto vm = std::ranges::find(vms, one.uuid, &Autostarted::uuid);
-    std::error_code error;
-    if (!vm->link.empty()) fs::remove(vm->link, error);
-    if (error)
-      outcome = fail({Errc::kUnavailable, fmt::format("cannot remove {}: {}", vm->link.string(), error.message()),
+    bool removed = true;
+    for (const auto& link : {vm->link, vm->once}) {
+      std::error_code error;
+      if (!link.empty()) fs::remove(link, error);
+      if (!error) continue;
+      removed = false;
+      outcome = fail({Errc::kUnavailable, fmt::format("cannot remove {}: {}", link.string(), error.message()),
                       "let the guard write there"});
-    else
-      spdlog::warn("{} is not started here: {}", one.name, one.why);
+    }
+    if (removed) spdlog::warn("{} is not started here: {}", one.name, one.why);
   }
   if (const auto kernel = netswitch::NetlinkKernel::open(); kernel)
     for (const auto& error : make_taps(vms, withheld, **kernel, config.network)) spdlog::error("{}", error);

@@ -17,6 +17,7 @@ struct Autostarted {
   std::string uuid;
   std::string name;
   std::filesystem::path link{};  ///< libvirt's; empty without autostart
+  std::filesystem::path once{};  ///< libvirt's for the next boot alone (`virsh autostart --once`)
   /// It has Umbra's metadata, or could run on another host: the policy restart or a person (`umbractl restart`) may
   /// have started it there while this host was off.
   bool may_run_elsewhere = false;

@@ -73,8 +73,20 @@ TEST_F(Guard, FindsWhatLibvirtAndLibvirtGuestsWouldStart) {
   EXPECT_THAT(autostarted(links(), list(), {}), SizeIs(1));
 }
 
+TEST_F(Guard, FindsWhatLibvirtWouldStartOnce) {
+  define("web1", kWeb, true);
+  define("db1", kDb, false);
+  for (const char* name : {"web1", "db1"})
+    fs::create_symlink(definition(name), links() / (std::string(name) + ".xml.once"));
+  EXPECT_THAT(autostarted(links(), list(), {}), SizeIs(2));
+  EXPECT_EQ(found("web1").link, links() / "web1.xml");
+  EXPECT_EQ(found("web1").once, links() / "web1.xml.once");
+  EXPECT_TRUE(found("db1").link.empty()) << "no autostart is to be set again";
+  EXPECT_EQ(found("db1").once, links() / "db1.xml.once");
+}
+
 TEST_F(Guard, WithholdsWhatTheControllerSaysIsNotThisHosts) {
-  const std::vector<Autostarted> vms{{kWeb, "web1", "l", true}, {kDb, "db1", "l"}};
+  const std::vector<Autostarted> vms{{kWeb, "web1", "l", {}, true}, {kDb, "db1", "l"}};
   v1::WhoseVmsReply owners;
   owners.add_owners()->set_yours(true);
   owners.add_owners()->set_host("host2");
@@ -84,7 +96,7 @@ TEST_F(Guard, WithholdsWhatTheControllerSaysIsNotThisHosts) {
 }
 
 TEST_F(Guard, WithoutTheControllerWithholdsWhatMayRunElsewhere) {
-  const std::vector<Autostarted> vms{{kWeb, "web1", "l", true}, {kDb, "db1", "l"}};
+  const std::vector<Autostarted> vms{{kWeb, "web1", "l", {}, true}, {kDb, "db1", "l"}};
   EXPECT_THAT(to_withhold(vms, std::nullopt, std::set<std::string>{}), SizeIs(1)) << "it may have been taken over";
   EXPECT_THAT(to_withhold(vms, std::nullopt, std::set<std::string>{kDb}), SizeIs(2));
   EXPECT_THAT(to_withhold(vms, std::nullopt, std::nullopt), SizeIs(2)) << "unknown is not gone";
@@ -162,6 +174,23 @@ TEST_F(Guard, RemembersWhatItWithheldUntilTheAgentHasPutItRight) {
   EXPECT_FALSE(fs::exists(file));
   std::ofstream(file) << "[{\"uuid\": 3}]";
   EXPECT_FALSE(read_withheld(file));
+}
+
+TEST_F(Guard, RemovesEveryLinkOfWhatItWithholds) {
+  define("web1", kWeb, true, umbra("<umbra:address>10.50.0.1</umbra:address>"));
+  fs::create_symlink(definition("web1"), links() / "web1.xml.once");
+  AgentConfig config;  // without certificates: the controller cannot be asked
+  config.autostart_dir = links();
+  config.guests_list = list();
+  config.state_dir = directory.path();
+  asio::io_context io;
+  bool fine = false;
+  asio::co_spawn(io, guard(io.get_executor(), config),
+                 [&](std::exception_ptr bug, Result<void> outcome) { fine = !bug && outcome; });
+  io.run();
+  EXPECT_TRUE(fine);
+  EXPECT_THAT(autostarted(links(), list(), {}), IsEmpty());
+  EXPECT_THAT(read_withheld(withheld_file(directory.path())).value(), SizeIs(1)) << "its autostart is to be set again";
 }
 
 }  // namespace
