@@ -125,6 +125,7 @@ class Standby {
   Task<void> attend(Shadow& shadow);
   Task<void> compare(Shadow& shadow);
   asio::awaitable<void> ended_here(Shadow& shadow);
+  asio::awaitable<void> resumed_late(Shadow& shadow);
   void point_here(const Shadow& shadow);
   Task<void> note_release(Shadow& shadow);
   Task<void> last_pages(Shadow& shadow);

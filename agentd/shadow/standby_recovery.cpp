@@ -179,6 +179,8 @@ asio::awaitable<void> Standby::tidy() {
     } else if (phase == Phase::kStaged || in_cutover(phase)) {
       const auto domain = co_await hypervisor_.domain(uuid, kCall);
       if (!domain && domain.error().code == Errc::kNotFound) co_await domain_stopped(uuid);
+      if (phase == Phase::kPromised && domain && domain->state == virt::DomainState::kRunning)
+        co_await resumed_late(*shadow);
     } else if (phase == Phase::kDropped) {
       const auto guard = co_await shadow->lock.lock(kLock, "another step of this shadow");
       if (!guard || find(uuid) != shadow.get()) continue;
@@ -187,6 +189,15 @@ asio::awaitable<void> Standby::tidy() {
     }
   }
   co_await end_leases();
+}
+
+/// A life of this agent that is over told it to run; its source, which would ask, may have forgotten it.
+asio::awaitable<void> Standby::resumed_late(Shadow& shadow) {
+  const auto guard = co_await shadow.lock.lock(kLock, "another step of this shadow");
+  if (!guard || find(shadow.uuid()) != &shadow || shadow.life.phase() != Phase::kPromised) co_return;
+  point_here(shadow);
+  const auto settled = co_await settle_in(shadow);
+  if (!settled) spdlog::warn("{}: {}", shadow.name(), settled.error());
 }
 
 asio::awaitable<void> Standby::domain_stopped(std::string vm_uuid) {
