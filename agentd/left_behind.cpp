@@ -16,8 +16,8 @@ constexpr auto kStaysPaused = 10s;  // what is paused for less is taken back by 
 
 }  // namespace
 
-/// Each once, at the first inventory of this life at which no shadow of it is kept; and once more when it stays paused: a
-/// `stop` that an earlier life gave up may be done late.
+/// Each once, at the first inventory of this life at which no shadow of it is kept; and once more when it stays paused:
+/// a `stop` that an earlier life gave up may be done late.
 asio::awaitable<void> Host::look_for_left_behind(std::vector<virt::Domain> domains) {
   for (const auto& domain : domains) {
     const bool active = domain.state == virt::DomainState::kPaused || domain.state == virt::DomainState::kRunning;

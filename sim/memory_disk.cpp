@@ -108,8 +108,8 @@ int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) 
     committing.erase(open.file->get());
     return SQLITE_FULL;
   }
-  (*open.file)->bytes.write(static_cast<const char*>(from), static_cast<std::size_t>(size),
-                            static_cast<std::size_t>(offset));
+  (*open.file)
+      ->bytes.write(static_cast<const char*>(from), static_cast<std::size_t>(size), static_cast<std::size_t>(offset));
   return SQLITE_OK;
 }
 int truncate(sqlite3_file* file, sqlite3_int64 size) {
@@ -206,7 +206,8 @@ MemoryDisk::MemoryDisk(Hooks with) {
   hooks = std::move(with);
   static sqlite3_vfs ours;  // registered ones must not move
   if (real_vfs == nullptr) {
-    // A child of fork(2) would wait for ever for a lock that its parent's thread has taken: it goes on inside of a commit.
+    // A child of fork(2) would wait for ever for a lock that its parent's thread has taken: it goes on inside of a
+    // commit.
     if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK) throw std::runtime_error("SQLite is in use already");
     real_vfs = sqlite3_vfs_find(nullptr);
     ours = *real_vfs;

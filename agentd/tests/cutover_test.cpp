@@ -337,8 +337,8 @@ TEST_F(CutoverTest, WhoseShadowDiesWhileLibvirtdIsAwayThereIsDecidedOnceThatIsBa
   ASSERT_TRUE(world.until([&] { return away; }, 10s)) << world.describe();
   world.pass(20s, 10ms);
   world.standby.hypervisor->set_connected(true);
-  EXPECT_TRUE(world.until([&] { return world.record(world.standby, shadow::Side::kStandby)->phase != Phase::kPromised; }, 30s,
-                          10ms))
+  EXPECT_TRUE(world.until(
+      [&] { return world.record(world.standby, shadow::Side::kStandby)->phase != Phase::kPromised; }, 30s, 10ms))
       << "or no shadow of it could be staged here any more\n"
       << world.describe();
 }

@@ -258,13 +258,14 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
       const auto source_has = has(move->from, move->vm_uuid), standby_has = has(move->to, move->vm_uuid);
       const auto* record = inventory_.vm(move->vm_uuid);
       const bool runs = record != nullptr && record->host == move->from && record->vm.state() == v1::VM_STATE_RUNNING;
-      const bool certain =
-          source_has == true ? runs || (standby_has.has_value() && !takes_part(move->to, move->vm_uuid))
-                             : source_has == false && standby_has == false;
+      const bool certain = source_has == true
+                               ? runs || (standby_has.has_value() && !takes_part(move->to, move->vm_uuid))
+                               : source_has == false && standby_has == false;
       denials = denied && certain ? denials + 1 : 0;
       if (denials >= kDenialsThatCount)
         co_return result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));
-      // Both journals are lost, or from before: a guest that runs on the one and is not there on the other speaks itself.
+      // Both journals are lost, or from before: a guest that runs on the one and is not there on the other speaks
+      // itself.
       const bool seen = denied && source_has == false && runs_on(move->to, move->vm_uuid);
       sightings = seen ? sightings + 1 : 0;
       if (sightings >= kDenialsThatCount)

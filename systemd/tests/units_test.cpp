@@ -86,6 +86,8 @@ TEST(Guard, ends_before_libvirt_begins_and_is_as_hardened) {
   ASSERT_TRUE(std::regex_search(source, before, std::regex("\nBefore=(.*)\n")));
   for (const char* unit : {"libvirtd.service", "virtqemud.service", "libvirt-guests.service"})
     EXPECT_NE(before[1].str().find(unit), std::string::npos) << unit;
+  EXPECT_EQ(before[1].str().find(".socket"), std::string::npos)
+      << "sockets come before basic.target, and this after it";
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, Units, testing::Values("umbra-agentd.service", "umbra-controllerd.service"),
