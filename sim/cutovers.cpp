@@ -96,12 +96,6 @@ std::vector<Job> jobs_of(const Asked& asked) {
   return jobs;
 }
 
-std::size_t first_strike(const Trial& trial) {
-  auto first = SIZE_MAX;
-  for (const auto& strike : trial.strikes) first = std::min(first, strike.at);
-  return first;
-}
-
 /// What one process plays: trials of one kind of world, and those together that begin with the same fault.
 using Part = std::vector<Job>;
 
@@ -110,7 +104,7 @@ std::vector<Part> parts_of(std::vector<Job> jobs) {
   std::map<std::tuple<Story, unsigned, std::uint64_t, std::size_t>, Part> by_kind;
   for (auto& job : jobs) {
     const auto& [story, options, strikes, moves_on] = job.trial;
-    const auto part = first_strike(job.trial) % kOfOneKind;
+    const auto part = next_strike(job.trial, 0) % kOfOneKind;
     by_kind[{story, options.hosts, options.dirty_rate.count, part}].push_back(std::move(job));
   }
   std::vector<Part> parts;

@@ -19,9 +19,7 @@ Player::Player(World& world, const std::vector<Job>& jobs, Telling telling)
 }
 
 void Player::file(const Job& job, std::size_t from) {
-  auto next = SIZE_MAX;
-  for (const auto& strike : job.trial.strikes)
-    if (strike.at >= from) next = std::min(next, strike.at);
+  const auto next = next_strike(job.trial, from);
   (next == SIZE_MAX ? plan_->plain : plan_->due[next]).push_back(&job);
 }
 

@@ -66,6 +66,13 @@ std::string Trial::text() const {
   return text;
 }
 
+std::size_t next_strike(const Trial& trial, std::size_t from) {
+  auto next = SIZE_MAX;
+  for (const auto& strike : trial.strikes)
+    if (strike.at >= from) next = std::min(next, strike.at);
+  return next;
+}
+
 Trial trial_of(const std::string& text) {
   Trial trial;
   const auto colon = text.find(':');

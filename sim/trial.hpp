@@ -23,6 +23,8 @@ struct Trial {
   /// "STORY/HOSTS/MB PER S THAT THE GUEST WRITES[/stays]:FAULT@MOMENT,FAULT@MOMENT"
   std::string text() const;
 };
+/// The moment of its first fault that is not before `from`; SIZE_MAX without one.
+std::size_t next_strike(const Trial& trial, std::size_t from);
 /// @param moments of each story when nothing goes wrong, by its number
 /// @param text as Trial::text() gives it; hosts and MB/s may be left out. Throws when it names what there is not
 Trial trial_of(const std::string& text);

@@ -125,14 +125,6 @@ World::~World() {
   graves_.clear();
 }
 
-void World::forked() {
-  const auto anew = [](Loop& loop) { loop.notify_fork(asio::io_context::fork_child); };
-  anew(world_);
-  for (auto& one : machines_)
-    if (one->process) anew(one->process->loop());
-  for (auto& grave : graves_) anew(grave->loop());
-}
-
 void World::configure(Machine& machine, int number) {
   const auto address = fmt::format("10.0.0.{}", number);
   if (!machine.tls) machine.tls = certificates_.node(role_of(machine), machine.name);

@@ -150,9 +150,6 @@ class World : public agent::test::SimulatedGuest {
   void tell(std::string what);  ///< into the story
   const std::vector<std::string>& story() const { return story_; }
 
-  /// In a child of fork(2), before anything else.
-  void forked();
-
  private:
   friend class Process;
   void configure(Machine& machine, int number);

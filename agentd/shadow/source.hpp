@@ -73,11 +73,11 @@ class Source {
   Phase phase() const { return life_.phase(); }
   /// What the journal holds of it now.
   const Record& record() const { return life_.record(); }
-  /// After run(): did the VM move away?
   /// One is asked for, and not ended.
   bool cuts_over() const { return pending_ != nullptr; }
   /// Its journal says that the guest has left, and it runs here: nobody but a person can say which is right.
   bool contradicted() const { return contradicted_; }
+  /// After run(): did the VM move away?
   bool moved() const { return last_cutover_ && last_cutover_->outcome() == v1::OUTCOME_MOVED; }
 
  private:

@@ -168,7 +168,7 @@ Task<std::string> Standby::listen(Shadow& shadow) {
       co_return uri;
     }
     ports_.erase(port);
-    strange_ports_[port] = clock_.steady() + kStrangePort;
+    if (listening.error().code == Errc::kConflict) strange_ports_[port] = clock_.steady() + kStrangePort;
     co_return fail(with_context(listening.error(), fmt::format("listening on port {} for the shadow's memory", port)));
   }
   co_return fail({Errc::kExhausted,

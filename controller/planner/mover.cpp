@@ -307,10 +307,7 @@ std::optional<bool> Mover::has(const std::string& host, const std::string& vm_uu
 }
 
 bool Mover::runs_on(const std::string& host, const std::string& vm_uuid) const {
-  const auto* node = inventory_.node(host);
-  if (node == nullptr || !node->up || !node->vms_known) return false;
-  const auto claim = node->claims.find(vm_uuid);
-  return claim != node->claims.end() && claim->second == v1::VM_STATE_RUNNING;
+  return has(host, vm_uuid) == true && inventory_.node(host)->claims.at(vm_uuid) == v1::VM_STATE_RUNNING;
 }
 
 bool Mover::takes_part(const std::string& host, const std::string& vm_uuid) const {
