@@ -62,7 +62,7 @@ v1::RegisterRequest Agent::Parts::introduce() const {
   node->set_zone(config.zone);
   node->set_endpoint(config.listen_endpoint);
   node->set_underlay_address(config.underlay_address);
-  node->set_migration_address(config.standby.migration_address);
+  node->set_migration_address(config.gates.address);
   request.set_version(UMBRA_VERSION);
   request.set_epochs_known(true);
   network->fill(request);
@@ -95,12 +95,15 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
       .transport = std::make_shared<rpc::TlsTransport>(executor, tls),
       .kernel = {},
       .hypervisor = {},
+      .gates = {},
       .disk = std::make_shared<asio::thread_pool>(1),
       .prove = [executor, emulator = config.emulator] { return shadow::prove_hold(executor, clock, emulator); }};
   UMBRA_TRY(around.kernel, netswitch::NetlinkKernel::open());
   if (config.role == NodeRole::kHost) {
     UMBRA_TRY(around.hypervisor,
               virt::LibvirtHypervisor::start(executor, {.uri = config.libvirt_uri, .rules = config.foreign}));
+    UMBRA_TRY(around.gates, ProcessGates::make(executor, config.gates, config.tls, config.state_dir / "gates",
+                                               config.log_level));
   }
   return start(executor, std::move(config), std::move(around));
 }
@@ -151,7 +154,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
     const asio::any_io_executor disk = p.around.disk ? p.around.disk->get_executor() : executor;
     UMBRA_TRY(p.journal, shadow::Journal::open(p.config.state_dir / "journal.sqlite", disk));
     p.host = std::make_unique<Host>(executor, clock, p.config, *p.around.hypervisor, *p.network, *p.journal, *p.peers,
-                                    p.outbox,
+                                    *p.around.gates, p.outbox,
                                     Host::Hooks{[&p] {
                                                   if (p.controller) p.controller->nudge();
                                                 },

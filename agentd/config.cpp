@@ -62,6 +62,13 @@ IpAddress gateway_v4(Config& config) {
   return address.value_or(IpAddress{});
 }
 
+/// A program of the same package.
+std::string beside_this_program(std::string_view name) {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (error ? std::filesystem::path("/usr/bin") : self.parent_path()) / name;
+}
+
 }  // namespace
 
 Result<AgentConfig> AgentConfig::from(Config config) {
@@ -103,15 +110,21 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.standby.node = out.name;
   out.standby.memory = size(config, "capacity.memory", Bytes{});
   out.standby.reserve = size(config, "shadow.reserve_memory", mebibytes(256));
-  out.standby.migration_address = config.text("migration.address", out.underlay_address);
-  check_own_address(config, "migration.address", out.standby.migration_address);
-  out.standby.port_first = static_cast<std::uint16_t>(config.integer("migration.port_first", 49300, 1024, 65535));
-  out.standby.port_last = static_cast<std::uint16_t>(config.integer("migration.port_last", 49399, 1024, 65535));
-  if (out.standby.port_last < out.standby.port_first)
+  out.gates.address = config.text("migration.address", out.underlay_address);
+  check_own_address(config, "migration.address", out.gates.address);
+  out.gates.port_first = static_cast<std::uint16_t>(config.integer("migration.port_first", 49300, 1024, 65535));
+  out.gates.port_last = static_cast<std::uint16_t>(config.integer("migration.port_last", 49399, 1024, 65535));
+  if (out.gates.port_last < out.gates.port_first)
     config.complain("migration.port_last", "is below port_first", "the range must hold at least one port");
+  const auto stream = config.text("migration.stream", "tls");
+  if (stream != "tls" && stream != "plain")
+    config.complain("migration.stream", fmt::format("'{}' is neither", stream),
+                    "tls, or plain where the network encrypts by itself");
+  out.gates.plain = stream == "plain";
+  out.gates.program = config.text("migration.gate", beside_this_program("umbra-gate"));
   out.source.node = out.name;
   out.source.refresh_interval = positive(config, "shadow.refresh_interval", 5s);
-  out.source.hot_interval = positive(config, "shadow.hot_interval", 100ms);
+  out.source.blackout_budget = positive(config, "shadow.blackout_budget", 2ms);
   out.foreign.emulator = out.emulator.string();
   out.foreign.qemu_arguments = config.texts("shadow.allowed_qemu_arguments");
   out.foreign.paths = config.texts("shadow.allowed_paths");

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "agentd/gates.hpp"
 #include "agentd/shadow/context.hpp"
 #include "agentd/shadow/standby.hpp"
 #include "agentd/virt/foreign_domain.hpp"
@@ -31,6 +32,7 @@ struct AgentConfig {
   std::string underlay_address;
   netswitch::SwitchConfig network;
   double cpus = 0;  ///< what this host may give to VMs; zero: all it has
+  GateConfig gates;
   shadow::StandbyConfig standby;
   shadow::SourceConfig source;
   std::chrono::milliseconds sample_interval{5'000};

@@ -26,7 +26,8 @@ bool over(const shadow::Record& record) {
 }  // namespace
 
 Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor,
-           Network& network, shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks)
+           Network& network, shadow::Journal& journal, shadow::Peers& peers, shadow::Gates& gates,
+           Outbox& outbox, Hooks hooks)
     : executor_(executor),
       clock_(clock),
       config_(config),
@@ -41,6 +42,7 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                network,
                journal,
                peers,
+               gates,
                config.source,
                [this](v1::Severity severity, const std::string& vm, const std::string& text) {
                  outbox_.event(v1::EVENT_KIND_SHADOW, severity, vm, text);
@@ -51,7 +53,7 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
                  hooks_.nudge();
                },
                [this] { hooks_.nudge(); }},
-      standby_(executor, clock, hypervisor, network, journal, config.standby,
+      standby_(executor, clock, hypervisor, network, journal, gates, config.standby,
                shadow::Standby::Hooks{[this] { return refusal(); },
                                       [this](const v1::Vm& vm, std::uint64_t epoch) {
                                         epochs_[vm.uuid()] = epoch;

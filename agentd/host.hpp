@@ -29,7 +29,8 @@ class Host {
 
   /// References outlive the host.
   Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor,
-       Network& network, shadow::Journal& journal, shadow::Peers& peers, Outbox& outbox, Hooks hooks);
+       Network& network, shadow::Journal& journal, shadow::Peers& peers, shadow::Gates& gates, Outbox& outbox,
+       Hooks hooks);
 
   /// Recovers, then follows libvirt until stop().
   asio::awaitable<void> run();

@@ -225,6 +225,25 @@ Task<std::vector<BlockJob>> Client::block_jobs(Deadline deadline) {
   co_return jobs;
 }
 
+Task<std::string> Client::directory(Deadline deadline) {
+  static constexpr std::string_view kCommand = "query-chardev";
+  static constexpr std::string_view kUnix = "unix:";
+  json::object none;
+  UMBRA_CO_TRY(const auto answer, co_await run(std::string(kCommand), none, deadline));
+  const auto* list = answer.if_array();
+  if (list == nullptr) co_return malformed(kCommand, "list");
+  for (const auto& entry : *list) {
+    const auto* object = entry.if_object();
+    if (object == nullptr || optional_text(*object, "label") != "charmonitor") continue;
+    const auto name = optional_text(*object, "filename");  // unix:/var/lib/libvirt/qemu/domain-1-web/monitor.sock,server=on
+    if (!name.starts_with(kUnix)) break;
+    const auto path = name.substr(kUnix.size(), name.find(',') - kUnix.size());
+    const auto slash = path.rfind('/');
+    if (slash != std::string::npos && slash > 0) co_return path.substr(0, slash);
+  }
+  co_return fail(Errc::kUnsupported, "QEMU's monitor is not where libvirt puts it");
+}
+
 Task<void> Client::stop(Deadline deadline) {
   json::object none;
   co_return co_await run_void("stop", none, deadline);

@@ -32,6 +32,9 @@ class Client {
   /// The block graph, sorted by node name (query-named-block-nodes, flat).
   Task<std::vector<BlockNode>> block_nodes(Deadline deadline);
   Task<std::vector<BlockJob>> block_jobs(Deadline deadline);  ///< query-block-jobs
+  /// The directory that libvirt made for this QEMU, where its monitor's socket is (query-chardev, "charmonitor").
+  /// @error kUnsupported it was not started by libvirt
+  Task<std::string> directory(Deadline deadline);
   Task<void> stop(Deadline deadline);
   Task<void> cont(Deadline deadline);
   Task<void> quit(Deadline deadline);

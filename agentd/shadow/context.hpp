@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agentd/network.hpp"
+#include "agentd/shadow/gate.hpp"
 #include "agentd/shadow/journal.hpp"
 #include "agentd/shadow/peer.hpp"
 #include "agentd/virt/hypervisor.hpp"
@@ -19,7 +20,8 @@ constexpr std::chrono::milliseconds kArrival{250};
 struct SourceConfig {
   std::string node;                                   ///< this node's name
   std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier
-  std::chrono::milliseconds hot_interval{100};        ///< hot tier
+  /// Hot tier: how much longer the guest may be stopped for what it wrote since the last pass.
+  std::chrono::milliseconds blackout_budget{2};
   std::chrono::milliseconds lease{30'000};            ///< of what a standby holds; renewed six times in it
 };
 
@@ -31,6 +33,7 @@ struct SourceContext {
   agent::Network& network;
   Journal& journal;
   Peers& peers;
+  Gates& gates;
   SourceConfig config;
   /// Something worth telling the operator.
   std::function<void(v1::Severity severity, const std::string& vm, const std::string& text)> note;

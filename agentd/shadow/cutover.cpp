@@ -152,7 +152,7 @@ Task<void> Cutover::arm() {
   life_.set_cutover(request_.SerializeAsString());
   guard_.set_autostart_withdrawn(definition_.autostart);
   life_.set_origin(guard_.stored());
-  auto [journaled, unparked] = co_await (life_.apply(Event::kArm, request_.epoch()) && hold_.unpark(kCall));
+  auto [journaled, unparked] = co_await (life_.apply(Event::kArm, request_.epoch()) && hold_.hurry(kCall));
   UMBRA_CO_CHECK(std::move(journaled));
   UMBRA_CO_CHECK(std::move(unparked));
   co_return Result<void>{};
@@ -290,7 +290,9 @@ asio::awaitable<void> Cutover::point_all() {
 }
 
 Task<void> Cutover::stop() {
-  UMBRA_CO_CHECK(co_await hold_.qmp().stop(kCall));
+  auto [let_through, stopped] = co_await (hold_.let_through(kCall) && hold_.qmp().stop(kCall));
+  UMBRA_CO_CHECK(std::move(let_through));
+  UMBRA_CO_CHECK(std::move(stopped));
   const auto released = [&] { return !hold_.watch().migrating(); };
   const auto qmp = hold_.qmp();
   // Asked in the shade of the last pages: from here on the guest writes nothing that a snapshot could take away.

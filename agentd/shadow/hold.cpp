@@ -13,6 +13,7 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
+constexpr std::chrono::milliseconds kBreath{4};  // between the passes of a hot shadow whose cutover has begun
 constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
 constexpr std::uint64_t kWindowsPerSecond = 1s / kWindow;
@@ -71,11 +72,44 @@ Task<void> Hold::open(std::string uri, Deadline deadline) {
 Task<void> Hold::adopt(Deadline deadline) {
   UMBRA_CO_CHECK(co_await watch_.ask(deadline));
   if (!watch_.migrating()) co_return fail(Errc::kNotFound, "no precopy is open");
+  UMBRA_CO_TRY(const auto status, co_await qmp().status(deadline));
+  watch_.set_halted(status.state == qmp::RunState::kPaused);
+  if (watch_.halted()) co_return Result<void>{};
   co_return co_await park(deadline);
 }
 
 Task<void> Hold::park(Deadline deadline) {
+  UMBRA_CO_CHECK(co_await limit(kParked, deadline));  // first: an open gate and no limit is a QEMU that spins
+  auto setting = open_gate();
+  co_return co_await set_gate(std::move(setting), deadline);
+}
+
+Task<void> Hold::pulse(std::chrono::microseconds pause, Deadline deadline) {
+  auto setting = pulsed_gate(pause);
+  UMBRA_CO_CHECK(co_await set_gate(std::move(setting), deadline));
+  if (limit_ != kUnparked) UMBRA_CO_CHECK(co_await limit(kUnparked, deadline));
+  co_return Result<void>{};
+}
+
+Task<void> Hold::hurry(Deadline deadline) {
+  if (!gate_ || limit_ != kUnparked) co_return co_await unpark(deadline);
+  co_return co_await pulse(kBreath, deadline);
+}
+
+Task<void> Hold::shut(std::chrono::milliseconds at_most, Deadline deadline) {
+  auto setting = shut_gate(at_most);
+  UMBRA_CO_CHECK(co_await set_gate(std::move(setting), deadline));
   co_return co_await limit(kParked, deadline);
+}
+
+Task<void> Hold::let_through(Deadline deadline) {
+  auto setting = open_gate();
+  co_return co_await set_gate(std::move(setting), deadline);
+}
+
+Task<void> Hold::set_gate(v1::GateSetting setting, Deadline deadline) {
+  if (!gate_) co_return Result<void>{};
+  co_return co_await gate_->set(std::move(setting), deadline);
 }
 
 Task<void> Hold::unpark(Deadline deadline) {
@@ -100,7 +134,8 @@ Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, s
     UMBRA_CO_CHECK(co_await allow(budget_for(info.remaining), deadline));
     const auto soon = clock_.steady() + poll;
     // A QEMU out of budget sleeps to the end of its window: no use in asking before.
-    co_await changed().wait_until(asleep ? std::max(soon, woke_ + kWindow - kEarly) : soon);
+    const bool window = asleep && limit_ != kUnparked;
+    co_await changed().wait_until(window ? std::max(soon, woke_ + kWindow - kEarly) : soon);
     const auto sent = info.transferred;
     UMBRA_CO_TRY(info, co_await watch_.ask(deadline));
     if (asleep && info.transferred != sent) woke_ = clock_.steady();

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "agentd/shadow/gate.hpp"
 #include "agentd/shadow/watch.hpp"
 
 namespace umbra::shadow {
@@ -20,8 +21,9 @@ class Hold {
  public:
   /// @param monitor speaks to the primary's QEMU
   /// @param changed fires after each event of that QEMU
-  Hold(std::shared_ptr<qmp::Transport> monitor, Signal& changed, Clock& clock)
-      : watch_(std::move(monitor), changed), clock_(clock) {}
+  /// @param gate that its stream goes through; null: there is none, and nothing but QEMU's own limit can hold it
+  Hold(std::shared_ptr<qmp::Transport> monitor, Signal& changed, Clock& clock, std::shared_ptr<Gate> gate = {})
+      : watch_(std::move(monitor), changed), clock_(clock), gate_(std::move(gate)) {}
 
   /// What the destination needs before its `migrate-incoming`.
   static Task<void> prepare_destination(qmp::Client destination, Deadline deadline);
@@ -29,12 +31,20 @@ class Hold {
   /// Starts the precopy towards `uri`, unparked.
   /// @error kUnsupported this QEMU lacks a capability; kConflict a migration, save or job is under way
   Task<void> open(std::string uri, Deadline deadline);
-  /// Takes over a precopy that is open already (after a restart of the agent), and parks it.
-  /// @error kNotFound none is open
+  /// Takes over a precopy that is open already (after a restart of the agent), and parks it; that of a guest that is
+  /// suspended stays shut. @error kNotFound none is open
   Task<void> adopt(Deadline deadline);
 
-  /// Sends next to nothing from now on: 10 bytes/s, at which QEMU iterates some ten times a second.
+  /// Sends next to nothing from now on: 10 bytes/s, at which QEMU iterates some ten times a second. The gate is open.
   Task<void> park(Deadline deadline);
+  /// Hot: QEMU's own limit is lifted, with its windows of 100 ms, and the gate lets it make a pass, then none for so long.
+  Task<void> pulse(std::chrono::microseconds pause, Deadline deadline);
+  /// A cutover is near. From hot: passes follow closely. From parked: as fast as the link allows.
+  Task<void> hurry(Deadline deadline);
+  /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted meanwhile.
+  Task<void> shut(std::chrono::milliseconds at_most, Deadline deadline);
+  /// The last steps: whatever comes is let through.
+  Task<void> let_through(Deadline deadline);
   /// Sends as fast as the link allows. QEMU's rate limiter sleeps in windows of 100 ms, so it may begin that much
   /// later. With nothing left to send, QEMU then looks for dirty pages thousands of times a second, which costs a core,
   /// and its guest the pages' write protection each time: for a first copy and a cutover only.
@@ -73,13 +83,16 @@ class Hold {
   const Watch& watch() const { return watch_; }
   Signal& changed() { return watch_.changed(); }
   qmp::Client& qmp() { return watch_.qmp(); }
+  Gate* gate() { return gate_.get(); }
 
  private:
   Task<void> limit(BytesPerSecond rate, Deadline deadline);
+  Task<void> set_gate(v1::GateSetting setting, Deadline deadline);
   Task<void> allow(Bytes budget, Deadline deadline);
 
   Watch watch_;
   Clock& clock_;
+  std::shared_ptr<Gate> gate_;
   BytesPerSecond limit_{};    // QEMU's max-bandwidth; zero when it is not known
   Signal::TimePoint woke_{};  // when QEMU was last seen to begin to send, some milliseconds after it did
 };

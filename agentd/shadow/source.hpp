@@ -90,6 +90,11 @@ class Source {
   Task<void> compare();
   asio::awaitable<void> give_back_autostart();
   Task<void> refresh();
+  Task<void> follow();
+  Task<void> as_its_tier_wants();
+  Task<void> wait_suspended();
+  void end_gate(std::string why);
+  Task<std::shared_ptr<Gate>> open_gate();
   Task<void> perform(std::shared_ptr<Pending> pending);
   Task<void> reattach();
   Task<std::uint64_t> observe();
@@ -104,6 +109,7 @@ class Source {
   void answer(Result<v1::CutoverResult> result);
   void account(v1::Outcome outcome, std::string detail);
   asio::awaitable<void> recover();
+  asio::awaitable<void> take_up_gate();
   asio::awaitable<void> settle();
   asio::awaitable<void> carry_out(Cutover& cutover);
   asio::awaitable<void> leave();
@@ -127,7 +133,11 @@ class Source {
   std::optional<v1::KeepShadowRequest> wish_;
   v1::KeepShadowRequest built_;  ///< the wish that what exists was built for
   v1::Vm vm_;
-  std::string migration_uri_;  ///< where the staged shadow listens
+  std::string stream_;            ///< where the staged shadow's gate waits
+  std::shared_ptr<Gate> gate_;    ///< of its stream
+  std::chrono::microseconds pause_{};  ///< hot: between passes
+  std::uint64_t passes_ = 0;           ///< hot: QEMU's, at the last look
+  BytesPerSecond link_{};              ///< what was seen to go through while memory was first copied
   std::string unwanted_because_;
   std::string busy_;                     ///< the block job that bars a cutover now; empty without one
   std::optional<std::string> given_up_;  ///< why what exists must go; until it has gone nothing is built on it
@@ -137,6 +147,7 @@ class Source {
   Signal::TimePoint refresh_due_{};
   Signal::TimePoint compare_due_{};
   Signal::TimePoint late_stop_until_{};  ///< a stop of a cutover that was taken back may yet be done
+  Signal::TimePoint suspended_until_{};  ///< the guest is suspended, and its shadow kept until then
   Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};
   std::optional<Decision> decision_;

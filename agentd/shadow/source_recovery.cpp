@@ -55,6 +55,7 @@ asio::awaitable<void> Source::recover() {
     case Phase::kStaged:
     case Phase::kPrecopy:
     case Phase::kArmed: {  // half made, or a cutover that promised nothing
+      co_await take_up_gate();
       take_monitor();
       if (life_.phase() == Phase::kArmed) {
         v1::CutoverRequest given_up;
@@ -72,10 +73,13 @@ asio::awaitable<void> Source::recover() {
     }
     case Phase::kWarm:
     case Phase::kHot: {
+      co_await take_up_gate();
       take_monitor();
       const auto adopted = co_await hold_->adopt(kCall);
       if (adopted) {
         refresh_due_ = context_.clock.steady();
+        const auto set = hold_->watch().halted() ? Result<void>{} : co_await as_its_tier_wants();
+        if (!set) spdlog::warn("{}: {}", vm_.name(), set.error());  // keep() finds out what has become of it
         spdlog::info("{}: took up the hold towards {}", vm_.name(), built_.standby().name());
         break;
       }
@@ -96,6 +100,18 @@ asio::awaitable<void> Source::recover() {
   }
 }
 
+/// The gate that an earlier life of the agent started, if it is there: a shadow without one has lost its stream.
+asio::awaitable<void> Source::take_up_gate() {
+  if (gate_) co_return;
+  auto id_of_it = id();
+  auto vm_uuid = uuid_;
+  const auto found = co_await context_.gates.adopt(v1::GATE_SIDE_SOURCE, std::move(vm_uuid), std::move(id_of_it), kCall);
+  if (found)
+    gate_ = *found;
+  else
+    spdlog::info("{}: {}", uuid_, found.error());
+}
+
 /// In promised: asks until the standby has answered for certain.
 asio::awaitable<void> Source::settle() {
   if (vm_.name().empty()) {  // its addresses are needed
@@ -112,6 +128,7 @@ asio::awaitable<void> Source::settle() {
     co_await pause(kMostBackoff);
     co_return;
   }
+  co_await take_up_gate();
   take_monitor();  // libvirt may have come back since
   Cutover cutover(context_, *hold_, life_, guard_, vm_, request, [](const auto&) {});
   if (decision_) {
@@ -152,6 +169,7 @@ Task<void> Source::reattach() {
   if (!hold_) co_return Result<void>{};
   take_monitor();
   UMBRA_CO_CHECK(co_await hold_->adopt(kCall));
+  if (held() && !hold_->watch().halted()) UMBRA_CO_CHECK(co_await as_its_tier_wants());
   co_return Result<void>{};
 }
 
@@ -178,6 +196,7 @@ asio::awaitable<void> Source::failed(Error error) {
 /// The VM lives elsewhere: what is left of it here goes. Runs again after a crash.
 asio::awaitable<void> Source::leave() {
   hold_.reset();
+  gate_.reset();  // it ends with its stream
   const auto arrived = context_.clock.steady() + kArrival;
   while (!stopping_ && context_.clock.steady() < arrived) co_await changed_.wait_until(arrived);
   for (auto wait = kLeastBackoff; !stopping_; wait = std::min<std::chrono::seconds>(wait * 2, kMostBackoff)) {

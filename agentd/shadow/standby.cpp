@@ -18,19 +18,19 @@ using qmp::MigrationStatus;
 constexpr Deadline kCall = 5s;    // one libvirt or QMP call
 constexpr Deadline kStart = 30s;  // starting a QEMU; the first one after libvirtd's start pays its probing
 constexpr Deadline kLock = 10s;
-constexpr auto kStrangePort = 10min;
 constexpr Deadline kLastPages = 10s;  // from released to memory complete
 constexpr Deadline kLook = 500ms;     // between looks at a migration whose event may have been missed
 
 }  // namespace
 
 Standby::Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor& hypervisor, agent::Network& network,
-                 Journal& journal, StandbyConfig config, Hooks hooks)
+                 Journal& journal, Gates& gates, StandbyConfig config, Hooks hooks)
     : executor_(std::move(executor)),
       clock_(clock),
       hypervisor_(hypervisor),
       network_(network),
       journal_(journal),
+      gates_(gates),
       config_(std::move(config)),
       hooks_(std::move(hooks)) {}
 
@@ -57,7 +57,6 @@ void Standby::outdate(const std::string& vm_uuid, std::uint64_t epoch) {
 void Standby::forget(const std::string& vm_uuid) {
   const auto found = shadows_.find(vm_uuid);
   if (found == shadows_.end()) return;
-  ports_.erase(found->second->port);
   found->second->watch.reset();
   shadows_.erase(found);
 }
@@ -145,35 +144,25 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   shadow.made_as = made.live_xml;
   v1::StageReply reply;
   reply.set_incarnation(journal_.incarnation());
-  UMBRA_CO_TRY(*reply.mutable_migration_uri(), co_await listen(shadow));
+  UMBRA_CO_TRY(*reply.mutable_stream(), co_await listen(shadow));
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStaged));
   hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow staged for {}", shadow.request.source()));
   co_return reply;
 }
 
-/// Makes the shadow's QEMU listen on a port that nobody uses, and gives the URI. A QEMU takes no second one: the next
-/// attempt, with another QEMU, leaves a port alone that something else has.
+/// Makes the shadow's QEMU listen on a socket of its own, and a gate in front of it. @return where that waits
 Task<std::string> Standby::listen(Shadow& shadow) {
-  const bool six = config_.migration_address.find(':') != std::string::npos;
-  const auto host = six ? fmt::format("[{}]", config_.migration_address) : config_.migration_address;
-  for (auto port = config_.port_first; port <= config_.port_last; ++port) {
-    if (const auto strange = strange_ports_.find(port);
-        strange != strange_ports_.end() && clock_.steady() < strange->second)
-      continue;
-    if (!ports_.insert(port).second) continue;
-    auto uri = fmt::format("tcp:{}:{}", host, port);
-    const auto listening = co_await shadow.watch->qmp().migrate_incoming(uri, kCall);
-    if (listening) {
-      shadow.port = port;
-      co_return uri;
-    }
-    ports_.erase(port);
-    if (listening.error().code == Errc::kConflict) strange_ports_[port] = clock_.steady() + kStrangePort;
-    co_return fail(with_context(listening.error(), fmt::format("listening on port {} for the shadow's memory", port)));
-  }
-  co_return fail({Errc::kExhausted,
-                  fmt::format("no free port for migrations between {} and {}", config_.port_first, config_.port_last),
-                  "widen [migration] port_first … port_last, or end what else listens there"});
+  UMBRA_CO_TRY(const auto directory, co_await shadow.watch->qmp().directory(kCall));
+  v1::GateTask task;
+  task.set_side(v1::GATE_SIDE_STANDBY);
+  task.set_vm_uuid(shadow.uuid());
+  *task.mutable_id() = shadow.request.id();
+  task.set_socket(stream_socket(directory, shadow.request.id()));
+  task.set_source(shadow.request.source());
+  const auto uri = "unix:" + task.socket();
+  UMBRA_CO_CHECK(co_await shadow.watch->qmp().migrate_incoming(uri, kCall));
+  UMBRA_CO_TRY(shadow.gate, co_await gates_.open(std::move(task), kCall));
+  co_return shadow.gate->where();
 }
 
 /// What was changed of the VM since it was staged, and a shadow can have without being made anew. In force, and in the
@@ -336,7 +325,6 @@ Task<void> Standby::settle_in(Shadow& shadow) {
   co_await fault_point("serving");
   const auto vm = shadow.request.vm();
   served_[vm.uuid()] = shadow.life.epoch();
-  ports_.erase(shadow.port);
   shadow.watch.reset();
   if (shadow.life.phase() == Phase::kArmed) shadow.life.assume(Event::kPromise);
   const auto serving = co_await shadow.life.apply(Event::kResume);

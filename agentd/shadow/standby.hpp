@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agentd/network.hpp"
+#include "agentd/shadow/gate.hpp"
 #include "agentd/shadow/hold.hpp"
 #include "agentd/shadow/life.hpp"
 #include "agentd/shadow/watch.hpp"
@@ -19,8 +20,6 @@ namespace umbra::shadow {
 
 struct StandbyConfig {
   std::string node;               ///< this node's name
-  std::string migration_address;  ///< QEMU listens for memory here
-  std::uint16_t port_first = 49300, port_last = 49399;
   Bytes memory{};                           ///< what this host may give to VMs in all; zero: what libvirt says it has
   Bytes reserve = mebibytes(256);           ///< of that, what shadows must leave free
   std::chrono::milliseconds lease{30'000};  ///< without word from its source, what is not accepted is dropped
@@ -42,7 +41,7 @@ class Standby {
   };
 
   Standby(asio::any_io_executor executor, Clock& clock, virt::Hypervisor& hypervisor, agent::Network& network,
-          Journal& journal, StandbyConfig config, Hooks hooks);
+          Journal& journal, Gates& gates, StandbyConfig config, Hooks hooks);
   ~Standby();
 
   /// Takes up what an earlier life of the agent left behind. Await it once libvirt answers, before serving.
@@ -143,6 +142,7 @@ class Standby {
   virt::Hypervisor& hypervisor_;
   agent::Network& network_;
   Journal& journal_;
+  Gates& gates_;
   StandbyConfig config_;
   Hooks hooks_;
   std::map<std::string, std::shared_ptr<Shadow>> shadows_;  // staging … promised, and dropped until all of it is gone
@@ -153,9 +153,6 @@ class Standby {
   std::map<std::string, std::string> left_alone_;  // VMs whose record is damaged, and what is wrong with it
   std::set<std::string> once_held_;                // VMs whose shadow this journal has known
   std::vector<v1::HeldShadow> strays_;             // shadows that it does not
-  std::set<std::uint16_t> ports_;                  // in use
-  std::map<std::uint16_t, Signal::TimePoint>
-      strange_ports_;          // in use by something else: until when they are left alone
   Signal::TimePoint awake_{};  // when leases were looked at last
 };
 

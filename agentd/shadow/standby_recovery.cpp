@@ -45,6 +45,7 @@ Task<Standby::End> Standby::end_qemu(Shadow& shadow) {
   }
   if (shadow.may_run && shadow.watch && shadow.watch->resumed_at().count() != 0) co_return End::kRuns;  // just before
   shadow.gone = true;
+  if (shadow.gate) shadow.gate->end("its QEMU has ended");
   co_return End::kGone;
 }
 
@@ -231,8 +232,12 @@ asio::awaitable<void> Standby::ended_here(Shadow& shadow) {
 Task<void> Standby::attend(Shadow& shadow) {
   UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
-  UMBRA_CO_TRY(const auto migration, co_await shadow.watch->ask(kCall));
-  if (migration.port != 0) ports_.insert(shadow.port = migration.port);
+  UMBRA_CO_CHECK(co_await shadow.watch->ask(kCall));
+  auto vm_uuid = shadow.uuid();
+  auto id = shadow.request.id();
+  // Whether it is there shows in its stream; but one that nobody speaks to does not wait for a stream for ever.
+  const auto gate = co_await gates_.adopt(v1::GATE_SIDE_STANDBY, std::move(vm_uuid), std::move(id), kCall);
+  if (gate) shadow.gate = *gate;
   UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
   shadow.made_as = made.live_xml;
   co_return Result<void>{};

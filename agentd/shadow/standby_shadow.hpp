@@ -12,7 +12,7 @@ struct Standby::Shadow {
   v1::StageRequest request;
   std::string made_as;  // its live XML when it was made or taken up
   Life life;
-  std::uint16_t port = 0;
+  std::shared_ptr<Gate> gate;   // of its stream
   std::uint64_t staged_in = 0;  // the VM's epoch when it was staged, which an accept leaves; 0 after a restart
   bool gone = false;            // its QEMU has ended, and never runs
   bool may_run = false;         // it was told to resume, and the answer is not known

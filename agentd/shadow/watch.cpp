@@ -24,8 +24,10 @@ void Watch::on_event(const qmp::Event& event) {
     ++told_;
   } else if (std::holds_alternative<qmp::StopEvent>(event.what)) {
     stopped_at_ = event.at;
+    halted_ = true;
   } else if (std::holds_alternative<qmp::ResumeEvent>(event.what)) {
     resumed_at_ = event.at;
+    halted_ = false;
   } else if (std::holds_alternative<qmp::PowerdownEvent>(event.what)) {
     powering_down_ = true;
   } else {

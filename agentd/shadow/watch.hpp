@@ -28,6 +28,10 @@ class Watch {
   std::chrono::microseconds stopped_at() const { return stopped_at_; }
   std::chrono::microseconds resumed_at() const { return resumed_at_; }
 
+  /// QEMU has stopped the guest, and has not let it run since, by its events or by what was asked of it.
+  bool halted() const { return halted_; }
+  void set_halted(bool halted) { halted_ = halted; }
+
   /// The guest was asked to shut down, and may come up again (libvirt's reboot).
   bool powering_down() const { return powering_down_; }
 
@@ -42,6 +46,7 @@ class Watch {
   Signal& changed_;
   qmp::MigrationStatus status_ = qmp::MigrationStatus::kNone;
   bool powering_down_ = false;
+  bool halted_ = false;
   std::uint64_t told_ = 0;  // migration events so far
   std::chrono::microseconds stopped_at_{};
   std::chrono::microseconds resumed_at_{};

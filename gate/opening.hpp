@@ -1,0 +1,23 @@
+/// Who is at the other end, and may it: the first messages of a stream, on both sides.
+#pragma once
+
+#include "gate/line.hpp"
+#include "umbra/v1/gate.pb.h"
+
+namespace umbra::gate {
+
+/// Source: connects, shows the warrant, and waits for the answer. Blocks.
+/// @error kUnavailable nobody is there; kDenied it is not the standby, or it refuses us, with its reason; kTimeout
+Result<Line> call_standby(const v1::GateTask& task, const rpc::Tls& tls, unsigned channel);
+
+/// Standby: checks that the caller is this shadow's source, and that the controller has allowed just this shadow.
+/// Then it connects to QEMU, and only then says yes. Blocks.
+/// @error kDenied, kUnavailable with the reason, which was told; kTimeout
+struct Answered {
+  Line line;
+  Descriptor qemu;
+  unsigned channel = 0;
+};
+Result<Answered> answer_source(Descriptor socket, const v1::GateTask& task, const rpc::Tls& tls);
+
+}  // namespace umbra::gate
