@@ -124,7 +124,7 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.gates.program = config.text("migration.gate", beside_this_program("umbra-gate"));
   out.source.node = out.name;
   out.source.refresh_interval = positive(config, "shadow.refresh_interval", 5s);
-  out.source.blackout_budget = positive(config, "shadow.blackout_budget", 2ms);
+  out.source.blackout_budget = positive(config, "shadow.blackout_budget", 5ms);
   out.foreign.emulator = out.emulator.string();
   out.foreign.qemu_arguments = config.texts("shadow.allowed_qemu_arguments");
   out.foreign.paths = config.texts("shadow.allowed_paths");

@@ -14,7 +14,7 @@ constexpr std::size_t kUnlimited = 1U << 20;
 constexpr auto kLongestOpen = 250ms;  // of a pulse without an end
 constexpr auto kAlone = 50ms;         // between passes, when nobody is left to say
 constexpr auto kStep = 1ms;           // of pacing
-constexpr int kWholePass = 2;
+constexpr int kWholePass = 1;
 
 }  // namespace
 

@@ -69,9 +69,11 @@ Process::Process(World& world, Machine& machine)
                              .transport = transport_,
                              .kernel = {std::shared_ptr<void>{}, &machine.kernel},
                              .hypervisor = {},
+                             .gates = {},
                              .disk = {},
                              .prove = [] { return proven(); }};
   if (machine.is_host()) {
+    around.gates = {std::shared_ptr<void>{}, machine.gates.get()};
     const Fate fate = [&world](const Moment& moment) { return world.meet(moment); };
     around.hypervisor = std::make_shared<agent::test::InterruptedHypervisor>(
         loop_.get_executor(), world.world_.get_executor(), world.clock(), world.lan_, *machine.hypervisor, machine.name,
@@ -139,7 +141,7 @@ void World::configure(Machine& machine, int number) {
   machine.config.underlay_address = address;
   machine.config.state_dir = machine.directory;
   machine.config.standby.node = machine.config.source.node = machine.name;
-  machine.config.standby.migration_address = address;
+  machine.config.gates.address = address;
   must(machine.kernel.create_tap("uplink", {}));
   must(machine.kernel.change_link("uplink", {.up = true}));
   must(machine.kernel.add_address("uplink", ip(address), 24));
@@ -149,6 +151,7 @@ void World::configure(Machine& machine, int number) {
   options.storage = storage_;
   if (!machine.hypervisor)
     machine.hypervisor = std::make_unique<virt::FakeHypervisor>(world_.get_executor(), wire_, options);
+  if (!machine.gates) machine.gates = std::make_unique<agent::test::FakeGates>(wire_, address);
 }
 
 Machine& World::machine(const std::string& name) {
@@ -219,6 +222,7 @@ bool World::commit(const std::string& file, Moment::Kind kind) {
 void World::crash(Machine& machine) {
   if (!machine.process) return;
   if (machine.hypervisor) machine.hypervisor->listen({});
+  if (machine.gates) machine.gates->leave_alone();
   graves_.push_back(std::move(machine.process));
   exchange_.crashed(machine.name, machine.power ? Milliseconds{} : kSilence);
   if (machine.kind == Machine::Kind::kController) {
@@ -248,6 +252,7 @@ void World::lose_power(Machine& machine, Milliseconds wait) {
   machine.power = false;
   crash(machine);
   if (machine.hypervisor) machine.hypervisor->power_off();
+  if (machine.gates) machine.gates->kill();
   machine.kernel = netswitch::FakeKernel();
   lan_.after(wait, [this, &machine] {
     machine.power = true;

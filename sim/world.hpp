@@ -7,6 +7,7 @@
 #include <set>
 
 #include "agentd/agent.hpp"
+#include "agentd/tests/fake_gates.hpp"
 #include "agentd/tests/interrupted_hypervisor.hpp"
 #include "agentd/tests/simulated_guest.hpp"
 #include "agentd/virt/fakes/fake_hypervisor.hpp"
@@ -53,6 +54,7 @@ struct Machine {
   std::optional<rpc::Tls> tls;
   netswitch::FakeKernel kernel;
   std::unique_ptr<virt::FakeHypervisor> hypervisor;  ///< hosts only
+  std::unique_ptr<agent::test::FakeGates> gates;     ///< hosts only
   std::unique_ptr<Process> process;                  ///< none while its daemon is down
   bool power = true;
   unsigned lives = 0;

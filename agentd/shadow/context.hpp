@@ -21,7 +21,7 @@ struct SourceConfig {
   std::string node;                                   ///< this node's name
   std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier
   /// Hot tier: how much longer the guest may be stopped for what it wrote since the last pass.
-  std::chrono::milliseconds blackout_budget{2};
+  std::chrono::milliseconds blackout_budget{5};
   std::chrono::milliseconds lease{30'000};            ///< of what a standby holds; renewed six times in it
 };
 

@@ -18,7 +18,7 @@ constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;  // between looks at a running copy
 constexpr auto kPoll = 8ms;
 constexpr auto kFollow = 500ms;           // between looks at a hot shadow, which the gate keeps fresh by itself
-constexpr auto kLeastPause = 10ms;
+constexpr auto kLeastPause = 20ms;
 constexpr auto kMostPause = 250ms;        // a QEMU that cannot write holds locks
 constexpr BytesPerSecond kLeastLink{100'000'000};
 constexpr auto kSuspended = 60s;          // a shadow is kept behind a shut gate while its guest is suspended

@@ -48,7 +48,7 @@ TEST(AgentConfig, HasAFallbackForWhatNeedNotBeSaid) {
   EXPECT_EQ(config->role, NodeRole::kHost);
   EXPECT_EQ(config->zone, "default");
   EXPECT_EQ(config->libvirt_uri, "qemu:///system");
-  EXPECT_EQ(config->standby.migration_address, "10.0.0.1") << "the underlay's";
+  EXPECT_EQ(config->gates.address, "10.0.0.1") << "the underlay's";
   EXPECT_EQ(config->standby.node, "host1");
   EXPECT_EQ(config->source.node, "host1");
   EXPECT_EQ(config->standby.memory, Bytes{}) << "all that libvirt says there is";
@@ -64,9 +64,9 @@ TEST(AgentConfig, TakesWhatIsSaid) {
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->source.refresh_interval, 2s);
   EXPECT_EQ(config->standby.reserve, gibibytes(1));
-  EXPECT_EQ(config->standby.migration_address, "10.1.0.1");
-  EXPECT_EQ(config->standby.port_first, 50000);
-  EXPECT_EQ(config->standby.port_last, 50000) << "one port is a range";
+  EXPECT_EQ(config->gates.address, "10.1.0.1");
+  EXPECT_EQ(config->gates.port_first, 50000);
+  EXPECT_EQ(config->gates.port_last, 50000) << "one port is a range";
 }
 
 struct Wrong {
@@ -128,8 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"shadow", "refresh_interval = '5 parsecs'", "5 parsecs", "250ms"},
                     Wrong{"shadow", "refresh_interval = '0s'", "is not longer than 0", "250ms or 5s"},
                     Wrong{"shadow", "reserve_memory = '1 furlong'", "1 furlong", "256MiB"},
-                    Wrong{"shadow", "hot_interval = 3", "is not a duration in quotes", "give a duration in quotes"},
-                    Wrong{"shadow", "hot_interval = '0ms'", "is not longer than 0", "250ms or 5s"},
+                    Wrong{"shadow", "blackout_budget = 3", "is not a duration in quotes", "give a duration in quotes"},
+                    Wrong{"shadow", "blackout_budget = '0ms'", "is not longer than 0", "250ms or 5s"},
                     Wrong{"telemetry", "interval = '0s'", "is not longer than 0", "250ms or 5s"},
                     Wrong{"telemetry", "interval = 'often'", "often", "250ms"}),
     [](const auto& one) {

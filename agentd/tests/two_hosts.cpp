@@ -40,7 +40,7 @@ Process::Process(TwoHosts& world, Machine& machine)
   hypervisor_ = std::make_unique<InterruptedHypervisor>(loop_.get_executor(), world.world_.get_executor(),
                                                         world.clock(), world.lan(), *machine.hypervisor, name_, fate);
   host_ = std::make_unique<Host>(loop_.get_executor(), world.clock(), machine.config, *hypervisor_, network_, *journal_,
-                                 peers_, outbox_, Host::Hooks{[] {}, [&machine] { return prove(machine); }});
+                                 peers_, *machine.gates, outbox_, Host::Hooks{[] {}, [&machine] { return prove(machine); }});
   asio::co_spawn(loop_, host_->run(), [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);
   });
@@ -95,7 +95,7 @@ void TwoHosts::configure(Machine& machine, v1::Role role, int number) {
   machine.config.underlay_address = address;
   machine.config.state_dir = directory_.path() / machine.name();
   machine.config.standby.node = machine.config.source.node = machine.name();
-  machine.config.standby.migration_address = address;
+  machine.config.gates.address = address;
   machine.config.source.refresh_interval = options_.refresh_interval;
   std::filesystem::create_directories(machine.config.state_dir);
   must(machine.kernel.create_tap("uplink", {}));
@@ -106,6 +106,7 @@ void TwoHosts::configure(Machine& machine, v1::Role role, int number) {
   options.address = address;
   options.storage = storage_;
   machine.hypervisor = std::make_unique<virt::FakeHypervisor>(world_.get_executor(), wire_, options);
+  machine.gates = std::make_unique<FakeGates>(wire_, address);
 }
 
 Machine& TwoHosts::machine(const std::string& name) {
@@ -153,6 +154,7 @@ void TwoHosts::settle() {
 void TwoHosts::crash(Machine& machine) {
   if (!machine.process) return;
   if (machine.hypervisor) machine.hypervisor->listen({});
+  if (machine.gates) machine.gates->leave_alone();
   graves_.push_back(std::move(machine.process));
   std::erase_if(exchanges_, [&](const auto& entry) {
     if (entry.first != machine.name()) return entry.second.expired();

@@ -9,6 +9,7 @@
 #include "agentd/host.hpp"
 #include "agentd/tests/direct_peers.hpp"
 #include "agentd/tests/fake_disk.hpp"
+#include "agentd/tests/fake_gates.hpp"
 #include "agentd/tests/interrupted_hypervisor.hpp"
 #include "agentd/tests/lan.hpp"
 #include "agentd/tests/simulated_guest.hpp"
@@ -52,6 +53,7 @@ struct Machine {
   AgentConfig config;
   netswitch::FakeKernel kernel;
   std::unique_ptr<virt::FakeHypervisor> hypervisor;  ///< none on an edge
+  std::unique_ptr<FakeGates> gates;                  ///< none on an edge
   v1::HoldProof proof;                               ///< what its agent finds when it proves the hold
   std::unique_ptr<Process> process;                  ///< none while the agent is down
 

@@ -1,5 +1,6 @@
 // FakeQemu's migration: what QEMU's migration thread does, a millisecond at a time.
 #include <boost/json/object.hpp>
+#include <algorithm>
 #include <limits>
 
 #include "qmp/codec.hpp"
@@ -11,6 +12,8 @@ namespace {
 
 constexpr std::int64_t kWindowMs = 100;  // of the rate limit: BUFFER_DELAY in QEMU's migration.c
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kSocket = 208 * 1024;  // what a unix socket takes while nobody reads (net.core.wmem_default)
+constexpr std::uint64_t kMessage = 768;        // and what it reckons for each message, however short
 constexpr std::uint64_t kIterationOverhead = 16;  // section header and footer: a parked, idle QEMU sleeps by these
 
 auto refuse(std::string_view description) {
@@ -87,7 +90,11 @@ std::int64_t FakeQemu::due_ms() const {
   constexpr auto kNever = std::numeric_limits<std::int64_t>::max();
   const auto next = wire_->now_ms() + 1;
   if (!alive_ || (options_.incoming && status_ != MigrationStatus::kCompleted)) return kNever;
-  if (status_ == MigrationStatus::kActive) return std::max(next, asleep_until_ms_);
+  if (status_ == MigrationStatus::kActive) {
+    const auto gate = relay();
+    const auto opens = gate && gate->opens_at ? gate->opens_at(wire_->clock().steady()) : FakeRelay::Time{};
+    return std::max({next, asleep_until_ms_, static_cast<std::int64_t>(opens.time_since_epoch() / Milliseconds(1))});
+  }
   if (status_ == MigrationStatus::kSetup || status_ == MigrationStatus::kDevice) return next;
   const bool finishing = status_ == MigrationStatus::kCompleted || status_ == MigrationStatus::kFailed;
   return run_state_ == RunState::kFinishMigrate && finishing ? next : kNever;
@@ -110,8 +117,15 @@ void FakeQemu::tick() {
 }
 
 void FakeQemu::connect() {
-  const auto listener = wire_->listener(uri_);
+  const auto listener = wire_->listener(uri_, options_.host);
   if (!listener) return give_up(MigrationStatus::kFailed, "Failed to connect to '" + uri_ + "': Connection refused");
+  through_.clear();
+  std::string at = uri_, on = options_.host;
+  while (const auto next = wire_->relay(at, on)) {
+    through_.push_back(next);
+    at = next->to_uri;
+    on = next->to_host;
+  }
   peer_ = listener;
   listener->peer_ = weak_from_this();
   listener->listening_.reset();
@@ -131,8 +145,24 @@ bool FakeQemu::may_switch_over() const {
   return !has("switchover-ack") || !running() || (peer && peer->has("switchover-ack"));
 }
 
+std::shared_ptr<FakeRelay> FakeQemu::relay() const {
+  return through_.empty() ? nullptr : through_.front().lock();
+}
+
+void FakeQemu::relay_lost(const FakeRelay& relay) {
+  if (!migrating() || std::ranges::none_of(through_, [&](const auto& one) { return one.lock().get() == &relay; })) return;
+  const auto peer = peer_.lock();
+  stream_lost("Unable to write to socket: Broken pipe");
+  if (peer) peer->stream_lost("Channel error: Input/output error");
+}
+
 void FakeQemu::iterate() {
   const auto now = wire_->now_ms();
+  const auto gate = relay();
+  // A thread that cannot write does nothing else; until its socket is full it can.
+  const bool open = !gate || !gate->open || gate->open(wire_->clock().steady());
+  if (open) queued_ = 0;
+  if (queued_ + kPage > kSocket) return;
   if (now >= window_end_ms_) {
     measured_rate_ = window_sent_ * 1000 / static_cast<std::uint64_t>(kWindowMs);
     window_sent_ = 0;
@@ -142,12 +172,15 @@ void FakeQemu::iterate() {
   if (now < asleep_until_ms_) return;
   const std::uint64_t allowed = max_bandwidth_.count == 0 ? ~0ULL : max_bandwidth_.count / (1000 / kWindowMs);
   const std::uint64_t left = allowed > window_sent_ ? allowed - window_sent_ : 0;
-  const std::uint64_t chunk = std::min({remaining_, per_ms(options_.link), std::max(kPage, left)});
+  const std::uint64_t room = open ? ~0ULL : kSocket - queued_;
+  const std::uint64_t chunk = std::min({remaining_, per_ms(options_.link), std::max(kPage, left), room});
+  if (!open) queued_ += chunk + kMessage;
   remaining_ -= chunk;
   transferred_.count += chunk;
   window_sent_ += chunk + kIterationOverhead;
   if (window_sent_ >= allowed) asleep_until_ms_ = window_end_ms_;
 
+  if (gate && gate->passed) gate->passed(chunk, remaining_ == 0, wire_->clock().steady());
   const auto threshold = measured_rate_ * static_cast<std::uint64_t>(downtime_limit_.count()) / 1000;
   if (remaining_ > threshold) return;
   remaining_ += std::exchange(dirty_, 0);

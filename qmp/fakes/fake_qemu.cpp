@@ -98,6 +98,10 @@ Result<json::value> FakeQemu::run(const std::string& command, const json::object
     return done;
   }
   if (command == "query-named-block-nodes") return query_named_block_nodes();
+  if (command == "query-chardev")
+    return json::array{json::object{{"label", "charmonitor"},
+                                    {"frontend-open", true},
+                                    {"filename", "unix:" + options_.directory + "/monitor.sock,server=on"}}};
   if (command == "query-block-jobs") return query_block_jobs();
   if (command == "device_add" || command == "device_del") {
     if (migrating()) return refuse(command + " not allowed while migrating");

@@ -21,6 +21,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   struct Options {
     Version version{10, 0, 2};
     std::string host;  ///< its host's address, for migration URIs; empty: any
+    std::string directory = "/var/lib/libvirt/qemu/domain-1-guest";  ///< where libvirt has its monitor
     Bytes memory = mebibytes(64);
     bool incoming = false;  ///< -incoming defer
     bool paused = true;     ///< -S
@@ -108,6 +109,8 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   void give_up(MigrationStatus end, std::string error);
   void restore_guest();
   void stream_lost(std::string error);
+  void relay_lost(const FakeRelay& relay);
+  std::shared_ptr<FakeRelay> relay() const;
   void receive_all(bool source_ran);
   bool migrating() const;
   bool may_switch_over() const;
@@ -136,11 +139,13 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   std::string uri_;
   std::optional<std::string> listening_;
   std::weak_ptr<FakeQemu> peer_;
+  std::vector<std::weak_ptr<FakeRelay>> through_;  ///< what its outgoing stream goes through, the nearest first
   RunState state_before_ = RunState::kPrelaunch;  ///< restored when a switchover is given up
   std::uint64_t dirty_ = 0, remaining_ = 0, sync_count_ = 0;
   Bytes transferred_{};
   std::int64_t window_end_ms_ = 0, asleep_until_ms_ = 0, device_left_ms_ = 0;
   std::uint64_t window_sent_ = 0, measured_rate_ = 0;
+  std::uint64_t queued_ = 0;  ///< in its socket, while the gate there is shut
 
   std::vector<BlockNode> block_nodes_;
   std::vector<BlockJob> block_jobs_;

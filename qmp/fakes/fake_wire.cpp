@@ -53,11 +53,32 @@ std::chrono::steady_clock::time_point FakeWire::next_due() const {
                                                          : std::chrono::steady_clock::time_point(Milliseconds(due));
 }
 
-std::shared_ptr<FakeQemu> FakeWire::listener(std::string_view uri) const {
-  for (const auto& weak : qemus_)
-    if (auto qemu = weak.lock(); qemu && qemu->listening() && reaches(uri, *qemu->listening(), qemu->options().host))
-      return qemu;
+std::shared_ptr<FakeRelay> FakeWire::relay(std::string_view uri, std::string_view host) const {
+  for (const auto& weak : relays_)
+    if (auto relay = weak.lock(); relay && relay->alive && relay->uri == uri && relay->host == host) return relay;
   return nullptr;
+}
+
+std::shared_ptr<FakeQemu> FakeWire::listener(std::string_view uri, std::string_view host) const {
+  std::string at(uri), on(host);
+  while (const auto next = relay(at, on)) {
+    at = next->to_uri;
+    on = next->to_host;
+  }
+  const bool local = at.starts_with("unix:");
+  for (const auto& weak : qemus_) {
+    auto qemu = weak.lock();
+    if (!qemu || !qemu->listening() || (local && qemu->options().host != on)) continue;
+    if (reaches(at, *qemu->listening(), qemu->options().host)) return qemu;
+  }
+  return nullptr;
+}
+
+void FakeWire::cut(FakeRelay& relay) {
+  if (!std::exchange(relay.alive, false)) return;
+  const auto qemus = qemus_;
+  for (const auto& weak : qemus)
+    if (const auto qemu = weak.lock()) qemu->relay_lost(relay);
 }
 
 bool FakeWire::taken(std::string_view uri, std::string_view host) const {

@@ -299,6 +299,7 @@ Result<std::string> FakeHypervisor::start_guest(const std::string& xml, bool pau
 
   auto options = options_.qemu;
   options.host = options_.address;
+  options.directory = fmt::format("/var/lib/libvirt/qemu/domain-{}-{}", ++started_, domain.name);
   options.memory = domain.memory;
   options.incoming = domain.incoming;
   options.paused = paused;

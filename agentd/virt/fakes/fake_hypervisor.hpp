@@ -98,6 +98,7 @@ class FakeHypervisor final : public Hypervisor {
   Options options_;
   Listener listener_;
   bool connected_ = true;
+  int started_ = 0;  // libvirt's numbers of running domains
   std::map<std::string, std::unique_ptr<Guest>> guests_;
   std::multimap<std::string, Error> failures_;
   std::shared_ptr<FakeHypervisor*> self_;  ///< emptied when this goes, for handlers that outlive it
