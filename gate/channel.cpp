@@ -130,7 +130,8 @@ bool Channel::give_to_qemu() {
   if (in_.closed) return false;
   if (in_.empty()) {
     if (!in_.ended) return false;
-    ::shutdown(qemu_.get(), SHUT_WR);
+    // Without TLS a peer that has ended its half cannot be told from one that is lost; QEMU itself ends both at once.
+    ::shutdown(qemu_.get(), line_.is_plain() ? SHUT_RDWR : SHUT_WR);
     return in_.closed = true;
   }
   const auto put = ::send(qemu_.get(), in_.buffer.data() + in_.begin, in_.end - in_.begin, MSG_NOSIGNAL);

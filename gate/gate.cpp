@@ -108,6 +108,12 @@ Result<void> Gate::admit_qemu(const Descriptor& socket) const {
   return fail(Errc::kDenied, "user {} is not the one that QEMU runs as", peer.user);
 }
 
+/// From any thread.
+bool Gate::claim(unsigned channel) {
+  const std::lock_guard lock(claims_mutex_);
+  return claims_.insert(channel).second;
+}
+
 void Gate::on_connection(Descriptor socket) {
   const bool source = task_->side() == v1::GATE_SIDE_SOURCE;
   if (streams_.size() >= kMostStreams) return spdlog::warn("too many connections: one is turned away");
@@ -122,13 +128,14 @@ void Gate::on_connection(Descriptor socket) {
   it.number = number;
   it.thread = std::thread([this, self = self_, stream, &it, source, number, task = *task_, tls = *tls_,
                            socket = std::make_shared<Descriptor>(std::move(socket))]() mutable {
+    const auto claims = [this](unsigned number_of_it) { return claim(number_of_it); };
     const auto relay = [&]() -> Result<void> {
       std::unique_ptr<Channel> channel;
       if (source) {
         UMBRA_TRY(auto line, call_standby(task, tls, number));
         channel = std::make_unique<Channel>(std::move(*socket), std::move(line), number == 0 ? &valve_ : nullptr, counters_);
       } else {
-        UMBRA_TRY(auto answered, answer_source(std::move(*socket), task, tls));
+        UMBRA_TRY(auto answered, answer_source(std::move(*socket), task, tls, claims));
         channel = std::make_unique<Channel>(std::move(answered.qemu), std::move(answered.line), nullptr, counters_);
       }
       auto* const running = channel.get();

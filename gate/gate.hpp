@@ -7,8 +7,12 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 
+#include "base/clock.hpp"
+#include "base/task.hpp"
 #include "gate/channel.hpp"
 #include "gate/valve.hpp"
 
@@ -46,6 +50,7 @@ class Gate {
   void look();
   void finish_if_over();
   Result<void> admit_qemu(const Descriptor& socket) const;
+  bool claim(unsigned channel);
 
   asio::any_io_executor executor_;
   Clock& clock_;
@@ -61,6 +66,8 @@ class Gate {
   std::list<std::unique_ptr<Stream>> streams_;
   std::int64_t started_unix_ms_, since_unix_ms_;
   unsigned ever_ = 0;
+  std::mutex claims_mutex_;
+  std::set<unsigned> claims_;  ///< standby: channels that have begun
   bool attended_ = false;
   std::chrono::steady_clock::time_point alone_since_{};
   std::string why_;

@@ -52,6 +52,7 @@ class Line {
   short read_waits_for() const { return read_waits_for_; }
   short write_waits_for() const { return write_waits_for_; }
   bool in_kernel() const;
+  bool is_plain() const { return plain_; }
   const std::string& why() const { return why_; }
 
  private:

@@ -63,12 +63,14 @@ Result<Line> call_standby(const v1::GateTask& task, const rpc::Tls& tls, unsigne
   return line;
 }
 
-Result<Answered> answer_source(Descriptor socket, const v1::GateTask& task, const rpc::Tls& tls) {
+Result<Answered> answer_source(Descriptor socket, const v1::GateTask& task, const rpc::Tls& tls,
+                               const std::function<bool(unsigned channel)>& claim) {
   UMBRA_TRY(auto line, Line::open(std::move(socket), Line::Role::kAccepts, tls, kHandshake));
   v1::GateOpening opening;
   UMBRA_CHECK(line.receive(opening, kWord));
   const auto admit = [&]() -> Result<Descriptor> {
     UMBRA_CHECK(check(opening, line, task, tls));
+    if (!claim(opening.channel())) return fail(Errc::kConflict, "its channel {} has begun already", opening.channel());
     return connect_unix(task.socket());
   };
   auto qemu = admit();

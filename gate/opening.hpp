@@ -1,6 +1,8 @@
 /// Who is at the other end, and may it: the first messages of a stream, on both sides.
 #pragma once
 
+#include <functional>
+
 #include "gate/line.hpp"
 #include "umbra/v1/gate.pb.h"
 
@@ -18,6 +20,8 @@ struct Answered {
   Descriptor qemu;
   unsigned channel = 0;
 };
-Result<Answered> answer_source(Descriptor socket, const v1::GateTask& task, const rpc::Tls& tls);
+/// @param claim whether a channel of that number may begin: there is one of each
+Result<Answered> answer_source(Descriptor socket, const v1::GateTask& task, const rpc::Tls& tls,
+                               const std::function<bool(unsigned channel)>& claim);
 
 }  // namespace umbra::gate
