@@ -72,10 +72,8 @@ std::filesystem::path ProcessGates::control(v1::GateSide side, const std::string
 
 Task<void> ProcessGates::launch(v1::GateSide side, std::string vm_uuid, v1::ShadowId id) {
   const auto socket = control(side, vm_uuid, id);
-  const bool source = side == v1::GATE_SIDE_SOURCE;
-  const gate::Launch wanted{config_.program, socket,
-                            fmt::format("umbra-gate-{}-{}-{}", vm_uuid, source ? "source" : "standby", id.number()),
-                            log_level_, directory_ / fmt::format("{}.{}.log", vm_uuid, source ? "s" : "d")};
+  const auto log = directory_ / fmt::format("{}.{}.log", vm_uuid, side == v1::GATE_SIDE_SOURCE ? "s" : "d");
+  const gate::Launch wanted{config_.program, socket, log_level_, log};
   const auto done = std::make_shared<OneShot<bool>>(executor_);
   asio::post(starter_, [done, wanted, executor = executor_] {
     auto launched = gate::launch(wanted);

@@ -17,9 +17,16 @@ using namespace std::chrono_literals;
 
 constexpr auto kStart = 10s;
 
-bool systemd_runs() {
+bool is_directory(const char* path) {
   struct stat there {};
-  return ::lstat("/run/systemd/system", &there) == 0 && S_ISDIR(there.st_mode);
+  return ::lstat(path, &there) == 0 && S_ISDIR(there.st_mode);
+}
+
+bool has_template() {
+  std::error_code error;
+  for (const char* place : {"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"})
+    if (std::filesystem::exists(std::filesystem::path(place) / "umbra-gate@.service", error)) return true;
+  return false;
 }
 
 /// Beside the one that we are in, so that whoever ends all of that one's processes does not end us. A machine without a
@@ -42,15 +49,12 @@ void leave_cgroup() {
 
 Result<void> launch(const Launch& wanted) {
   Command command;
-  if (systemd_runs())
-    command.words = {"systemd-run", "--quiet",           "--collect",
-                     "--unit",      wanted.unit,         "--description=Umbra's gate of one shadow's stream",
-                     "--slice=umbra-gates.slice",        "--property=Type=notify",
-                     "--property=OOMScoreAdjust=-500"};
-  command.words.insert(command.words.end(),
-                       {wanted.program.string(), "--control", wanted.control.string(), "--log-level", wanted.log_level});
-  if (!systemd_runs()) {
-    command.words.emplace_back("--detach");
+  if (is_directory("/run/systemd/system") && has_template()) {
+    command.words = {"systemctl", "start", "--quiet",
+                     fmt::format("umbra-gate@{}.service", wanted.control.filename().string())};
+  } else {
+    command.words = {wanted.program.string(), "--control", wanted.control.string(), "--log-level", wanted.log_level,
+                     "--detach"};
     if (!wanted.log.empty()) command.words.insert(command.words.end(), {"--log", wanted.log.string()});
   }
   command.timeout = kStart;

@@ -10,15 +10,14 @@ namespace umbra::gate {
 
 struct Launch {
   std::filesystem::path program;  ///< umbra-gate
-  std::filesystem::path control;  ///< the socket that it makes
-  std::string unit;               ///< its name as a unit of systemd's, without ".service"
+  std::filesystem::path control;  ///< the socket that it makes; its name is also the unit's instance
   std::string log_level = "info";
   std::filesystem::path log{};  ///< where systemd's journal does not take it
 };
 
-/// Where systemd runs the machine it starts a transient unit, which neither a restart nor an upgrade of the agent's
-/// service touches; elsewhere the gate detaches itself, into a cgroup of its own if there is one to be had. It listens
-/// when this returns. Blocks for some tens of milliseconds. @error kNotFound there is no such program; kUnavailable why
+/// Where systemd runs the machine and has the template, an instance of umbra-gate@.service is started, which neither a
+/// restart nor an upgrade of the agent's service touches; elsewhere the gate detaches itself, into a cgroup of its own if
+/// there is one to be had. It listens when this returns. Blocks for some tens of milliseconds. @error kNotFound there is no such program; kUnavailable why
 /// it did not start
 Result<void> launch(const Launch& wanted);
 

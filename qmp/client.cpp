@@ -162,6 +162,7 @@ Task<void> Client::set_parameters(MigrationParameters parameters, Deadline deadl
   json::object arguments;
   if (parameters.max_bandwidth) arguments["max-bandwidth"] = parameters.max_bandwidth->count;
   if (parameters.downtime_limit) arguments["downtime-limit"] = parameters.downtime_limit->count();
+  if (parameters.multifd_channels) arguments["multifd-channels"] = *parameters.multifd_channels;
   co_return co_await run_void("migrate-set-parameters", std::move(arguments), deadline);
 }
 

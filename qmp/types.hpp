@@ -82,6 +82,7 @@ struct BlockJob {
 struct MigrationParameters {
   std::optional<BytesPerSecond> max_bandwidth;
   std::optional<std::chrono::milliseconds> downtime_limit;
+  std::optional<unsigned> multifd_channels{};
 };
 
 struct Version {

@@ -66,6 +66,15 @@ Fault late_and_crash(std::string name, Milliseconds late, Milliseconds down) {
           }};
 }
 
+/// @param hang how long they hang; zero: they die
+Fault gates(std::string name, std::string who, Milliseconds hang) {
+  return {std::move(name), anywhere, [who = std::move(who), hang](World& world, const Moment&) {
+            auto& gates = *world.machine(who).gates;
+            hang > 0ms ? gates.hang(hang) : gates.kill();
+            return Verdict{};
+          }};
+}
+
 Fault clocks(std::string name, Milliseconds by) {
   return {std::move(name), anywhere, [by](World& world, const Moment&) {
             world.step_clocks(by);
@@ -145,6 +154,10 @@ std::vector<Fault> all_faults() {
        }},
       late_and_crash("call is done late, its agent crashes", 1s, 300ms),
       late_and_crash("call is done very late, its agent crashes", 20s, 300ms),
+      gates("source's gate dies", "host1", 0s),
+      gates("standby's gate dies", "host2", 0s),
+      gates("source's gate hangs", "host1", 2s),
+      gates("source's gate hangs for long", "host1", 20s),
   };
 }
 

@@ -1,5 +1,7 @@
 #include "agentd/shadow/hold.hpp"
 
+#include <algorithm>
+
 namespace umbra::shadow {
 namespace {
 
@@ -8,6 +10,7 @@ using qmp::MigrationStatus;
 
 const std::vector<std::string> kBothSides{"return-path", "events", "pause-before-switchover", "late-block-activate"};
 const std::string kSourceOnly = "switchover-ack";
+const std::string kMultifd = "multifd";
 
 constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
@@ -48,18 +51,32 @@ Task<void> set_capabilities(qmp::Client& qmp, std::vector<std::string> on, std::
 
 }  // namespace
 
-Task<void> Hold::prepare_destination(qmp::Client destination, Deadline deadline) {
+Task<void> Hold::prepare_destination(qmp::Client destination, unsigned channels, Deadline deadline) {
+  auto on = kBothSides;
   std::vector<std::string> off;
   off.push_back(kSourceOnly);
-  co_return co_await set_capabilities(destination, kBothSides, std::move(off), deadline);
+  (channels > 1 ? on : off).push_back(kMultifd);
+  UMBRA_CO_CHECK(co_await set_capabilities(destination, std::move(on), std::move(off), deadline));
+  if (channels <= 1) co_return Result<void>{};
+  qmp::MigrationParameters parameters;
+  parameters.multifd_channels = channels;
+  co_return co_await destination.set_parameters(parameters, deadline);
 }
 
-Task<void> Hold::open(std::string uri, Deadline deadline) {
+Task<unsigned> Hold::usable_channels(qmp::Client qmp, unsigned most, Deadline deadline) {
+  if (most <= 1) co_return 1U;
+  UMBRA_CO_TRY(const auto known, co_await qmp.known_capabilities(deadline));
+  co_return std::ranges::find(known, kMultifd) != known.end() ? most : 1U;
+}
+
+Task<void> Hold::open(std::string uri, unsigned channels, Deadline deadline) {
   auto on = kBothSides;
   on.push_back(kSourceOnly);
   std::vector<std::string> off;
+  (channels > 1 ? on : off).push_back(kMultifd);
   UMBRA_CO_CHECK(co_await set_capabilities(qmp(), std::move(on), std::move(off), deadline));
-  const qmp::MigrationParameters parameters{kUnparked, kDowntimeLimit};
+  qmp::MigrationParameters parameters{kUnparked, kDowntimeLimit};
+  if (channels > 1) parameters.multifd_channels = channels;
   UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
   limit_ = kUnparked;
   watch_.set_status(MigrationStatus::kSetup);

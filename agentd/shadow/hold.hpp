@@ -26,11 +26,14 @@ class Hold {
       : watch_(std::move(monitor), changed), clock_(clock), gate_(std::move(gate)) {}
 
   /// What the destination needs before its `migrate-incoming`.
-  static Task<void> prepare_destination(qmp::Client destination, Deadline deadline);
+  /// @param channels of the stream: more than one is QEMU's multifd, and both sides must be told the same
+  static Task<void> prepare_destination(qmp::Client destination, unsigned channels, Deadline deadline);
+  /// How many channels this QEMU can use: `most`, or one if it does not know multifd.
+  static Task<unsigned> usable_channels(qmp::Client qmp, unsigned most, Deadline deadline);
 
   /// Starts the precopy towards `uri`, unparked.
   /// @error kUnsupported this QEMU lacks a capability; kConflict a migration, save or job is under way
-  Task<void> open(std::string uri, Deadline deadline);
+  Task<void> open(std::string uri, unsigned channels, Deadline deadline);
   /// Takes over a precopy that is open already (after a restart of the agent), and parks it; that of a guest that is
   /// suspended stays shut. @error kNotFound none is open
   Task<void> adopt(Deadline deadline);

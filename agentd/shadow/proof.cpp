@@ -14,6 +14,7 @@ using qmp::MigrationStatus;
 constexpr Deadline kCall = 5s;
 constexpr auto kHeld = 250ms;  // QEMU's rate windows are 100 ms: an idle guest would have converged by now
 constexpr auto kPoll = 5ms;
+constexpr unsigned kChannels = 2;
 constexpr qmp::Version kOldest{8, 1, 0};
 
 /// One throwaway QEMU and what speaks to it.
@@ -34,7 +35,7 @@ class Proof {
 
  private:
   Task<Machine> start(std::string name, std::vector<std::string> arguments);
-  Task<void> hold(std::string name);
+  Task<void> hold(std::string name, unsigned channels);
   Task<void> pause();
 
   Clock& clock_;
@@ -57,14 +58,14 @@ Task<Machine> Proof::start(std::string name, std::vector<std::string> arguments)
 }
 
 /// Opens a hold towards a fresh standby, and keeps it: parked, through a refresh, parked.
-Task<void> Proof::hold(std::string name) {
+Task<void> Proof::hold(std::string name, unsigned channels) {
   std::vector<std::string> arguments{"-incoming", "defer"};
   UMBRA_CO_TRY(standby_, co_await start(name, std::move(arguments)));
   qmp::Client standby(standby_.monitor);
-  UMBRA_CO_CHECK(co_await Hold::prepare_destination(standby, kCall));
+  UMBRA_CO_CHECK(co_await Hold::prepare_destination(standby, channels, kCall));
   const auto uri = fmt::format("unix:{}", (directory_ / (name + ".migration")).string());
   UMBRA_CO_CHECK(co_await standby.migrate_incoming(uri, kCall));
-  UMBRA_CO_CHECK(co_await hold_->open(uri, kCall));
+  UMBRA_CO_CHECK(co_await hold_->open(uri, channels, kCall));
   const Hold::Interrupted never = [](const auto&) { return false; };
   for (int refresh = 0; refresh < 2; ++refresh) {
     UMBRA_CO_CHECK(co_await hold_->catch_up(never, Bytes{}, kPoll, kCall));
@@ -95,14 +96,15 @@ Task<void> Proof::run(v1::HoldProof& proof) {
                     "warm shadows need QEMU 8.1 or newer"});
   UMBRA_CO_CHECK(co_await source.cont(kCall));
 
-  UMBRA_CO_CHECK(co_await hold("first"));
+  UMBRA_CO_CHECK(co_await hold("first", 1));
   UMBRA_CO_CHECK(co_await pause());
   UMBRA_CO_CHECK(co_await hold_->cancel(kCall));
   UMBRA_CO_CHECK(co_await source.cont(kCall));
   UMBRA_CO_TRY(const auto back, co_await source.status(kCall));
   if (!back.running) co_return fail(Errc::kUnsupported, "the guest did not come back after a cancelled pause");
 
-  UMBRA_CO_CHECK(co_await hold("second"));
+  UMBRA_CO_TRY(const auto channels, co_await Hold::usable_channels(source, kChannels, kCall));
+  UMBRA_CO_CHECK(co_await hold("second", channels));
   Watch arrival(standby_.monitor, changed_);
   const auto released = clock_.steady();
   UMBRA_CO_CHECK(co_await pause());

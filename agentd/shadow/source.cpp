@@ -278,6 +278,9 @@ Task<void> Source::stage() {
   v1::StageRequest request;
   *request.mutable_vm() = vm_;
   request.set_source(context_.config.node);
+  const qmp::Client qmp(context_.hypervisor.monitor(uuid_));
+  UMBRA_CO_TRY(const auto channels, co_await Hold::usable_channels(qmp, context_.config.channels, kCall));
+  request.set_channels(channels);
   UMBRA_CO_TRY(auto definition, co_await guard_.begin(kCall));
   request.set_domain_xml(std::move(definition.live_xml));
   built_ = std::move(wish);
@@ -297,6 +300,7 @@ Task<void> Source::stage() {
   UMBRA_CO_TRY(const auto reply, co_await standby_->stage(std::move(request), kStage));
   UMBRA_CO_CHECK(co_await life_.apply(Event::kStaged));
   stream_ = reply.stream();
+  channels_ = std::max(reply.channels(), 1U);
   co_return Result<void>{};
 }
 
@@ -306,7 +310,7 @@ Task<void> Source::precopy() {
   take_monitor();
   UMBRA_CO_TRY(gate_, co_await open_gate());
   take_monitor();
-  const auto opened = co_await hold_->open("unix:" + gate_->where(), kCall);
+  const auto opened = co_await hold_->open("unix:" + gate_->where(), channels_, kCall);
   if (!opened) {
     // A migration that is under way already is somebody else's, and not ours to cancel.
     if (opened.error().code != Errc::kTimeout && opened.error().code != Errc::kUnavailable) hold_.reset();

@@ -133,6 +133,7 @@ class Source {
   std::optional<v1::KeepShadowRequest> wish_;
   v1::KeepShadowRequest built_;  ///< the wish that what exists was built for
   v1::Vm vm_;
+  unsigned channels_ = 1;         ///< of its stream
   std::string stream_;            ///< where the staged shadow's gate waits
   std::shared_ptr<Gate> gate_;    ///< of its stream
   std::chrono::microseconds pause_{};  ///< hot: between passes

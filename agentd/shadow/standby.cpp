@@ -139,11 +139,14 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   UMBRA_CO_TRY(const auto xml, virt::shadow_xml(shadow.request.domain_xml()));
   UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
-  UMBRA_CO_CHECK(co_await Hold::prepare_destination(shadow.watch->qmp(), kCall));
+  const auto most = std::min(config_.channels, std::max(shadow.request.channels(), 1U));
+  UMBRA_CO_TRY(const auto channels, co_await Hold::usable_channels(shadow.watch->qmp(), most, kCall));
+  UMBRA_CO_CHECK(co_await Hold::prepare_destination(shadow.watch->qmp(), channels, kCall));
   UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
   shadow.made_as = made.live_xml;
   v1::StageReply reply;
   reply.set_incarnation(journal_.incarnation());
+  reply.set_channels(channels);
   UMBRA_CO_TRY(*reply.mutable_stream(), co_await listen(shadow));
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStaged));
   hooks_.note(v1::SEVERITY_INFO, shadow.name(), fmt::format("shadow staged for {}", shadow.request.source()));

@@ -20,6 +20,7 @@ namespace umbra::shadow {
 
 struct StandbyConfig {
   std::string node;               ///< this node's name
+  unsigned channels = 1;                    ///< of a shadow's stream, at most
   Bytes memory{};                           ///< what this host may give to VMs in all; zero: what libvirt says it has
   Bytes reserve = mebibytes(256);           ///< of that, what shadows must leave free
   std::chrono::milliseconds lease{30'000};  ///< without word from its source, what is not accepted is dropped

@@ -2,6 +2,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "base/signal.hpp"
+
 namespace umbra::agent::test {
 
 struct FakeGates::Process {
@@ -16,20 +18,19 @@ struct FakeGates::Process {
 
 class FakeGates::Handle final : public shadow::Gate {
  public:
-  Handle(std::shared_ptr<qmp::FakeWire> wire, std::shared_ptr<Process> process)
-      : wire_(std::move(wire)),
+  Handle(FakeGates& gates, std::shared_ptr<Process> process)
+      : gates_(gates),
+        wire_(gates.wire_),
         process_(std::move(process)),
         where_(process_->task.side() == v1::GATE_SIDE_STANDBY ? process_->endpoint : process_->task.socket()) {}
 
-  Task<void> set(v1::GateSetting setting, Deadline) override {
-    co_await asio::post(asio::use_awaitable);
-    if (!process_->alive()) co_return fail(Errc::kUnavailable, "the gate is gone");
+  Task<void> set(v1::GateSetting setting, Deadline deadline) override {
+    UMBRA_CO_CHECK(co_await reach(deadline));
     process_->valve.set(std::move(setting), wire_->clock().steady());
     co_return Result<void>{};
   }
-  Task<v1::GateStatus> look(Deadline) override {
-    co_await asio::post(asio::use_awaitable);
-    if (!process_->alive()) co_return fail(Errc::kUnavailable, "the gate is gone");
+  Task<v1::GateStatus> look(Deadline deadline) override {
+    UMBRA_CO_CHECK(co_await reach(deadline));
     v1::GateStatus status;
     *status.mutable_task() = process_->task;
     *status.mutable_setting() = process_->valve.setting();
@@ -40,6 +41,20 @@ class FakeGates::Handle final : public shadow::Gate {
   const std::string& where() const override { return where_; }
 
  private:
+  /// A command waits for a gate that hangs, and is done even if nobody waits for it any more.
+  Task<void> reach(Deadline deadline) {
+    co_await asio::post(asio::use_awaitable);
+    const auto end = wire_->clock().steady() + deadline;
+    Signal changed(co_await asio::this_coro::executor, wire_->clock());
+    while (process_->alive() && wire_->clock().steady() < gates_.hangs_until_) {
+      if (wire_->clock().steady() >= end) co_return fail(Errc::kTimeout, "no answer within {} ms", deadline.count());
+      co_await changed.wait_until(std::min(end, gates_.hangs_until_));
+    }
+    if (!process_->alive()) co_return fail(Errc::kUnavailable, "the gate is gone");
+    co_return Result<void>{};
+  }
+
+  FakeGates& gates_;
   std::shared_ptr<qmp::FakeWire> wire_;
   std::shared_ptr<Process> process_;
   std::string where_;
@@ -62,8 +77,8 @@ Task<std::shared_ptr<shadow::Gate>> FakeGates::open(v1::GateTask task, Deadline)
     relay.uri = "unix:" + process->task.socket();
     relay.to_host = endpoint.substr(0, endpoint.rfind(':'));
     relay.to_uri = "gate:" + endpoint;
-    relay.open = [raw = process.get()](auto now) { return raw->valve.ask(now).bytes > 0; };
-    relay.opens_at = [raw = process.get()](auto now) { return raw->valve.ask(now).until; };
+    relay.open = [this, raw = process.get()](auto now) { return now >= hangs_until_ && raw->valve.ask(now).bytes > 0; };
+    relay.opens_at = [this, raw = process.get()](auto now) { return std::max(hangs_until_, raw->valve.ask(now).until); };
     relay.passed = [raw = process.get()](std::uint64_t bytes, bool pass_ended, auto now) {
       raw->bytes += bytes;
       raw->valve.passed(bytes, pass_ended, now);
@@ -71,7 +86,7 @@ Task<std::shared_ptr<shadow::Gate>> FakeGates::open(v1::GateTask task, Deadline)
   }
   wire_->join(process->relay);
   processes_.push_back(process);
-  co_return std::make_shared<Handle>(wire_, process);
+  co_return std::make_shared<Handle>(*this, process);
 }
 
 std::shared_ptr<FakeGates::Process> FakeGates::find(v1::GateSide side, const std::string& vm_uuid,
@@ -87,7 +102,7 @@ Task<std::shared_ptr<shadow::Gate>> FakeGates::adopt(v1::GateSide side, std::str
   co_await asio::post(asio::use_awaitable);
   const auto process = find(side, vm_uuid, id);
   if (!process) co_return fail(Errc::kNotFound, "its gate is gone");
-  co_return std::make_shared<Handle>(wire_, process);
+  co_return std::make_shared<Handle>(*this, process);
 }
 
 void FakeGates::kill(v1::GateSide side) {

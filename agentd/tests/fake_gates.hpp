@@ -22,6 +22,8 @@ class FakeGates final : public shadow::Gates {
   // Fate.
   /// All of that side, or of both, die as by SIGKILL.
   void kill(v1::GateSide side = v1::GATE_SIDE_UNSPECIFIED);
+  /// They do nothing and answer nobody for so long, as when stopped.
+  void hang(Milliseconds time) { hangs_until_ = wire_->clock().steady() + time; }
   /// Their agent is gone: they look after themselves.
   void leave_alone();
   std::size_t count() const;
@@ -36,6 +38,7 @@ class FakeGates final : public shadow::Gates {
   std::shared_ptr<qmp::FakeWire> wire_;
   std::string address_;
   unsigned last_port_ = 49299;
+  std::chrono::steady_clock::time_point hangs_until_{};
   std::vector<std::shared_ptr<Process>> processes_;
 };
 

@@ -116,7 +116,7 @@ TEST(GateProgram, GoesOnWhenWhoeverStartedItIsGoneAndEndsWhenItIsTold) {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "umbra-gate";
   const auto control = world.path("gate.sock");
   const auto child = ::fork();
-  if (child == 0) ::_exit(launch({program, control, "umbra-gate-test", "info", world.path("log")}) ? 0 : 1);
+  if (child == 0) ::_exit(launch({program, control, "info", world.path("log")}) ? 0 : 1);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_EQ(status, 0);
@@ -139,7 +139,7 @@ TEST(GateProgram, GoesOnWhenWhoeverStartedItIsGoneAndEndsWhenItIsTold) {
 }
 
 TEST(GateProgram, ThatIsNotThereIsSaid) {
-  const auto launched = launch({"/nonexistent/umbra-gate", "/tmp/x", "umbra-gate-test"});
+  const auto launched = launch({"/nonexistent/umbra-gate", "/tmp/x"});
   ASSERT_FALSE(launched);
   EXPECT_NE(launched.error().text().find("/nonexistent/umbra-gate"), std::string::npos) << launched.error().text();
 }

@@ -10,7 +10,7 @@ from . import nodes, services
 from .common import CACHE, ROOT, LabError, run, say, wait_until
 from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, ROUTE_PROTOCOL, Lab, Node
 
-PROGRAMS = ('umbra-agentd', 'umbra-controllerd', 'umbractl')
+PROGRAMS = ('umbra-agentd', 'umbra-controllerd', 'umbra-gate', 'umbractl')
 
 
 def binaries() -> Path:

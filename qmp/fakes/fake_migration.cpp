@@ -119,6 +119,10 @@ void FakeQemu::tick() {
 void FakeQemu::connect() {
   const auto listener = wire_->listener(uri_, options_.host);
   if (!listener) return give_up(MigrationStatus::kFailed, "Failed to connect to '" + uri_ + "': Connection refused");
+  if (listener->channels() != channels()) {  // each waits for, or does not know, what the other sends
+    give_up(MigrationStatus::kFailed, "multifd: received packet magic 5145564d expected 11223344");
+    return listener->die();
+  }
   through_.clear();
   std::string at = uri_, on = options_.host;
   while (const auto next = wire_->relay(at, on)) {

@@ -145,6 +145,8 @@ Result<json::value> FakeQemu::set_parameters(const json::object& arguments) {
     if (!count) return refuse(fmt::format("Invalid parameter type for '{}', expected: integer", std::string(name)));
     if (name == "max-bandwidth")
       max_bandwidth_.count = *count;
+    else if (name == "multifd-channels")
+      channels_ = static_cast<unsigned>(*count);
     else if (name == "downtime-limit")
       downtime_limit_ = Milliseconds(*count);
     else

@@ -27,7 +27,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
     bool paused = true;     ///< -S
     std::set<std::string> capabilities{
         "xbzrle",        "events", "return-path", "pause-before-switchover", "late-block-activate",
-        "switchover-ack"};              ///< those that it knows
+        "switchover-ack", "multifd"};              ///< those that it knows
     BytesPerSecond dirty_rate{};        ///< of the running guest
     Bytes working_set = mebibytes(16);  ///< never more than this is dirty
     BytesPerSecond link{1ULL << 30};    ///< what the wire carries when no limit is set
@@ -77,6 +77,8 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   MigrationStatus migration_status() const { return status_; }
   BytesPerSecond max_bandwidth() const { return max_bandwidth_; }
   Bytes sent() const { return transferred_; }
+  /// Of its stream: one, or as many as multifd was told.
+  unsigned channels() const { return has("multifd") ? channels_ : 1; }
   std::uint64_t passes() const { return sync_count_; }  ///< looks at the dirty bitmap in this migration
   const std::vector<std::string>& commands() const { return commands_; }  ///< all that arrived, in order
   const Options& options() const { return options_; }
@@ -133,6 +135,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   std::set<std::string> enabled_;
   BytesPerSecond max_bandwidth_{128ULL << 20};
   Milliseconds downtime_limit_{300};
+  unsigned channels_ = 2;
 
   MigrationStatus status_ = MigrationStatus::kNone;
   std::string error_;

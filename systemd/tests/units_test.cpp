@@ -90,6 +90,21 @@ TEST(Guard, ends_before_libvirt_begins_and_is_as_hardened) {
       << "sockets come before basic.target, and this after it";
 }
 
+TEST(Gate, is_a_template_that_the_agent_alone_may_start) {
+  const auto directory = TemporaryDirectory::make("umbra-units-").value();
+  const auto copy = directory.path() / "umbra-gate@.service";
+  const auto source = text_of(fs::path(UMBRA_UNITS) / "umbra-gate@.service");
+  std::ofstream(copy) << std::regex_replace(source, std::regex("ExecStart=\\S+"), "ExecStart=/bin/true");
+  const auto verified = run("systemd-analyze verify " + (directory.path() / "umbra-gate@x.service").string());
+  EXPECT_EQ(verified.code, 0) << verified.output;
+  EXPECT_EQ(verified.output, "");
+  const auto judged = run("systemd-analyze security --offline=true --no-pager --threshold=25 " + copy.string());
+  EXPECT_EQ(judged.code, 0) << judged.output;
+  EXPECT_NE(source.find("\nRestart=no\n"), std::string::npos) << "its streams end with it";
+  const auto rule = text_of(fs::path(UMBRA_UNITS) / "umbra-gate.rules");
+  EXPECT_NE(rule.find(R"(/^umbra-gate@[0-9a-f-]{36}\.[sd][0-9]+\.service$/)"), std::string::npos);
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, Units, testing::Values("umbra-agentd.service", "umbra-controllerd.service"),
                          [](const auto& each) {
                            return std::string(each.param).starts_with("umbra-agentd") ? "agentd" : "controllerd";

@@ -23,7 +23,7 @@ from .strikes import FAULTS, Fault
 Cell = tuple[Fault, Phase]
 # One of each kind, where it hurts most: what tests/run plays.
 CHOSEN = ['kill source agent/promise', 'kill source agent/hand-over', 'kill standby agent/serving', 'kill standby agent/flip',
-          'kill controller/stop', 'kill source libvirtd/converge', 'kill standby qemu/pre-switchover', 'power standby/parked',
+          'kill controller/stop', 'kill source libvirtd/converge', 'kill standby qemu/pre-switchover', 'kill source gate/converge', 'kill standby gate/pre-switchover', 'power standby/parked',
           'cut source standby/pre-switchover', 'disk full source/promise', 'messages late/flip', 'virsh suspend source/refreshing']
 
 
@@ -126,7 +126,7 @@ def played(file: Path) -> list[Outcome]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog='tests/faults', description='Strikes a fleet with real guests at every moment of a cutover.')
     parser.add_argument('--cells', default='', metavar='PATTERN', help='regular expression on FAULT/PHASE (all)')
-    parser.add_argument('--chosen', action='store_true', help='the twelve cells that tests/run plays')
+    parser.add_argument('--chosen', action='store_true', help='the fourteen cells that tests/run plays')
     parser.add_argument('--report', type=Path, metavar='FILE', help='the matrix as Markdown')
     parser.add_argument('--json', type=Path, metavar='FILE', help='append one object a cell; the report is then of all that the file holds')
     parser.add_argument('--resume', action='store_true', help='leave out what that file has as within the bars')

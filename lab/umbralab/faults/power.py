@@ -91,17 +91,24 @@ def kill_qemu(pid: int) -> None:
     os.kill(pid, 9)
 
 
-def qemu_of(lab: Lab, host: str, vm: str) -> int | None:
-    """As this machine counts."""
+def processes(lab: Lab, host: str, word: bytes, name: str) -> list[int]:
+    """Of that host whose command line has the word, and whose name begins so; as this machine counts."""
     anchor = nodes.anchor(lab, host)
-    waiting = [anchor] if anchor else []
+    waiting, found = [anchor] if anchor else [], []
     while waiting:
         pid = waiting.pop()
         try:
-            if b'guest=%s,' % vm.encode() in Path(f'/proc/{pid}/cmdline').read_bytes() \
-                    and 'qemu' in Path(f'/proc/{pid}/comm').read_text():
-                return pid
+            if word in Path(f'/proc/{pid}/cmdline').read_bytes() and Path(f'/proc/{pid}/comm').read_text().startswith(name):
+                found.append(pid)
             waiting += children(pid)
         except OSError:
             continue  # it has just ended
-    return None
+    return found
+
+
+def qemu_of(lab: Lab, host: str, vm: str) -> int | None:
+    return next(iter(processes(lab, host, b'guest=%s,' % vm.encode(), 'qemu')), None)
+
+
+def gates_of(lab: Lab, host: str) -> list[int]:
+    return processes(lab, host, b'--control', 'umbra-gate')

@@ -1,6 +1,7 @@
 """What can go wrong, and how it is put right again by whoever looks after the fleet."""
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,18 @@ def _qemu(role: str) -> Fault:
     # The source's is the guest until the hand-over, the standby's is from then on; in between either may be.
     ends = (lambda phase: not phase.handed_over) if role == 'source' else (lambda phase: phase.handed_over)
     return Fault(f'kill {role} qemu', strike, ends_guest=ends, ends_session=True)
+
+
+def _gate(role: str) -> Fault:
+    """The process that carries the stream on that side; its agent does not start another for this shadow."""
+    def strike(world: World) -> None:
+        gates = power.gates_of(world.lab, world.node(role))
+        if not gates:
+            world.said.append(f'there is no gate on the {role} yet')
+        for pid in gates:
+            os.kill(pid, signal.SIGKILL)
+
+    return Fault(f'kill {role} gate', strike)
 
 
 def _power(role: str) -> Fault:
@@ -127,6 +140,7 @@ FAULTS = [
     _service('controller', 'controller'),
     *(_service(role, 'libvirtd') for role in ('source', 'standby')),
     *(_qemu(role) for role in ('source', 'standby')),
+    *(_gate(role) for role in ('source', 'standby')),
     *(_power(role) for role in ('source', 'standby', 'edge', 'controller')),
     _cut('source', 'standby'), _cut('source', 'controller'), _cut('standby', 'controller'), _cut('source', 'edge'),
     _cut('standby', 'edge'),
