@@ -1,6 +1,7 @@
 """The lab's parts that need no namespace."""
 import argparse
 import contextlib
+import errno
 import io
 import os
 import struct
@@ -26,7 +27,8 @@ def a_vm(name: str = 'web', number: int = 3) -> Vm:
 
 def a_probe(sent: list[float], received: dict[int, float]) -> probe.Probe:
     made = object.__new__(probe.Probe)  # no raw socket
-    made.sent, made.received, made.duplicates = sent, received, 0
+    made.sent, made.received = sent, received
+    made.duplicates = made.skipped = made.dropped = 0
     return made
 
 
@@ -94,6 +96,61 @@ class ProbeReport(unittest.TestCase):
     def test_a_guest_that_never_answers_is_one_long_gap(self):
         report = a_probe([0, 1, 2], {}).report(False)
         self.assertEqual((report['lost'], report['longest_gap_ms'], report['max_rtt_ms']), (3, 2000, None))
+
+    def test_losses_are_told_by_when_they_were_sent_and_those_close_together_as_one(self):
+        sent = [number / 100 for number in range(100)]
+        lost = {10, 11, 12, 50}
+        report = a_probe(sent, {number: at for number, at in enumerate(sent) if number not in lost}).report(False)
+        self.assertEqual(report['losses'], [[0.1, 3], [0.5, 1]])
+
+
+class ProbeRuns(unittest.TestCase):
+    """Against a network that answers at once, under a clock that moves as it is told."""
+
+    def run_one(self, rate: float, seconds: float, cost: float = 0, stall: tuple[float, float] = (-1, 0), full: range = range(0)) -> probe.Probe:
+        made, clock = a_probe([], {}), [0.0]
+        made.stopping, made.nonce, made.socket = False, 1, mock.Mock()
+        calls = iter(range(10**6))
+
+        def send(_: bytes) -> None:
+            clock[0] += cost
+            if next(calls) in full:
+                raise OSError(errno.ENOBUFS, 'full')
+
+        def sleep(time_: float) -> None:
+            clock[0] += max(0.0, time_)
+            if stall[0] <= clock[0] < stall[0] + stall[1]:
+                clock[0] = stall[0] + stall[1]
+
+        def now() -> float:
+            clock[0] += 1e-6
+            return clock[0]
+
+        made.socket.send = send
+        made.wait, made.receive = sleep, lambda: made.received.update({number: 0.0 for number in range(len(made.sent))})
+        with mock.patch.multiple(probe.time, monotonic=now, time=lambda: clock[0], sleep=sleep), \
+                mock.patch.object(probe.os, 'sched_setscheduler'), mock.patch.object(probe.gc, 'disable'):
+            made.run(seconds, rate)
+        return made
+
+    def test_all_that_was_asked_for_is_sent_evenly(self):
+        for rate in (500, 5000):
+            ran = self.run_one(rate, 2)
+            self.assertAlmostEqual(len(ran.sent), 2 * rate, delta=1)
+            self.assertEqual(ran.skipped, 0)
+            self.assertLess(max(later - earlier for earlier, later in zip(ran.sent, ran.sent[1:])), 1.01 / rate)
+
+    def test_what_a_short_stall_held_up_is_sent_and_what_a_long_one_did_is_skipped(self):
+        short = self.run_one(5000, 1, stall=(0.5, 0.01))
+        self.assertEqual(short.skipped, 0)
+        long = self.run_one(5000, 1, stall=(0.5, 0.2))
+        self.assertAlmostEqual(long.skipped, 5000 * (0.2 - probe.LATEST), delta=5)
+        self.assertAlmostEqual(len(long.sent) + long.skipped, 5000, delta=2)
+        self.assertEqual(long.report(False)['lost'], 0)
+
+    def test_what_the_socket_did_not_take_is_neither_sent_nor_lost(self):
+        ran = self.run_one(5000, 1, full=range(100, 130))
+        self.assertEqual((ran.skipped, ran.report(False)['lost']), (30, 0))
 
 
 class Plans(unittest.TestCase):

@@ -135,9 +135,9 @@ class Watch:
         return {'vm': self._vm.name, 'to': destination,
                 'total_ms': round((self._done - self._asked) * 1000, 1),
                 'blackout_ms': round((resume - stop) * 1000, 2),
+                'resumed_ms': round((resume - self._asked) * 1000, 1),
                 'reach_ms': round((served[0] - self._asked) * 1000, 1) if served else None,
-                'sent': self._probe_report['sent'], 'lost': self._probe_report['lost'],
-                'longest_gap_ms': self._probe_report['longest_gap_ms'],
+                **{key: self._probe_report[key] for key in ('sent', 'lost', 'skipped', 'dropped', 'losses', 'longest_gap_ms')},
                 'canary_bad': self._canary_bad(resume),
                 'tcp_survived': self._session_report['survived'],
                 'tcp_longest_wait_ms': self._session_report['longest_wait_ms']}
