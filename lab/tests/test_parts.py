@@ -14,7 +14,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from umbralab import cli, demo, guests, nodes, plumbing, probe, state, storage, umbra
+from umbralab import bare, cli, demo, guests, nodes, plumbing, probe, state, storage, umbra
 from umbralab.common import LabError, alone, run, wait_until
 from umbralab.faults.copies import LAST, Copies
 from umbralab.faults.main import CHOSEN, matrix
@@ -151,6 +151,29 @@ class ProbeRuns(unittest.TestCase):
     def test_what_the_socket_did_not_take_is_neither_sent_nor_lost(self):
         ran = self.run_one(5000, 1, full=range(100, 130))
         self.assertEqual((ran.skipped, ran.report(False)['lost']), (30, 0))
+
+
+class BareMoves(unittest.TestCase):
+    LIVE = """<domain type='qemu' id='3' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'/></metadata>
+  <devices><disk><source><seclabel model='dac' relabel='no'/></source></disk></devices>
+  <seclabel type='dynamic' model='dac' relabel='yes'>
+    <label>+64055:+64055</label>
+  </seclabel>
+  <seclabel type='dynamic' model='none'/>
+  <qemu:commandline>
+    <qemu:arg value='-qmp'/>
+  </qemu:commandline>
+</domain>"""
+
+    def test_a_destination_waits_for_memory_once_and_is_otherwise_as_the_source(self):
+        made = bare.paused_xml(self.LIVE)
+        self.assertEqual(bare.paused_xml(made), made)
+        self.assertEqual(made.count("<qemu:arg value='-incoming'/><qemu:arg value='defer'/></qemu:commandline>"), 1)
+        self.assertNotIn("id='3'", made)
+        self.assertNotIn('dynamic', made)
+        self.assertIn("xmlns:umbra='https://umbra.invalid/vm/1'", made)
+        self.assertIn("<seclabel model='dac' relabel='no'/>", made)
 
 
 class Plans(unittest.TestCase):
