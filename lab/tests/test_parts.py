@@ -2,6 +2,8 @@
 import argparse
 import contextlib
 import errno
+import importlib.machinery
+import importlib.util
 import io
 import os
 import struct
@@ -174,6 +176,36 @@ class BareMoves(unittest.TestCase):
         self.assertNotIn('dynamic', made)
         self.assertIn("xmlns:umbra='https://umbra.invalid/vm/1'", made)
         self.assertIn("<seclabel model='dac' relabel='no'/>", made)
+
+
+class BenchSummary(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        loader = importlib.machinery.SourceFileLoader('cutover', str(Path(__file__).resolve().parents[2] / 'bench/cutover'))
+        cls.bench = importlib.util.module_from_spec(importlib.util.spec_from_loader('cutover', loader))
+        loader.exec_module(cls.bench)
+
+    def a_round(self, tool: str, of: float, lost: int = 0, **more: object) -> dict[str, object]:
+        return {key: of for key, _ in self.bench.MEASURES} | {'tool': tool, 'lost': lost, 'sent': 1000, 'skipped': 1, 'tcp_survived': True,
+                                                              'canary_bad': 0} | more
+
+    def test_umbras_medians_stand_to_those_of_each_other_tool(self):
+        own = {'blackout_ms': 9.0, 'reach_ms': 40.0}
+        rounds = [self.a_round('umbra', of, umbra=own) for of in (10, 20, 30)] + \
+                 [self.a_round('virsh', 200, lost=7, total_ms=400), self.a_round('virsh-tuned', 100), self.a_round('bare', 10)]
+        told = self.bench.summary(rounds)
+        self.assertEqual(list(told['ratios']), ['virsh', 'virsh-tuned', 'bare'])
+        self.assertEqual(told['ratios']['virsh'], {'blackout': 0.1, 'resumed': 0.1, 'reach': 0.1, 'reach_to_command': 0.05})
+        self.assertEqual(told['ratios']['bare']['blackout'], 2)
+        self.assertEqual(told['umbra']['blackout_ms'], {'median': 20, 'min': 10, 'max': 30, 'q1': 15, 'q3': 25})
+        self.assertEqual((told['umbra']['rounds_without_loss'], told['virsh']['rounds_without_loss']), (3, 0))
+        self.assertEqual(told['umbra_says']['reach_ms']['median'], 40)
+
+    def test_agents_are_told_of_a_stream_only_when_it_is_asked_for(self):
+        for words, told in ((['--no-bare'], []), (['--no-bare', '--stream', 'tls'], ['agent.migration.stream="tls"']),
+                            ([], ['agent.shadow.allowed_qemu_arguments=["-qmp unix:/var/lib/libvirt/qemu/bench.monitor,server=on,wait=off"]'])):
+            with self.subTest(words), mock.patch.object(sys, 'argv', ['cutover', *words]):
+                self.assertEqual(self.bench.settings(self.bench.parse()), told)
 
 
 class Plans(unittest.TestCase):
