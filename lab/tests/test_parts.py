@@ -186,7 +186,7 @@ class BenchSummary(unittest.TestCase):
         loader.exec_module(cls.bench)
 
     def a_round(self, tool: str, of: float, lost: int = 0, **more: object) -> dict[str, object]:
-        return {key: of for key, _ in self.bench.MEASURES} | {'tool': tool, 'lost': lost, 'sent': 1000, 'skipped': 1, 'tcp_survived': True,
+        return {key: of for key, _ in self.bench.MEASURES} | {'tool': tool, 'lost': lost, 'sent': 1000, 'skipped': 1, 'tap_dropped': {'host1': 0}, 'tcp_survived': True,
                                                               'canary_bad': 0} | more
 
     def test_umbras_medians_stand_to_those_of_each_other_tool(self):
