@@ -24,12 +24,13 @@ std::string Network::objection(const v1::Vm& vm) const {
   return {};
 }
 
-Result<void> Network::attach(const v1::Vm& vm) {
+Result<void> Network::attach(const v1::Vm& vm, bool awaited) {
   if (vm.tap().empty()) return {};  // not routed by us
   netswitch::VmNet net;
   net.uuid = vm.uuid();
   net.name = vm.name();
   net.tap = vm.tap();
+  net.awaited = awaited;
   UMBRA_TRY(net.guest_mac, netswitch::MacAddress::parse(vm.mac()));
   UMBRA_TRY(net.addresses, parse_all(vm.addresses()));
   UMBRA_CHECK(switch_.attach(net));

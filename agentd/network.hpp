@@ -21,7 +21,9 @@ class Network {
   std::string objection(const v1::Vm& vm) const;
 
   /// Tap and neighbours for a VM that is, or will be, on this host; no route yet. Idempotent.
-  Result<void> attach(const v1::Vm& vm);
+  Result<void> attach(const v1::Vm& vm) { return attach(vm, false); }
+  /// attach() for a VM that is to come here by a cutover: its tap holds what arrives while it is paused.
+  Result<void> await(const v1::Vm& vm) { return attach(vm, true); }
   /// Takes back attach(), and a route that leads to the tap. Idempotent.
   Result<void> detach(const std::string& vm_uuid);
 
@@ -43,6 +45,7 @@ class Network {
   Result<v1::ReconcileReply> reconcile(const v1::ReconcileRequest& request);
 
  private:
+  Result<void> attach(const v1::Vm& vm, bool awaited);
   Result<netswitch::Hop> hop(const std::string& vm_uuid, const std::string& host, const std::string& underlay) const;
 
   netswitch::Switch& switch_;

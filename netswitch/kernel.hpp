@@ -33,6 +33,10 @@ struct Link {
   MacAddress mac;
   bool up = false;                 ///< administratively
   std::uint32_t queue_length = 0;  ///< packets; of a tap also how many wait while QEMU does not read
+  /// A change of queue_length loses none of the packets that come meanwhile. Linux takes the link's queueing discipline
+  /// out for that long (dev_qdisc_change_tx_queue_len()); without one, as libvirt sets it for taps, and since 6.14 that
+  /// is less than a microsecond, else a grace period of RCU: up to tens of milliseconds.
+  bool resizable = false;
   Counters counters;
 };
 

@@ -4,9 +4,11 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/utsname.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "netswitch/device_files.hpp"
@@ -16,6 +18,13 @@
 
 namespace umbra::netswitch {
 namespace {
+
+bool is_linux(int major, int minor) {
+  utsname running{};
+  int its_major = 0, its_minor = 0;
+  if (uname(&running) != 0 || std::sscanf(running.release, "%d.%d", &its_major, &its_minor) != 2) return false;
+  return std::pair(its_major, its_minor) >= std::pair(major, minor);
+}
 
 Link read_link(const nlmsghdr* header) {
   const auto* info = static_cast<const ifinfomsg*>(nlmsg_data(header));
@@ -27,6 +36,10 @@ Link read_link(const nlmsghdr* header) {
   if (auto* name = attributes[IFLA_IFNAME]) link.name = nla_get_string(name);
   if (auto* alias = attributes[IFLA_IFALIAS]) link.alias = nla_get_string(alias);
   if (auto* length = attributes[IFLA_TXQLEN]) link.queue_length = nla_get_u32(length);
+  if (auto* discipline = attributes[IFLA_QDISC]) {
+    static const bool quick = is_linux(6, 14);
+    link.resizable = quick && std::string_view(nla_get_string(discipline)) == "noqueue";
+  }
   if (auto* mac = attributes[IFLA_ADDRESS]; mac != nullptr && nla_len(mac) == 6) {
     std::array<std::uint8_t, 6> bytes{};
     std::memcpy(bytes.data(), nla_data(mac), bytes.size());

@@ -74,7 +74,10 @@ Result<Undo> Switch::point(const std::string& vm, const IpAddress& address, cons
   UMBRA_CHECK(check_allowed(address));
   UMBRA_CHECK(check_free(vm, address));
   UMBRA_TRY(const auto stands, where(address));
-  if (stands != hop) UMBRA_CHECK(set_route(address, hop, stands.has_value()));
+  if (stands != hop) {
+    widen(vm, hop);
+    UMBRA_CHECK(set_route(address, hop, stands.has_value()));
+  }
   if (!known.last || known.last->epoch != epoch) known.last = Undo{vm, address, epoch, hop, stands, known.epoch};
   known.epoch = epoch;
   known.hop = hop;
@@ -100,6 +103,7 @@ Result<void> Switch::undo(const Undo& undo) {
                !deleted && !missing(deleted)) {
       return deleted;
     }
+    if (undo.now.local) narrow(undo.vm);
   }
   hold(undo.vm, undo.address, Claim{undo.before_epoch, undo.epoch, undo.before, std::nullopt});
   return {};

@@ -21,6 +21,7 @@ struct VmNet {
   MacAddress guest_mac;
   std::vector<IpAddress> addresses;
   TapOptions tap_options{};
+  bool awaited = false;  ///< it is to come by a cutover: its tap is made with the queue of a flip
 };
 
 /// Must be the same on every node of the fleet.
@@ -30,8 +31,11 @@ struct SwitchConfig {
   IpAddress gateway_v4{std::array<std::uint8_t, 4>{169, 254, 1, 1}};
   IpAddress gateway_v6{std::array<std::uint8_t, 16>{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
   std::uint8_t route_protocol = 117;  ///< marks our routes; 5 to 255, and none of /etc/iproute2/rt_protos
-  /// Packets that wait in a tap while its guest is paused in a cutover; the kernel's 500 hold 50 ms of 10,000 a second.
+  /// Packets that wait in the tap of a guest that does not read for a moment; the kernel's 1000 hold 50 ms of 20,000 a
+  /// second. More would only make TCP's queues longer where a guest is slower than its peers.
   std::uint32_t tap_queue = 4096;
+  /// Packets that wait in the tap of a guest that is paused in a cutover: a second of 20,000 a second.
+  std::uint32_t flip_queue = 20'000;
   AddressRules addresses{};
 };
 
@@ -108,7 +112,8 @@ class Switch {
   const SwitchConfig& config() const { return config_; }
 
   /// Makes the tap ready for QEMU: common gateway MAC and address, proxy ARP, up, a permanent neighbour entry for each
-  /// guest address. No route. Idempotent; repairs what is missing. A tap that the operator made is used, and kept.
+  /// guest address. No route. Idempotent; repairs what is missing. A tap that the operator made is used, and kept. A
+  /// queue that is that of a flip, also by an earlier process, stays so until settle().
   /// @error kInvalid a wrong name or address; kConflict the tap belongs to another VM, or is no tap
   Result<void> attach(const VmNet& vm);
 
@@ -116,13 +121,15 @@ class Switch {
   /// that was attached by an earlier process is found by the tap's alias.
   Result<void> detach(const std::string& uuid);
 
-  /// Makes the VM's address lead to `hop`, in one message. The same epoch and hop again changes nothing and
+  /// Makes the VM's address lead to `hop`, in one message, after one for the queue of its tap where it leads there, if
+  /// that is not the queue of a flip already. The same epoch and hop again changes nothing and
   /// returns the first call's Undo.
   /// @error kConflict an older epoch, one that was undone, another hop for the same epoch, an address that another VM
   ///        holds, or a route that is not ours; kInvalid an address that no VM may have
   Result<Undo> point(const std::string& vm, const IpAddress& address, const Hop& hop, std::uint64_t epoch);
 
-  /// Restores what was before, if what stands is still what that point() put there. Idempotent. The epoch is used up.
+  /// Restores what was before, if what stands is still what that point() put there, and the tap's queue. Idempotent.
+  /// The epoch is used up.
   Result<void> undo(const Undo& undo);
   /// The same for a caller who never saw the Undo: the answer was lost, or the request is still on its way, and then
   /// will be refused when it comes.
@@ -150,6 +157,12 @@ class Switch {
   /// Puts it back, if it is still to be. @error kConflict something that is not ours stands in its place
   Result<void> repair(const Damage& damage);
 
+  /// VMs (UUIDs) whose addresses lead to taps that have the queue of a flip.
+  std::vector<std::string> unsettled() const;
+  /// The VM has read what came while it was paused: its tap gets the ordinary queue. One that cannot be changed without
+  /// loss (Link::resizable) stays as it is until the VM leaves. @error kNotFound the tap is gone
+  Result<void> settle(const std::string& uuid);
+
   /// What this node knows of epochs, undone ones included: no VM must ever get one of them again.
   std::vector<KnownEpoch> epochs() const;
 
@@ -175,13 +188,16 @@ class Switch {
   using Claims = std::map<std::string, Claim>;  // by VM
 
   struct Prepared {
-    bool now = false;   // the tap was made just now
-    bool ours = false;  // by us, now or earlier
+    bool now = false;         // the tap was made just now
+    bool ours = false;        // by us, now or earlier
+    std::uint32_t queue = 0;  // that it is to have
   };
   Result<Prepared> prepare_tap(const VmNet& vm);
   struct Links;
   std::string flaws_of_tap(const VmNet& vm, const Links& links) const;
-  Result<void> configure_tap(const VmNet& vm, bool made);
+  Result<void> configure_tap(const VmNet& vm, const Prepared& prepared);
+  void widen(const std::string& uuid, const Hop& hop);
+  void narrow(const std::string& uuid);
   Result<void> set_route(const IpAddress& address, const Hop& hop, bool replaces);
   Result<void> reconcile_one(const WantedRoute& wanted, const std::optional<Hop>& stands, bool complete,
                              ReconcileReport& report);
@@ -198,6 +214,7 @@ class Switch {
   std::map<IpAddress, Claims> known_;
   std::map<std::string, VmNet> attached_;  // by uuid
   std::set<std::string> made_;             // of these, whose taps we made
+  std::set<std::string> wide_;             // of these, whose taps have the queue of a flip
 };
 
 }  // namespace umbra::netswitch

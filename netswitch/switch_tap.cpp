@@ -1,4 +1,6 @@
 // Taps: the part of Switch that connects a VM to its host.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <set>
 
@@ -57,21 +59,26 @@ Result<void> Switch::attach(const VmNet& vm) {
                       "each VM needs a tap of its own; detach it first to change it"});
   }
   UMBRA_TRY(const auto prepared, prepare_tap(vm));
-  if (auto configured = configure_tap(vm, prepared.now); !configured) {
+  if (auto configured = configure_tap(vm, prepared); !configured) {
     if (prepared.now) static_cast<void>(kernel_.delete_link(vm.tap));  // the first error is the one to tell
     return configured;
   }
   attached_[vm.uuid] = vm;
   if (prepared.ours) made_.insert(vm.uuid);
+  if (prepared.queue > config_.tap_queue)
+    wide_.insert(vm.uuid);
+  else
+    wide_.erase(vm.uuid);
   return {};
 }
 
 Result<Switch::Prepared> Switch::prepare_tap(const VmNet& vm) {
   const auto link = kernel_.link(vm.tap);
   if (!link && link.error().code != Errc::kNotFound) return fail(link.error());
+  const auto queue = vm.awaited ? std::max(config_.flip_queue, config_.tap_queue) : config_.tap_queue;
   if (!link) {
     UMBRA_CHECK(kernel_.create_tap(vm.tap, vm.tap_options));
-    return Prepared{.now = true, .ours = true};
+    return Prepared{.now = true, .ours = true, .queue = queue};
   }
   const auto refuse = [&](std::string cause) {
     return fail(Error{Errc::kConflict, fmt::format("attach {} by {}: {}", vm.name, vm.tap, cause),
@@ -81,12 +88,13 @@ Result<Switch::Prepared> Switch::prepare_tap(const VmNet& vm) {
   if (link->alias.starts_with(kAliasPrefix) && link->alias != alias_of(vm.uuid)) {
     return refuse(fmt::format("that tap belongs to VM {}", link->alias.substr(kAliasPrefix.size())));
   }
-  return Prepared{.now = false, .ours = link->alias == alias_of(vm.uuid)};
+  // A longer one may be full of what came while the guest was paused.
+  return Prepared{.now = false, .ours = link->alias == alias_of(vm.uuid), .queue = std::max(queue, link->queue_length)};
 }
 
-Result<void> Switch::configure_tap(const VmNet& vm, bool made) {
-  LinkChange change{.mac = config_.gateway_mac, .queue_length = config_.tap_queue, .up = true};
-  if (made) change.alias = alias_of(vm.uuid);
+Result<void> Switch::configure_tap(const VmNet& vm, const Prepared& prepared) {
+  LinkChange change{.mac = config_.gateway_mac, .queue_length = prepared.queue, .up = true};
+  if (prepared.now) change.alias = alias_of(vm.uuid);
   UMBRA_CHECK(kernel_.change_link(vm.tap, change));
 
   UMBRA_CHECK(unless_there(kernel_.add_address(vm.tap, config_.gateway_v4, config_.gateway_v4.bits())));
@@ -131,6 +139,7 @@ Result<void> Switch::detach(const std::string& uuid) {
     if (made) {
       UMBRA_CHECK(unless_gone(kernel_.delete_link(tap)));
     } else {
+      narrow(uuid);
       for (const IpAddress& address : attached->second.addresses)
         UMBRA_CHECK(unless_gone(kernel_.delete_neighbour(tap, address)));
     }
@@ -144,6 +153,58 @@ Result<void> Switch::detach(const std::string& uuid) {
   }
   if (attached != attached_.end()) attached_.erase(attached);
   made_.erase(uuid);
+  wide_.erase(uuid);
+  return {};
+}
+
+/// Before a route leads to the tap. A flip does not fail for it: the queue that is there holds most of what comes.
+void Switch::widen(const std::string& uuid, const Hop& hop) {
+  const auto attached = attached_.find(uuid);
+  if (attached == attached_.end() || !hop.local || attached->second.tap != hop.tap || wide_.contains(uuid) ||
+      config_.flip_queue <= config_.tap_queue)
+    return;
+  const auto widened = kernel_.change_link(hop.tap, {.queue_length = config_.flip_queue});
+  if (!widened) {
+    spdlog::warn("{}: it may lose packets while it is paused in a cutover: {}", attached->second.name, widened.error());
+    return;
+  }
+  wide_.insert(uuid);
+}
+
+/// When no route leads to the tap any more, so that nothing comes that could be lost.
+void Switch::narrow(const std::string& uuid) {
+  const auto attached = attached_.find(uuid);
+  if (attached == attached_.end() || !wide_.contains(uuid)) return;
+  const auto narrowed = kernel_.change_link(attached->second.tap, {.queue_length = config_.tap_queue});
+  if (narrowed || narrowed.error().code == Errc::kNotFound)
+    wide_.erase(uuid);
+  else
+    spdlog::warn("{}: {}", attached->second.name, narrowed.error());
+}
+
+std::vector<std::string> Switch::unsettled() const {
+  std::vector<std::string> found;
+  for (const auto& uuid : wide_) {
+    const auto& vm = attached_.at(uuid);
+    const bool led_to = std::ranges::any_of(vm.addresses, [&](const IpAddress& address) {
+      const auto* held = holder(address);
+      return held != nullptr && is_served_here(address, held->second.hop);
+    });
+    if (led_to) found.push_back(uuid);
+  }
+  return found;
+}
+
+Result<void> Switch::settle(const std::string& uuid) {
+  const auto attached = attached_.find(uuid);
+  if (attached == attached_.end() || !wide_.contains(uuid)) return {};
+  UMBRA_TRY(const auto link, kernel_.link(attached->second.tap));
+  if (link.queue_length > config_.tap_queue) {
+    if (!link.resizable) return {};
+    UMBRA_CHECK(kernel_.change_link(link.name, {.queue_length = config_.tap_queue}));
+  }
+  attached->second.awaited = false;  // or a repair would bring the longer one back
+  wide_.erase(uuid);
   return {};
 }
 

@@ -55,6 +55,7 @@ asio::awaitable<void> Upkeep::run() {
 /// @return when to look again
 Upkeep::TimePoint Upkeep::look(TimePoint now) {
   unfinished_ = failing_ = false;
+  settle(now);
   std::erase_if(troubles_, [&](const auto& entry) { return now - entry.second.seen >= kPeace; });
   if (const auto damages = switch_.inspect()) {
     blindness_.clear();
@@ -68,6 +69,19 @@ Upkeep::TimePoint Upkeep::look(TimePoint now) {
   if (unfinished_) return now + kPace;
   if (failing_) return now + kRetry;
   return now + (watch_ ? kSweep : kBlindSweep);
+}
+
+void Upkeep::settle(TimePoint now) {
+  std::map<std::string, TimePoint> still;
+  for (const auto& vm : switch_.unsettled()) {
+    const auto found = came_.find(vm);
+    const auto since = found == came_.end() ? now : found->second;
+    still[vm] = since;
+    if (now - since < kSettled) continue;
+    still[vm] = now;  // should it not be done
+    if (const auto settled = switch_.settle(vm); !settled) spdlog::warn("VM {}: {}", vm, settled.error());
+  }
+  came_ = std::move(still);
 }
 
 void Upkeep::put_back(const std::vector<Damage>& damages, TimePoint now) {

@@ -19,6 +19,9 @@ namespace umbra::netswitch {
 /// than kMostFights times in kFightWindow is disputed: an alert, once, and from then on it is put back only every
 /// kTruce, silently, until it has stayed for kPeace.
 ///
+/// A VM that has come by a cutover gets the ordinary queue of its tap at the first look when it has been here for
+/// kSettled, so that what waited there has been read.
+///
 /// Agent strand only. Kernel, Switch and Clock outlive the coroutine.
 class Upkeep {
  public:
@@ -33,7 +36,8 @@ class Upkeep {
   static constexpr Milliseconds kFightWindow{60'000};
   static constexpr Milliseconds kTruce{30'000};
   static constexpr Milliseconds kPeace{300'000};
-  static constexpr std::size_t kMostNamed = 8;  ///< in one event; the others are counted
+  static constexpr Milliseconds kSettled{30'000};  ///< longer than a cutover may last
+  static constexpr std::size_t kMostNamed = 8;     ///< in one event; the others are counted
 
   enum class Tone : std::uint8_t { kNotice, kAlert };
   /// @param vm UUID if all of it is one VM's; else empty
@@ -59,6 +63,7 @@ class Upkeep {
 
   void open_watch();
   TimePoint look(TimePoint now);
+  void settle(TimePoint now);
   void put_back(const std::vector<Damage>& damages, TimePoint now);
   bool is_hopeless(const Error& error, Trouble& trouble, TimePoint now);
   void tell_repairs(TimePoint now);
@@ -78,6 +83,7 @@ class Upkeep {
   bool failing_ = false;                     ///< something could not be put back, or looked at
   std::string blindness_;                    ///< why the tables could not be read, as told last
   std::map<std::string, Trouble> troubles_;  ///< by Damage::name
+  std::map<std::string, TimePoint> came_;    ///< by VM (UUID) that has not settled yet: since when that is known
   std::vector<Damage> repaired_;             ///< not told yet, kMostNamed at most
   std::size_t repaired_count_ = 0;
   TimePoint told_at_ = TimePoint::min();

@@ -135,7 +135,7 @@ Task<void> Standby::give_up(std::string vm_uuid, std::string why) {
 
 Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   UMBRA_CO_CHECK(co_await shadow.life.apply(Event::kStage));
-  UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
+  UMBRA_CO_CHECK(network_.await(shadow.request.vm()));
   UMBRA_CO_TRY(const auto xml, virt::shadow_xml(shadow.request.domain_xml()));
   UMBRA_CO_CHECK(co_await hypervisor_.create_paused(xml, kStart));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);

@@ -230,7 +230,7 @@ asio::awaitable<void> Standby::ended_here(Shadow& shadow) {
 
 /// Takes up a shadow whose QEMU outlived the agent.
 Task<void> Standby::attend(Shadow& shadow) {
-  UMBRA_CO_CHECK(network_.attach(shadow.request.vm()));
+  UMBRA_CO_CHECK(network_.await(shadow.request.vm()));
   shadow.watch = std::make_unique<Watch>(hypervisor_.monitor(shadow.uuid()), shadow.changed);
   UMBRA_CO_CHECK(co_await shadow.watch->ask(kCall));
   auto vm_uuid = shadow.uuid();

@@ -1,6 +1,9 @@
 """The lab's parts that need no namespace."""
 import argparse
 import contextlib
+import errno
+import importlib.machinery
+import importlib.util
 import io
 import os
 import struct
@@ -13,7 +16,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from umbralab import cli, demo, guests, nodes, plumbing, probe, state, storage, umbra
+from umbralab import bare, cli, demo, guests, nodes, plumbing, probe, state, storage, umbra
 from umbralab.common import LabError, alone, run, wait_until
 from umbralab.faults.copies import LAST, Copies
 from umbralab.faults.main import CHOSEN, matrix
@@ -26,7 +29,8 @@ def a_vm(name: str = 'web', number: int = 3) -> Vm:
 
 def a_probe(sent: list[float], received: dict[int, float]) -> probe.Probe:
     made = object.__new__(probe.Probe)  # no raw socket
-    made.sent, made.received, made.duplicates = sent, received, 0
+    made.sent, made.received = sent, received
+    made.duplicates = made.skipped = made.dropped = 0
     return made
 
 
@@ -94,6 +98,114 @@ class ProbeReport(unittest.TestCase):
     def test_a_guest_that_never_answers_is_one_long_gap(self):
         report = a_probe([0, 1, 2], {}).report(False)
         self.assertEqual((report['lost'], report['longest_gap_ms'], report['max_rtt_ms']), (3, 2000, None))
+
+    def test_losses_are_told_by_when_they_were_sent_and_those_close_together_as_one(self):
+        sent = [number / 100 for number in range(100)]
+        lost = {10, 11, 12, 50}
+        report = a_probe(sent, {number: at for number, at in enumerate(sent) if number not in lost}).report(False)
+        self.assertEqual(report['losses'], [[0.1, 3], [0.5, 1]])
+
+
+class ProbeRuns(unittest.TestCase):
+    """Against a network that answers at once, under a clock that moves as it is told."""
+
+    def run_one(self, rate: float, seconds: float, cost: float = 0, stall: tuple[float, float] = (-1, 0), full: range = range(0)) -> probe.Probe:
+        made, clock = a_probe([], {}), [0.0]
+        made.stopping, made.nonce, made.socket = False, 1, mock.Mock()
+        calls = iter(range(10**6))
+
+        def send(_: bytes) -> None:
+            clock[0] += cost
+            if next(calls) in full:
+                raise OSError(errno.ENOBUFS, 'full')
+
+        def sleep(time_: float) -> None:
+            clock[0] += max(0.0, time_)
+            if stall[0] <= clock[0] < stall[0] + stall[1]:
+                clock[0] = stall[0] + stall[1]
+
+        def now() -> float:
+            clock[0] += 1e-6
+            return clock[0]
+
+        made.socket.send = send
+        made.wait, made.receive = sleep, lambda: made.received.update({number: 0.0 for number in range(len(made.sent))})
+        with mock.patch.multiple(probe.time, monotonic=now, time=lambda: clock[0], sleep=sleep), \
+                mock.patch.object(probe.os, 'sched_setscheduler'), mock.patch.object(probe.gc, 'disable'):
+            made.run(seconds, rate)
+        return made
+
+    def test_all_that_was_asked_for_is_sent_evenly(self):
+        for rate in (500, 5000):
+            ran = self.run_one(rate, 2)
+            self.assertAlmostEqual(len(ran.sent), 2 * rate, delta=1)
+            self.assertEqual(ran.skipped, 0)
+            self.assertLess(max(later - earlier for earlier, later in zip(ran.sent, ran.sent[1:])), 1.01 / rate)
+
+    def test_what_a_short_stall_held_up_is_sent_and_what_a_long_one_did_is_skipped(self):
+        short = self.run_one(5000, 1, stall=(0.5, 0.01))
+        self.assertEqual(short.skipped, 0)
+        long = self.run_one(5000, 1, stall=(0.5, 0.2))
+        self.assertAlmostEqual(long.skipped, 5000 * (0.2 - probe.LATEST), delta=5)
+        self.assertAlmostEqual(len(long.sent) + long.skipped, 5000, delta=2)
+        self.assertEqual(long.report(False)['lost'], 0)
+
+    def test_what_the_socket_did_not_take_is_neither_sent_nor_lost(self):
+        ran = self.run_one(5000, 1, full=range(100, 130))
+        self.assertEqual((ran.skipped, ran.report(False)['lost']), (30, 0))
+
+
+class BareMoves(unittest.TestCase):
+    LIVE = """<domain type='qemu' id='3' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'/></metadata>
+  <devices><disk><source><seclabel model='dac' relabel='no'/></source></disk></devices>
+  <seclabel type='dynamic' model='dac' relabel='yes'>
+    <label>+64055:+64055</label>
+  </seclabel>
+  <seclabel type='dynamic' model='none'/>
+  <qemu:commandline>
+    <qemu:arg value='-qmp'/>
+  </qemu:commandline>
+</domain>"""
+
+    def test_a_destination_waits_for_memory_once_and_is_otherwise_as_the_source(self):
+        made = bare.paused_xml(self.LIVE)
+        self.assertEqual(bare.paused_xml(made), made)
+        self.assertEqual(made.count("<qemu:arg value='-incoming'/><qemu:arg value='defer'/></qemu:commandline>"), 1)
+        self.assertNotIn("id='3'", made)
+        self.assertNotIn('dynamic', made)
+        self.assertIn("xmlns:umbra='https://umbra.invalid/vm/1'", made)
+        self.assertIn("<seclabel model='dac' relabel='no'/>", made)
+
+
+class BenchSummary(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        loader = importlib.machinery.SourceFileLoader('cutover', str(Path(__file__).resolve().parents[2] / 'bench/cutover'))
+        cls.bench = importlib.util.module_from_spec(importlib.util.spec_from_loader('cutover', loader))
+        loader.exec_module(cls.bench)
+
+    def a_round(self, tool: str, of: float, lost: int = 0, **more: object) -> dict[str, object]:
+        return {key: of for key, _ in self.bench.MEASURES} | {'tool': tool, 'lost': lost, 'sent': 1000, 'skipped': 1, 'tap_dropped': {'host1': 0}, 'tcp_survived': True,
+                                                              'canary_bad': 0} | more
+
+    def test_umbras_medians_stand_to_those_of_each_other_tool(self):
+        own = {'blackout_ms': 9.0, 'reach_ms': 40.0}
+        rounds = [self.a_round('umbra', of, umbra=own) for of in (10, 20, 30)] + \
+                 [self.a_round('virsh', 200, lost=7, total_ms=400), self.a_round('virsh-tuned', 100), self.a_round('bare', 10)]
+        told = self.bench.summary(rounds)
+        self.assertEqual(list(told['ratios']), ['virsh', 'virsh-tuned', 'bare'])
+        self.assertEqual(told['ratios']['virsh'], {'blackout': 0.1, 'resumed': 0.1, 'reach': 0.1, 'reach_to_command': 0.05})
+        self.assertEqual(told['ratios']['bare']['blackout'], 2)
+        self.assertEqual(told['umbra']['blackout_ms'], {'median': 20, 'min': 10, 'max': 30, 'q1': 15, 'q3': 25})
+        self.assertEqual((told['umbra']['rounds_without_loss'], told['virsh']['rounds_without_loss']), (3, 0))
+        self.assertEqual(told['umbra_says']['reach_ms']['median'], 40)
+
+    def test_agents_are_told_of_a_stream_only_when_it_is_asked_for(self):
+        for words, told in ((['--no-bare'], []), (['--no-bare', '--stream', 'tls'], ['agent.migration.stream="tls"']),
+                            ([], ['agent.shadow.allowed_qemu_arguments=["-qmp unix:/var/lib/libvirt/qemu/bench.monitor,server=on,wait=off"]'])):
+            with self.subTest(words), mock.patch.object(sys, 'argv', ['cutover', *words]):
+                self.assertEqual(self.bench.settings(self.bench.parse()), told)
 
 
 class Plans(unittest.TestCase):

@@ -12,7 +12,7 @@ from . import hosts, nodes, plumbing, storage
 from .common import ROOT, LabError, run, say, wait_until
 from .state import Lab, Vm, changing
 
-XML = '''<domain type='qemu'>
+XML = '''<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{vm.name}</name>
   <uuid>{vm.uuid}</uuid>
   <metadata>
@@ -39,9 +39,13 @@ XML = '''<domain type='qemu'>
     <serial type='pty'><log file='/var/log/libvirt/qemu/{vm.name}-console.log' append='on'/></serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>{disk}
-  </devices>
+  </devices>{monitor}
 </domain>
 '''
+
+# Where its QEMU listens, as the host sees it; who asks from outside finds it below the host's directory of the lab.
+MONITOR = 'lib/qemu/{vm.name}.monitor'
+MONITOR_ARGUMENTS = ('-qmp', 'unix:/var/lib/libvirt/qemu/{vm.name}.monitor,server=on,wait=off')
 
 DISK = '''
     <disk type='file'>
@@ -61,7 +65,7 @@ HIGHEST_GUEST = 250  # 10.50.0.N
 
 
 def add(lab_name: str, name: str, *, host: str | None, memory_mib: int, canary: str, transient: bool,
-        disk: str = '', wait: bool = True) -> Vm:
+        disk: str = '', monitor: bool = False, wait: bool = True) -> Vm:
     """Starts a guest and waits until it answers through the edge."""
     if not re.fullmatch(r'[a-zA-Z0-9][a-zA-Z0-9._-]{0,30}', name):
         raise LabError(f"'{name}' is no name for a VM", 'use letters, digits, dot, hyphen and underscore')
@@ -77,7 +81,7 @@ def add(lab_name: str, name: str, *, host: str | None, memory_mib: int, canary: 
         if number is None:
             raise LabError('no address is left for another VM', 'stop one: umbra-lab vm stop NAME')
         home = lab.host(host or lab.of_role('host')[0].name).name
-        vm = lab.vms[name] = Vm(name, number, str(uuid.uuid4()), home, memory_mib, canary, transient, size)
+        vm = lab.vms[name] = Vm(name, number, str(uuid.uuid4()), home, memory_mib, canary, transient, size, monitor)
     try:
         _start(lab, vm, image)
         if wait:
@@ -96,12 +100,23 @@ def _start(lab: Lab, vm: Vm, image: str) -> None:
         plumbing.add_tap(lab, vm, vm.home)
     canary = f' canary={vm.canary}' if vm.canary else ''
     disk, shared = (DISK.format(image=storage.create(lab, vm), medium=storage.medium(lab, vm)), '<umbra:shared-disks/>') if vm.disk else ('', '')
-    definition = XML.format(vm=vm, guest=image, canary=canary, emulator=hosts.EMULATOR, disk=disk, shared=shared)
+    monitor = ''.join(f"<qemu:arg value='{argument}'/>" for argument in monitor_arguments(vm)) if vm.monitor else ''
+    definition = XML.format(vm=vm, guest=image, canary=canary, emulator=hosts.EMULATOR, disk=disk, shared=shared,
+                            monitor=f'\n  <qemu:commandline>{monitor}</qemu:commandline>' if monitor else '')
     if vm.transient:
         hosts.virsh(lab, vm.home, 'create', '/dev/stdin', text=definition)
     else:
         hosts.virsh(lab, vm.home, 'define', '/dev/stdin', text=definition)
         hosts.virsh(lab, vm.home, 'start', vm.name)
+
+
+def monitor_arguments(vm: Vm) -> list[str]:
+    """What its QEMU is started with for a monitor of its own; Umbra's agents have to be told to take it."""
+    return [argument.format(vm=vm) for argument in MONITOR_ARGUMENTS]
+
+
+def monitor(lab: Lab, vm: Vm, host: str) -> Path:
+    return lab.node_dir(host) / MONITOR.format(vm=vm)
 
 
 def await_up(lab: Lab, vm: Vm) -> None:

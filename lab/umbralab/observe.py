@@ -84,6 +84,37 @@ def finish(process: subprocess.Popen[str], deadline: float = 30) -> dict:
     return json.loads(text)
 
 
+class Drops:
+    """Packets for a guest that found its tap full, by host; looked at all the time, for the old host's tap goes with the guest."""
+
+    EVERY = 0.05  # seconds
+
+    def __init__(self, lab: Lab, vm: Vm):
+        self._lines = {host.name: Path(f'/proc/{nodes.anchor(lab, host.name)}/net/dev') for host in lab.of_role('host')}
+        self._tap, self._over = vm.tap, threading.Event()
+        self._before = self._now()
+        self.by_host = dict.fromkeys(self._before, 0)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _now(self) -> dict[str, int]:
+        found = {}
+        for host, file in self._lines.items():
+            for line in file.read_text().splitlines():
+                name, _, counters = line.partition(':')
+                if name.strip() == self._tap:
+                    found[host] = int(counters.split()[11])  # "drop" of what is transmitted
+        return found
+
+    def _read(self) -> None:
+        while not self._over.wait(self.EVERY):
+            self.by_host |= {host: count - self._before.get(host, 0) for host, count in self._now().items()}
+
+    def close(self) -> None:
+        self._over.set()
+        self._reader.join(10)
+
+
 class Watch:
     """One move, from before it is asked for until the guest has served for a while after it.
 
@@ -100,6 +131,7 @@ class Watch:
         self._asked = self._done = 0.0
 
     def __enter__(self) -> Watch:
+        self._drops = Drops(self._lab, self._vm)
         self._events = Events(self._lab, self._vm, self._heard)
         self._probe = start_probe(self._lab, self._vm, self._rate)
         self._session = start_session(self._lab, self._vm)
@@ -118,6 +150,7 @@ class Watch:
         self._done = self._done or time.time()
         if failure[0] is None:
             time.sleep(self.SETTLE)
+        self._drops.close()
         self._events.close()
         self._probe_report = finish(self._probe)
         self._session_report = finish(self._session)
@@ -135,9 +168,10 @@ class Watch:
         return {'vm': self._vm.name, 'to': destination,
                 'total_ms': round((self._done - self._asked) * 1000, 1),
                 'blackout_ms': round((resume - stop) * 1000, 2),
+                'resumed_ms': round((resume - self._asked) * 1000, 1), 'stop_at': stop, 'resume_at': resume,
                 'reach_ms': round((served[0] - self._asked) * 1000, 1) if served else None,
-                'sent': self._probe_report['sent'], 'lost': self._probe_report['lost'],
-                'longest_gap_ms': self._probe_report['longest_gap_ms'],
+                **{key: self._probe_report[key] for key in ('sent', 'lost', 'skipped', 'dropped', 'losses', 'longest_gap_ms')},
+                'tap_dropped': self._drops.by_host,
                 'canary_bad': self._canary_bad(resume),
                 'tcp_survived': self._session_report['survived'],
                 'tcp_longest_wait_ms': self._session_report['longest_wait_ms']}

@@ -5,6 +5,9 @@ usage: probe.py ADDRESS --seconds S --rate PPS [--replies]     until then, or un
        probe.py ADDRESS --first SECONDS                        exits 0 as soon as one reply came, 1 if none did
 
   sent lost duplicates   packets; a reply counts if it comes within two seconds after the last was sent
+  skipped                packets that were due and never left, because this program or its socket came too late: not sent, not lost
+  dropped                replies that came and found the probe's own socket full: they count as lost, and are not the network's
+  losses                 [when the first of them was sent, Unix seconds, how many] of lost packets that are close together; the first 20
   longest_gap_ms         longest time without a reply (by the kernel's receive stamps), from the first packet sent to the last
   longest_gap_at         when it began, Unix seconds
   median_rtt_ms max_rtt_ms
@@ -13,6 +16,7 @@ usage: probe.py ADDRESS --seconds S --rate PPS [--replies]     until then, or un
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import json
 import os
@@ -24,9 +28,14 @@ import struct
 import sys
 import time
 
-SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python 3.11 has no name for it
+SO_TIMESTAMPNS, SO_RXQ_OVFL, SO_RCVBUFFORCE = 35, 40, 33  # <asm-generic/socket.h>; Python 3.11 has no names for them
 ECHO, ECHO_REPLY = 8, 0
 GRACE = 2.0
+ROOM = 1 << 26  # bytes of replies that wait for us: a guest that was away sends thousands at once
+LATEST = 0.02  # seconds by which a packet may leave late; what is due longer is skipped, for a burst would be another load than was asked for
+WAKES = 1000  # a second; with more packets than that, replies are collected when the next one is due
+CLOSE = 0.05  # seconds between losses that are told as one
+FULL = (errno.EAGAIN, errno.ENOBUFS)  # of our own socket
 BODY = struct.Struct('!QI')  # who asks, and which packet
 
 
@@ -42,11 +51,12 @@ class Probe:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
         self.socket.connect((address, 0))  # the kernel drops what others answer
         self.sent: list[float] = []
         self.received: dict[int, float] = {}
-        self.duplicates = 0
+        self.duplicates = self.skipped = self.dropped = 0
         self.stopping = False
 
     def send(self) -> None:
@@ -54,11 +64,15 @@ class Probe:
         body = BODY.pack(self.nonce, number)
         head = struct.pack('!BBHHH', ECHO, 0, 0, self.nonce & 0xffff, number & 0xffff)
         sum_ = checksum(head + body)
-        self.sent.append(time.time())
+        at = time.time()
         try:
             self.socket.send(head[:2] + struct.pack('!H', sum_) + head[4:] + body)
-        except OSError:
-            pass  # no route at this moment: sent, and lost
+        except OSError as error:
+            if error.errno in FULL:
+                self.skipped += 1
+                return
+            # no route at this moment: sent, and lost
+        self.sent.append(at)
 
     def receive(self) -> None:
         while True:
@@ -68,13 +82,18 @@ class Probe:
                 return
             except OSError:
                 continue  # an ICMP error that the kernel reports on the socket
+            seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+            for _, kind, data in ancillary:
+                if kind == SO_TIMESTAMPNS:
+                    seconds, nanoseconds = struct.unpack('ll', data)
+                elif kind == SO_RXQ_OVFL:
+                    self.dropped, = struct.unpack('I', data)
             icmp = packet[(packet[0] & 15) * 4:]
             if len(icmp) < 8 + BODY.size or icmp[0] != ECHO_REPLY:
                 continue
             nonce, number = BODY.unpack_from(icmp, 8)
             if nonce != self.nonce:
                 continue
-            seconds, nanoseconds = struct.unpack('ll', ancillary[0][2]) if ancillary else divmod(time.time_ns(), 10**9)
             if number in self.received:
                 self.duplicates += 1
             else:
@@ -92,13 +111,23 @@ class Probe:
             pass
         gc.disable()
         start = time.monotonic()
+        slot = 0  # which packet is due next, sent or not
         while not self.stopping:
             elapsed = time.monotonic() - start
             if elapsed >= seconds:
                 break
-            if len(self.sent) <= elapsed * rate:
+            if (late := int((elapsed - LATEST) * rate) - slot) > 0:
+                self.skipped += late
+                slot += late
+            if slot <= elapsed * rate:
                 self.send()
-            self.wait(start + len(self.sent) / rate - time.monotonic())
+                slot += 1
+            ahead = start + slot / rate - time.monotonic()
+            if rate <= WAKES:
+                self.wait(ahead)
+            elif ahead > 0:
+                time.sleep(ahead)
+                self.receive()
         end = time.monotonic() + GRACE
         while len(self.received) < len(self.sent) and time.monotonic() < end:
             self.wait(end - time.monotonic())
@@ -110,12 +139,26 @@ class Probe:
             self.wait(0.1)
         return bool(self.received)
 
+    def losses(self) -> list[list[float]]:
+        found: list[list[float]] = []
+        last = 0.0
+        for number, at in enumerate(self.sent):
+            if number in self.received:
+                continue
+            if found and at - last <= CLOSE:
+                found[-1][1] += 1
+            else:
+                found.append([round(at, 4), 1])
+            last = at
+        return found
+
     def report(self, with_replies: bool) -> dict[str, object]:
         arrivals = sorted(self.received.values())
         edges = [self.sent[0], *arrivals, max(self.sent[-1], arrivals[-1] if arrivals else 0)]
         gap, begin = max((later - earlier, earlier) for earlier, later in zip(edges, edges[1:]))
         trips = [(at - self.sent[number]) * 1000 for number, at in self.received.items()]
         report = {'sent': len(self.sent), 'lost': len(self.sent) - len(arrivals), 'duplicates': self.duplicates,
+                  'skipped': self.skipped, 'dropped': self.dropped, 'losses': self.losses()[:20],
                   'longest_gap_ms': round(gap * 1000, 2), 'longest_gap_at': round(begin, 4),
                   'median_rtt_ms': round(statistics.median(trips), 3) if trips else None,
                   'max_rtt_ms': round(max(trips), 3) if trips else None}

@@ -44,6 +44,7 @@ class Vm:
     canary: str
     transient: bool
     disk: str = ''  # size of its disk on shared storage, as qemu-img words it; empty: none
+    monitor: bool = False  # its QEMU has a monitor of its own beside libvirt's
 
     @property
     def address(self) -> str:

@@ -117,6 +117,7 @@ Result<void> FakeKernel::create_tap(const std::string& name, const TapOptions&) 
     link.kind = "tun";
     link.mac = MacAddress({0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(link.index)});
     link.queue_length = 500;
+    link.resizable = true;  // as once libvirt has started a QEMU with it
     links_[name] = link;
     tell({.links = true});
   });

@@ -28,6 +28,8 @@ class FakeKernel final : public Kernel {
   void lose_changes();
   /// No watch can be had from now on.
   void refuse_watches() { no_watches_ = true; }
+  /// As an operator does who shapes the link's traffic (`tc qdisc add`).
+  void add_discipline(const std::string& dev) { links_.at(dev).resizable = false; }
   void count(const std::string& dev, const Counters& counters);
 
   Result<std::vector<Link>> links() override;

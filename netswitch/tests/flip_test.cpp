@@ -26,7 +26,9 @@ class FlipOnFleet : public testing::Test {
 
   void SetUp() override {
     ASSERT_TRUE(a_.fabric.attach(some_vm()));
-    ASSERT_TRUE(b_.fabric.attach(some_vm()));
+    VmNet awaited = some_vm();
+    awaited.awaited = true;
+    ASSERT_TRUE(b_.fabric.attach(awaited));
     ASSERT_TRUE(a_.fabric.point(some_vm().uuid, kVm, Hop::to_tap("uvm1"), 1));
     for (Node* other : {&b_, &c_, &edge1_, &edge2_})
       ASSERT_TRUE(other->fabric.point(some_vm().uuid, kVm, Hop::to_host(ip("10.77.0.1")), 1));

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/errno.h>
 #include <netlink/netlink.h>
@@ -19,6 +21,8 @@
 #include <memory>
 #include <stdexcept>
 #include <system_error>
+
+#include "netswitch/netlink.hpp"
 
 namespace umbra::netswitch::test {
 namespace {
@@ -99,6 +103,19 @@ void Namespace::forward_packets() const {
   inside([] {
     write("/proc/sys/net/ipv4/ip_forward", "1");
     write("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+    return 0;
+  });
+}
+
+void Namespace::set_discipline(const std::string& name, const std::string& kind) const {
+  inside([&] {
+    tcmsg header{};
+    header.tcm_ifindex = static_cast<int>(if_nametoindex(name.c_str()));
+    header.tcm_parent = TC_H_ROOT;
+    NetlinkMessage ask(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, header);
+    ask.add(TCA_KIND, kind);
+    const auto set = NetlinkSocket::open().value().request(ask, "set the queueing discipline of " + name);
+    if (!set) throw std::runtime_error(set.error().text());
     return 0;
   });
 }

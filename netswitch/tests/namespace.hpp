@@ -42,6 +42,8 @@ class Namespace {
   void add_veth(const std::string& name, const Namespace& other, const std::string& other_name,
                 const std::string& bridge) const;
   void forward_packets() const;
+  /// As `tc qdisc replace dev NAME root KIND` does.
+  void set_discipline(const std::string& name, const std::string& kind) const;
   /// The queue that QEMU would hold: non-blocking, one Ethernet frame a read.
   File open_tap(const std::string& name) const;
 

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +16,8 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
+#include <cstring>
+#include <thread>
 
 #include "netswitch/netlink_watch.hpp"
 #include "netswitch/switch.hpp"
@@ -24,6 +28,7 @@
 namespace umbra::netswitch {
 namespace {
 
+using test::File;
 using test::ip;
 using test::mac;
 using test::Namespace;
@@ -144,6 +149,131 @@ TEST_F(RealKernel, counts_what_the_guest_sends) {
   const auto counters = kernel_->link("uvm1")->counters;
   EXPECT_EQ(counters.rx_packets, 1U);
   EXPECT_EQ(counters.rx_bytes, 60U);
+}
+
+/// What waits in a tap that nobody reads.
+class Queue : public RealKernel {
+ protected:
+  void SetUp() override {
+    RealKernel::SetUp();
+    tap_ = node_.open_tap("uvm1");
+    read_all();
+  }
+  /// Sends numbered datagrams, as fast as it can or with a gap between them.
+  void send(std::uint32_t count, std::chrono::microseconds gap = {}) {
+    node_.inside([&] {
+      const File to(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      const int room = 1 << 28;  // what waits in the tap counts as the sender's
+      ASSERT_EQ(setsockopt(to.get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room), 0);
+      sockaddr_in guest{};
+      guest.sin_family = AF_INET;
+      guest.sin_port = htons(7);
+      std::memcpy(&guest.sin_addr, kAddress.bytes().data(), 4);
+      auto next = std::chrono::steady_clock::now();
+      for (std::uint32_t number = 0; number < count; ++number) {
+        ASSERT_EQ(sendto(to.get(), &number, sizeof number, 0, reinterpret_cast<sockaddr*>(&guest), sizeof guest), 4);
+        if (gap.count() > 0) std::this_thread::sleep_until(next += gap);
+      }
+    });
+  }
+  struct Read {
+    std::size_t frames = 0, datagrams = 0;  // the kernel itself sends some frames too
+  };
+  Read read_all() {
+    constexpr std::size_t kDatagram = 14 + 20 + 8 + 4;
+    std::array<std::uint8_t, 2048> frame{};
+    Read found;
+    for (ssize_t size = 0; (size = read(tap_.get(), frame.data(), frame.size())) > 0; ++found.frames)
+      found.datagrams += static_cast<std::size_t>(size) == kDatagram && frame[12] == 8 && frame[13] == 0;
+    return found;
+  }
+  double holds() {
+    send(30'000);
+    return static_cast<double>(read_all().frames);
+  }
+  std::uint32_t length() { return kernel_->link("uvm1")->queue_length; }
+  void point(Switch& fabric, std::uint64_t epoch) {
+    const auto pointed = fabric.point("uuid-1", kAddress, Hop::to_tap("uvm1"), epoch);
+    ASSERT_TRUE(pointed) << pointed.error().text();
+  }
+
+  /// Linux frees the places of frames that were read a few at a time (ptr_ring.h), and sends some frames itself.
+  static constexpr double kBatch = 16;
+  const IpAddress kAddress = ip("10.50.0.1");
+  const VmNet vm_{"uuid-1", "vm1", "uvm1", mac("52:54:00:00:00:01"), {kAddress, ip("fd50::1")}, {}};
+  File tap_;
+};
+
+TEST_F(Queue, holds_what_20000_packets_a_second_send_in_a_second_once_a_flip_leads_to_the_tap) {
+  Switch fabric(*kernel_, {});
+  ASSERT_TRUE(node_.inside([&] { return fabric.attach(vm_); }));
+  point(fabric, 1);
+  EXPECT_NEAR(holds(), 20'000U, kBatch);
+}
+
+TEST_F(Queue, of_an_awaited_vm_is_long_before_qemu_opens_the_tap) {
+  Switch fabric(*kernel_, {});
+  const VmNet awaited{"uuid-2", "vm2", "uvm2", mac("52:54:00:00:00:02"), {ip("10.50.0.2")}, {}, true};
+  ASSERT_TRUE(node_.inside([&] { return fabric.attach(awaited); }));
+  tap_ = node_.open_tap("uvm2");
+  ASSERT_TRUE(fabric.point("uuid-2", ip("10.50.0.2"), Hop::to_tap("uvm2"), 1));
+  ASSERT_TRUE(kernel_->replace_neighbour({"uvm2", kAddress, awaited.guest_mac}));
+  ASSERT_TRUE(kernel_->replace_route({kAddress, "uvm2", {}, 117}));
+  EXPECT_NEAR(holds(), 20'000U, kBatch);
+}
+
+TEST_F(Queue, is_the_ordinary_one_again_after_an_abort) {
+  Switch fabric(*kernel_, {});
+  ASSERT_TRUE(node_.inside([&] { return fabric.attach(vm_); }));
+  point(fabric, 1);
+  ASSERT_TRUE(fabric.undo("uuid-1", kAddress, 1));
+  EXPECT_EQ(length(), 4096U);
+  ASSERT_TRUE(fabric.serve("uuid-1", kAddress, 2));
+  EXPECT_NEAR(holds(), 4096U, kBatch);
+}
+
+TEST_F(Queue, is_put_back_without_loss_while_packets_come) {
+  node_.set_discipline("uvm1", "noqueue");  // as libvirt does when it starts a QEMU
+  Switch fabric(*kernel_, {});
+  ASSERT_TRUE(node_.inside([&] { return fabric.attach(vm_); }));
+  point(fabric, 1);
+  const bool resizable = kernel_->link("uvm1")->resizable;
+  constexpr std::uint32_t kPackets = 2'000;
+  std::thread traffic([&] { send(kPackets, std::chrono::microseconds(50)); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  EXPECT_TRUE(fabric.settle("uuid-1"));
+  traffic.join();
+  EXPECT_EQ(read_all().datagrams, kPackets);
+  EXPECT_EQ(length(), resizable ? 4096U : 20'000U) << "before Linux 6.14 it cannot be done without loss";
+  EXPECT_NEAR(holds(), length(), kBatch);
+}
+
+TEST_F(Queue, stays_where_a_queueing_discipline_would_lose_what_comes_meanwhile) {
+  node_.set_discipline("uvm1", "pfifo_fast");
+  Switch fabric(*kernel_, {});
+  ASSERT_TRUE(node_.inside([&] { return fabric.attach(vm_); }));
+  point(fabric, 1);
+  ASSERT_TRUE(fabric.settle("uuid-1"));
+  EXPECT_EQ(length(), 20'000U);
+  EXPECT_EQ(fabric.unsettled(), std::vector<std::string>{"uuid-1"});
+}
+
+TEST_F(Queue, of_a_flip_in_an_earlier_life_of_the_agent_is_known_and_put_back) {
+  node_.set_discipline("uvm1", "noqueue");
+  {
+    Switch before(*kernel_, {});
+    ASSERT_TRUE(node_.inside([&] { return before.attach(vm_); }));
+    point(before, 7);
+  }
+  Switch fabric(*kernel_, {});
+  ASSERT_TRUE(fabric.adopt());
+  send(10'000);
+  ASSERT_TRUE(node_.inside([&] { return fabric.attach(vm_); }));
+  ASSERT_TRUE(fabric.reconcile({{"uuid-1", kAddress, Hop::to_tap("uvm1"), 7}}, true));
+  EXPECT_EQ(read_all().datagrams, 10'000U) << "what waited while the agent was restarted";
+  EXPECT_EQ(fabric.unsettled(), std::vector<std::string>{"uuid-1"});
+  ASSERT_TRUE(fabric.settle("uuid-1"));
+  EXPECT_EQ(length(), kernel_->link("uvm1")->resizable ? 4096U : 20'000U);
 }
 
 TEST_F(RealKernel, lists_thousands_of_routes_whole) {

@@ -38,6 +38,7 @@ class Routes : public testing::Test {
   Node node_{"10.77.0.1"};
   FakeKernel& kernel_ = node_.kernel;
   Switch& switch_ = node_.fabric;
+  std::uint32_t queue() { return kernel_.link("uvm1")->queue_length; }
   bool attached_ = false;
 };
 
@@ -51,8 +52,67 @@ TEST_F(Routes, point_is_one_message_and_tells_what_was_there) {
   ASSERT_TRUE(second);
   EXPECT_EQ(second->before, kHostB);
   EXPECT_EQ(second->before_epoch, 1U);
-  EXPECT_EQ(kernel_.changes(), std::vector<std::string>{"route 10.50.0.1 dev uvm1"});
+  EXPECT_EQ(kernel_.changes(), (std::vector<std::string>{"change uvm1", "route 10.50.0.1 dev uvm1"}))
+      << "and one before it, for the tap's queue";
   EXPECT_EQ(node_.route(kVm)->protocol, 117);
+}
+
+TEST_F(Routes, point_to_the_tap_of_a_vm_that_was_awaited_is_one_message) {
+  VmNet vm = some_vm();
+  vm.awaited = true;
+  ASSERT_TRUE(switch_.attach(vm));
+  kernel_.forget_changes();
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kTap, 1));
+  EXPECT_EQ(kernel_.changes(), std::vector<std::string>{"route 10.50.0.1 dev uvm1"});
+}
+
+TEST_F(Routes, point_to_a_tap_gives_it_the_queue_of_a_flip_and_to_a_host_does_not) {
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kHostB, 1));
+  EXPECT_EQ(queue(), 4096U);
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kTap, 2));
+  EXPECT_EQ(queue(), 20'000U);
+}
+
+TEST_F(Routes, point_to_the_tap_that_the_route_leads_to_leaves_its_queue_alone) {
+  ASSERT_TRUE(switch_.serve(kUuid, kVm, 1));
+  kernel_.forget_changes();
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kTap, 1)) << "as an agent does that finds its guest running";
+  EXPECT_TRUE(kernel_.changes().empty()) << "packets are on their way through it";
+}
+
+TEST_F(Routes, a_queue_that_cannot_be_had_fails_no_flip) {
+  kernel_.fail_change(1, ENOMEM);
+  EXPECT_TRUE(switch_.point(kUuid, kVm, kTap, 1));
+  EXPECT_EQ(leads(), kTap);
+  EXPECT_EQ(queue(), 4096U);
+}
+
+TEST_F(Routes, undo_puts_the_queue_back) {
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kHostB, 1));
+  for (const std::uint64_t epoch : {2, 3}) {
+    const auto undo = switch_.point(kUuid, kVm, kTap, epoch);
+    ASSERT_TRUE(undo);
+    ASSERT_EQ(queue(), 20'000U);
+    ASSERT_TRUE(epoch == 2 ? switch_.undo(*undo) : switch_.undo(kUuid, kVm, epoch));
+    EXPECT_EQ(queue(), 4096U);
+  }
+  EXPECT_TRUE(switch_.unsettled().empty());
+}
+
+TEST_F(Routes, undo_of_another_epoch_leaves_the_queue_of_a_guest_that_runs_here) {
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kTap, 2));
+  ASSERT_TRUE(switch_.undo(kUuid, kVm, 1));
+  EXPECT_EQ(queue(), 20'000U);
+}
+
+TEST_F(Routes, settling_gives_the_ordinary_queue_to_what_was_pointed_here) {
+  EXPECT_TRUE(switch_.unsettled().empty());
+  ASSERT_TRUE(switch_.point(kUuid, kVm, kTap, 1));
+  EXPECT_EQ(switch_.unsettled(), std::vector{kUuid});
+  ASSERT_TRUE(switch_.settle(kUuid));
+  EXPECT_EQ(queue(), 4096U);
+  EXPECT_TRUE(switch_.unsettled().empty());
+  ASSERT_TRUE(switch_.settle(kUuid)) << "once more";
 }
 
 TEST_F(Routes, point_works_for_ipv6_alike) {
@@ -102,7 +162,7 @@ TEST_F(Routes, a_foreign_route_is_never_replaced) {
 
 TEST_F(Routes, a_point_that_fails_uses_up_no_epoch) {
   ASSERT_TRUE(switch_.point(kUuid, kVm, kHostB, 1));
-  kernel_.fail_change(1, ENOBUFS);
+  kernel_.fail_change(2, ENOBUFS);  // the first is the tap's queue
   EXPECT_EQ(refusal(kTap, 2), Errc::kExhausted);
   EXPECT_EQ(leads(), kHostB);
   EXPECT_TRUE(switch_.point(kUuid, kVm, kHostC, 2));

@@ -65,6 +65,25 @@ TEST_F(Taps, attach_drops_the_neighbour_of_an_address_the_vm_no_longer_has) {
   EXPECT_EQ(kernel_.neighbours("uvm1").value(), (std::vector{Neighbour{"uvm1", ip("10.50.0.9"), vm_.guest_mac}}));
 }
 
+TEST_F(Taps, a_tap_whose_vm_is_awaited_has_the_queue_of_a_flip_and_keeps_it_when_it_is_attached_again) {
+  vm_.awaited = true;
+  ASSERT_TRUE(switch_.attach(vm_));
+  EXPECT_EQ(kernel_.link("uvm1")->queue_length, 20'000U);
+  vm_.awaited = false;
+  ASSERT_TRUE(switch_.attach(vm_)) << "as a host does with what it finds; packets may be waiting there";
+  EXPECT_EQ(kernel_.link("uvm1")->queue_length, 20'000U);
+}
+
+TEST_F(Taps, detach_puts_back_the_queue_of_a_tap_that_the_operator_made) {
+  ASSERT_TRUE(kernel_.create_tap("uvm1", {}));
+  vm_.awaited = true;
+  ASSERT_TRUE(switch_.attach(vm_));
+  ASSERT_TRUE(switch_.point(vm_.uuid, ip("10.50.0.1"), Hop::to_tap("uvm1"), 1));
+  ASSERT_EQ(kernel_.link("uvm1")->queue_length, 20'000U);
+  ASSERT_TRUE(switch_.detach(vm_.uuid));
+  EXPECT_EQ(kernel_.link("uvm1")->queue_length, 4096U);
+}
+
 TEST_F(Taps, attach_that_fails_anywhere_leaves_no_tap_of_its_making) {
   Node model("10.77.0.1");
   ASSERT_TRUE(model.fabric.attach(vm_));

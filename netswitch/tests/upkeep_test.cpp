@@ -251,6 +251,48 @@ TEST_F(Kept, what_point_undo_and_detach_do_is_not_taken_back) {
   EXPECT_THAT(notices_, IsEmpty());
 }
 
+TEST_F(Kept, a_vm_that_came_by_a_cutover_gets_the_ordinary_queue_once_it_has_settled) {
+  const auto queue = [&] { return kernel_.link("uvm2")->queue_length; };
+  VmNet vm = some_vm(2);
+  vm.awaited = true;
+  must(node_.fabric.attach(vm));
+  pass(3min, 1s);
+  EXPECT_EQ(queue(), 20'000U) << "no route leads to a shadow, whose cutover is still to come";
+  ASSERT_TRUE(node_.fabric.point(vm.uuid, kThere, Hop::to_tap("uvm2"), 2));
+  pass(29s, 1s);
+  EXPECT_EQ(queue(), 20'000U) << "longer than a cutover lasts";
+  pass(61s, 1s);
+  EXPECT_EQ(queue(), 4096U);
+  must(kernel_.change_link("uvm2", {.up = false}));
+  pass(3s);
+  EXPECT_TRUE(whole());
+  EXPECT_EQ(queue(), 4096U) << "nor does a repair bring it back";
+  EXPECT_THAT(alerts_, IsEmpty());
+}
+
+TEST_F(Kept, a_queue_that_cannot_be_changed_without_loss_stays_until_the_vm_leaves) {
+  kernel_.add_discipline("uvm1");
+  ASSERT_TRUE(node_.fabric.point(some_vm().uuid, kHere, kElsewhere, 2));
+  ASSERT_TRUE(node_.fabric.point(some_vm().uuid, kHere, Hop::to_tap("uvm1"), 3));
+  kernel_.forget_changes();
+  pass(3min, 1s);
+  EXPECT_THAT(kernel_.changes(), IsEmpty());
+  EXPECT_EQ(kernel_.link("uvm1")->queue_length, 20'000U);
+  must(node_.fabric.detach(some_vm().uuid));
+  pass(1min, 1s);
+  EXPECT_FALSE(kernel_.link("uvm1"));
+}
+
+TEST_F(Kept, a_queue_that_could_not_be_put_back_is_tried_again) {
+  ASSERT_TRUE(node_.fabric.point(some_vm().uuid, kHere, kElsewhere, 2));
+  ASSERT_TRUE(node_.fabric.point(some_vm().uuid, kHere, Hop::to_tap("uvm1"), 3));
+  kernel_.fail_change(1, ENOMEM);
+  pass(45s, 1s);
+  EXPECT_EQ(kernel_.link("uvm1")->queue_length, 20'000U);
+  pass(45s, 1s);
+  EXPECT_EQ(kernel_.link("uvm1")->queue_length, 4096U);
+}
+
 /// Without notifications: a kernel that refuses them.
 class Blind : public Kept {
  protected:
@@ -263,6 +305,34 @@ TEST_F(Blind, a_node_without_notifications_looks_often_enough) {
   must(kernel_.delete_route(kThere, 117));
   pass(2200ms);
   EXPECT_EQ(via(kThere), ip("10.77.0.2"));
+}
+
+TEST(KeptAfterARestart, the_queue_of_a_flip_in_an_earlier_life_is_put_back) {
+  Node node("10.77.0.1");
+  must(node.fabric.attach(some_vm()));
+  ASSERT_TRUE(node.fabric.point(some_vm().uuid, kHere, Hop::to_tap("uvm1"), 7));
+  ASSERT_EQ(node.kernel.link("uvm1")->queue_length, 20'000U);
+
+  Switch restarted(node.kernel, {});
+  asio::io_context io;
+  FakeClock clock;
+  Upkeep upkeep(io.get_executor(), clock, node.kernel, restarted, [](auto, const auto&, const auto&) {});
+  must(restarted.adopt());
+  asio::co_spawn(io, upkeep.run(), asio::detached);
+  must(restarted.attach(some_vm()));
+  ASSERT_TRUE(restarted.reconcile({{some_vm().uuid, kHere, Hop::to_tap("uvm1"), 7}}, true));
+  EXPECT_EQ(node.kernel.link("uvm1")->queue_length, 20'000U) << "what waits there may not have been read";
+  for (int second = 0; second < 91; ++second) {
+    io.restart();
+    io.poll();
+    clock.advance(1s);
+  }
+  io.restart();
+  io.poll();
+  EXPECT_EQ(node.kernel.link("uvm1")->queue_length, 4096U);
+  upkeep.stop();
+  io.restart();
+  io.poll();
 }
 
 TEST(KeptAfterARestart, routes_of_an_earlier_process_are_kept_until_the_controller_has_spoken) {
