@@ -168,6 +168,10 @@ Result<void> Cutover::tell_of_a_change(const Result<T>& compared) {
 
 /// What the shadow has not, a cutover would undo: then nothing is armed.
 Task<void> Cutover::look() {
+  if (guard_.last_seen()) {  // at most a second ago; compare_again() finds what came since
+    definition_ = *guard_.last_seen();
+    co_return Result<void>{};
+  }
   const auto qmp = hold_.qmp();
   auto now = co_await guard_.check(qmp, kCall);
   UMBRA_CO_CHECK(tell_of_a_change(now));

@@ -62,6 +62,7 @@ Task<virt::Definition> DefinitionGuard::begin(Deadline deadline) {
   UMBRA_CO_TRY(const auto nodes, co_await qmp.block_nodes(deadline));
   const bool withdrawn = origin_.autostart_withdrawn();
   origin_.Clear();
+  last_seen_.reset();
   origin_.set_live_xml(definition.live_xml);
   for (const auto& node : nodes) *origin_.add_block_nodes() = to_wire(node);
   origin_.set_autostart(definition.autostart);
@@ -101,7 +102,10 @@ Task<DefinitionGuard::View> DefinitionGuard::look(qmp::Client qmp, Deadline dead
   UMBRA_CO_CHECK(nodes);
   UMBRA_CO_CHECK(jobs);
   if (!origin_.autostart_withdrawn()) origin_.set_autostart(definition->autostart);
-  co_return judge(std::move(*definition), *nodes, *jobs);
+  auto view = judge(std::move(*definition), *nodes, *jobs);
+  last_seen_.reset();
+  if (view && view->state == State::kSame) last_seen_ = view->definition;
+  co_return view;
 }
 
 Task<virt::Definition> DefinitionGuard::check(qmp::Client qmp, Deadline deadline) {

@@ -42,6 +42,11 @@ class DefinitionGuard {
 
   /// Looks again; at libvirt's XML and QEMU's block graph at the same time.
   Task<View> look(qmp::Client qmp, Deadline deadline);
+  /// What the last look found, if all was the same then, and libvirt has told of no change since. For a cutover, which
+  /// begins with it and looks once more before it promises anything.
+  const std::optional<virt::Definition>& last_seen() const { return last_seen_; }
+  /// libvirt has told of a change.
+  void outdate() { last_seen_.reset(); }
   /// The same as an error unless all is as it was. @error kConflict with what changed
   Task<virt::Definition> check(qmp::Client qmp, Deadline deadline);
   /// The block graph alone: a question that QEMU answers in a millisecond, also while its guest stands still.
@@ -65,7 +70,7 @@ class DefinitionGuard {
   virt::Hypervisor& hypervisor_;
   std::string uuid_;
   v1::ShadowOrigin origin_;
-  std::optional<virt::Definition> handed_over_;
+  std::optional<virt::Definition> handed_over_, last_seen_;
 };
 
 /// The wire's form of what libvirt keeps, and back.

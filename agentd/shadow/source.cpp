@@ -17,12 +17,6 @@ constexpr Deadline kFirstCopy = 30min;  // a big guest over a slow link
 constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;  // between looks at a running copy
 constexpr auto kPoll = 8ms;
-constexpr auto kFollow = 500ms;           // between looks at a hot shadow, which the gate keeps fresh by itself
-constexpr auto kLeastPause = 20ms;
-constexpr auto kMostPause = 250ms;        // a QEMU that cannot write holds locks
-constexpr BytesPerSecond kLeastLink{100'000'000};
-constexpr auto kSuspended = 60s;          // a shadow is kept behind a shut gate while its guest is suspended
-constexpr Deadline kGate = 5s;
 constexpr Bytes kLittle = mebibytes(4);   // a refresh that leaves no more than this has done its work
 constexpr auto kPowerDown = 2min;         // a guest's way from the power button to its end; some ignore the button
 constexpr auto kSettled = 5s;             // libvirt's reboot is over soon after the first change it tells of
@@ -102,6 +96,7 @@ std::optional<Kept> Source::kept() const {
 }
 
 void Source::domain_changed(bool anew) {
+  guard_.outdate();
   look_ = true;
   if (anew && hold_ && hold_->watch().powering_down()) powered_down_ = true;
   rest_until_ = std::min(rest_until_, context_.clock.steady() + kSettled);
@@ -110,6 +105,7 @@ void Source::domain_changed(bool anew) {
 }
 
 void Source::definition_changed() {
+  guard_.outdate();
   look_ = true;
   backoff_ = 0ms;  // what kept its shadow from being made may be over
   changed_.notify();
@@ -123,6 +119,7 @@ void Source::tell_again() {
 
 void Source::hypervisor_changed(bool up) {
   hypervisor_up_ = up;
+  guard_.outdate();
   reattach_ = true;  // the monitor's events stopped with the connection
   changed_.notify();
 }
@@ -347,22 +344,7 @@ Task<void> Source::precopy() {
   co_return Result<void>{};
 }
 
-/// A gate of its own for what is staged, in the directory of its QEMU.
-Task<std::shared_ptr<Gate>> Source::open_gate() {
-  UMBRA_CO_TRY(const auto directory, co_await hold_->qmp().directory(kCall));
-  v1::GateTask task;
-  task.set_side(v1::GATE_SIDE_SOURCE);
-  task.set_vm_uuid(uuid_);
-  *task.mutable_id() = id();
-  task.set_socket(stream_socket(directory, id()));
-  task.set_endpoint(stream_);
-  task.set_standby(built_.standby().name());
-  *task.mutable_warrant() = built_.warrant();
-  co_return co_await context_.gates.open(std::move(task), kGate);
-}
-
 std::chrono::milliseconds Source::interval() const {
-  if (life_.phase() == Phase::kHot) return kFollow;
   const auto asked = wish_ ? wish_->refresh_interval_ms() : 0;
   return asked > 0 ? std::chrono::milliseconds(asked) : context_.config.refresh_interval;
 }
@@ -438,72 +420,10 @@ Task<void> Source::keep() {
   co_return Result<void>{};
 }
 
-Task<void> Source::as_its_tier_wants() {
-  if (life_.phase() != Phase::kHot) co_return co_await hold_->park(kCall);
-  if (pause_ == 0us) pause_ = kLeastPause;
-  co_return co_await hold_->pulse(pause_, kCall);
-}
-
-/// Hot: the gate keeps it fresh. Looks how much it takes, and chooses the pause between passes: so long that what the
-/// guest writes in it is sent within the budget.
-Task<void> Source::follow() {
-  refresh_due_ = context_.clock.steady() + kFollow;
-  const auto asked_at = context_.clock.unix_ms();
-  const auto before = status_.refreshed_at_unix_ms();
-  const auto sent = status_.transferred_bytes();
-  const auto passes = passes_;
-  UMBRA_CO_TRY(const auto info, co_await hold_->ask(kCall));
-  take(info);
-  passes_ = info.dirty_sync_count;
-  if (passes_ > passes) {
-    status_.set_refreshed_at_unix_ms(asked_at);
-    status_.set_refreshes(status_.refreshes() + 1);
-    status_.set_last_refresh_ms(std::chrono::duration_cast<std::chrono::milliseconds>(pause_).count());
-  }
-  if (asked_at <= before || info.transferred.count < sent) co_return Result<void>{};
-  const auto dirty = static_cast<double>(info.transferred.count - sent) * 1000.0 / static_cast<double>(asked_at - before);
-  status_.set_dirty_bytes_per_second(dirty);
-  const auto budget = built_.blackout_budget_ms() > 0 ? std::chrono::milliseconds(built_.blackout_budget_ms())
-                                                      : context_.config.blackout_budget;
-  const auto affordable = std::chrono::duration<double>(budget) *
-                          static_cast<double>(std::max(link_, kLeastLink).count) / std::max(dirty, 1.0);
-  const auto pause = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::clamp<std::chrono::duration<double>>(affordable, kLeastPause, kMostPause));
-  if (pause < pause_ * 4 / 5 || pause > pause_ * 5 / 4) {
-    pause_ = pause;
-    UMBRA_CO_CHECK(co_await hold_->pulse(pause_, kCall));
-  }
-  co_return Result<void>{};
-}
-
-/// Somebody has suspended the guest, or a full disk has. Behind a shut gate its hold stays; should the guest run again
-/// soon, nothing is lost.
-Task<void> Source::wait_suspended() {
-  const auto now = context_.clock.steady();
-  if (suspended_until_ == Signal::TimePoint{}) {
-    suspended_until_ = now + kSuspended;
-    UMBRA_CO_CHECK(co_await hold_->shut(kSuspended, kCall));
-    status_.set_detail("its guest is suspended");
-    context_.changed();
-  }
-  answer(fail({Errc::kConflict, fmt::format("{} is paused on {}", vm_.name(), context_.config.node),
-               "see virsh domstate --reason; resume it there, and try again"}));
-  const auto goes_on = [this] { return !hold_->watch().halted() || !hold_->watch().migrating(); };
-  while (!goes_on() && wish_ && !stopping_ && hypervisor_up_ && !given_up_ && !pending_) {
-    if (context_.clock.steady() >= suspended_until_)
-      co_return fail(Errc::kConflict, "the guest has been suspended for more than {} s", kSuspended.count());
-    co_await changed_.wait_until(suspended_until_);
-  }
-  if (!goes_on()) co_return Result<void>{};
-  suspended_until_ = {};
-  status_.set_detail("");
-  if (!hold_->watch().migrating()) co_return Result<void>{};
-  co_return co_await as_its_tier_wants();
-}
-
 /// Brings the shadow up to date and parks again, or leaves that to a cutover that is asked meanwhile.
 Task<void> Source::refresh() {
   co_await fault_point("refreshing");
+  co_await look_at_gate();
   const auto begun = context_.clock.steady();
   const auto refreshed_before = status_.refreshed_at_unix_ms();
   const auto sent_before = status_.transferred_bytes();
@@ -581,11 +501,6 @@ void Source::take_monitor() {
   powered_down_ = false;
   hold_.reset();
   hold_ = std::make_unique<Hold>(context_.hypervisor.monitor(uuid_), changed_, context_.clock, gate_);
-}
-
-void Source::end_gate(std::string why) {
-  if (gate_) gate_->end(std::move(why));
-  gate_.reset();
 }
 
 /// Cancels the precopy. Until QEMU has said so the shadow is not dropped: one that was lifted keeps the guest paused.

@@ -91,6 +91,7 @@ class Source {
   asio::awaitable<void> give_back_autostart();
   Task<void> refresh();
   Task<void> follow();
+  asio::awaitable<void> look_at_gate();
   Task<void> as_its_tier_wants();
   Task<void> wait_suspended();
   void end_gate(std::string why);
@@ -147,6 +148,7 @@ class Source {
   v1::Shadow status_;
   Signal::TimePoint refresh_due_{};
   Signal::TimePoint compare_due_{};
+  Signal::TimePoint gate_due_{};  ///< when its counters are looked at next
   Signal::TimePoint late_stop_until_{};  ///< a stop of a cutover that was taken back may yet be done
   Signal::TimePoint suspended_until_{};  ///< the guest is suspended, and its shadow kept until then
   Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then

@@ -100,18 +100,6 @@ asio::awaitable<void> Source::recover() {
   }
 }
 
-/// The gate that an earlier life of the agent started, if it is there: a shadow without one has lost its stream.
-asio::awaitable<void> Source::take_up_gate() {
-  if (gate_) co_return;
-  auto id_of_it = id();
-  auto vm_uuid = uuid_;
-  const auto found = co_await context_.gates.adopt(v1::GATE_SIDE_SOURCE, std::move(vm_uuid), std::move(id_of_it), kCall);
-  if (found)
-    gate_ = *found;
-  else
-    spdlog::info("{}: {}", uuid_, found.error());
-}
-
 /// In promised: asks until the standby has answered for certain.
 asio::awaitable<void> Source::settle() {
   if (vm_.name().empty()) {  // its addresses are needed
