@@ -191,6 +191,13 @@ Result<void> Inventory::save(VmRecord& record) {
   return saved;
 }
 
+std::vector<v1::Node> Inventory::routers(const std::string& from, const std::string& to) const {
+  std::vector<v1::Node> routers;
+  for (const auto& [name, node] : nodes_)
+    if (name != from && name != to && node.up) routers.push_back(node.node);
+  return routers;
+}
+
 std::vector<v1::HeldShadow> Inventory::leaked(const NodeRecord& node) const {
   std::vector<v1::HeldShadow> list;
   for (const auto& [uuid, held] : node.held) {

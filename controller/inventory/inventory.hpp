@@ -118,6 +118,9 @@ class Inventory {
   const VmRecord* recall(const std::string& uuid);
   /// @error kUnavailable the node is down
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
+  /// Those whose routes a cutover between the two hosts flips beside theirs: every other node that is up. One that is
+  /// down gets its routes when it registers again.
+  std::vector<v1::Node> routers(const std::string& from, const std::string& to) const;
   /// What that host holds although nobody has been keeping it for a minute.
   std::vector<v1::HeldShadow> leaked(const NodeRecord& node) const;
   /// @error kConflict no host owns the VM; the remedy is what finds out why

@@ -173,11 +173,8 @@ Result<v1::CutoverRequest> Mover::request(const Move& move, Epoch epoch) const {
   request.set_vm_uuid(move.vm_uuid);
   request.set_epoch(epoch);
   request.set_reason(move.reason);
-  for (const auto& [name, node] : inventory_.nodes()) {
-    if (name == move.to) *request.mutable_standby() = node.node;
-    // A router that is down gets its routes when it registers again.
-    if (name != move.to && name != move.from && node.up) *request.add_routers() = node.node;
-  }
+  if (const auto* standby = inventory_.node(move.to)) *request.mutable_standby() = standby->node;
+  for (auto& router : inventory_.routers(move.from, move.to)) *request.add_routers() = std::move(router);
   UMBRA_TRY(*request.mutable_warrant(), warrants_.cutover(*record, request));
   return request;
 }
