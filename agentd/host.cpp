@@ -401,6 +401,8 @@ Task<v1::Shadow> Host::keep_shadow(v1::KeepShadowRequest request) {
   if (request.standby().name() == config_.name)
     co_return fail(Errc::kInvalid, "the VM runs on {} itself", config_.name);
   UMBRA_CO_TRY(const auto vm, co_await shadowable(request.vm_uuid()));
+  for (const auto& router : request.routers()) context_.peers.peer(router);  // is connected to from now on
+  request.clear_routers();  // no part of the wish, which the journal holds
   auto kept = source(request.vm_uuid());
   if (!kept) {
     shadow::Record record{request.vm_uuid(), shadow::Side::kSource, shadow::Phase::kProfile, 0, {}, {}};

@@ -8,6 +8,9 @@ namespace umbra::agent {
 namespace {
 
 constexpr int kMostSnapshots = 1'000;  // and checkpoints, of one VM
+// A phase of a cutover takes milliseconds in which the guests need the cores: its news go out in bundles, with the end
+// at the latest.
+constexpr std::chrono::milliseconds kBundle{50};
 
 Result<void> check_foreign_xml(const std::string& xml, const virt::ForeignClaim& claim,
                                const virt::ForeignRules& rules) {
@@ -131,12 +134,14 @@ Task<void> AgentApi::cutover(rpc::Caller caller, v1::CutoverRequest request, rpc
   const auto feed = std::make_shared<Feed>(executor_, clock_);
   asio::co_spawn(executor_, follow(host_, std::move(request), feed), asio::detached);
   while (!feed->end || !feed->news.empty()) {
+    while (!feed->end && feed->news.empty()) co_await feed->changed.wait_until(Signal::TimePoint::max());
+    const auto due = clock_.steady() + kBundle;
+    while (!feed->end && clock_.steady() < due) co_await feed->changed.wait_until(due);
     while (!feed->news.empty()) {
       auto progress = std::move(feed->news.front());
       feed->news.pop_front();
       UMBRA_CO_CHECK(co_await sink.send(std::move(progress)));
     }
-    if (!feed->end) co_await feed->changed.wait_until(Signal::TimePoint::max());
   }
   UMBRA_CO_TRY(const auto result, *feed->end);
   v1::CutoverProgress last;

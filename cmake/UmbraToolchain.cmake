@@ -30,11 +30,17 @@ elseif(UMBRA_SANITIZE STREQUAL "thread")
   add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
 
+# umbractl starts anew for each command, and a cutover waits for it: what is linked into it is not looked up at each start.
+# OpenSSL stays a shared library, so that its security updates need no new build.
+set(Protobuf_USE_STATIC_LIBS ON)
+set(Boost_USE_STATIC_LIBS ON)
+
 # One Boost is chosen: bookworm's 1.81, whose Asio has the coroutine fixes GCC 12 needs.
 set(Boost_NO_WARN_NEW_VERSIONS ON)
 find_package(Boost 1.81 EXACT REQUIRED COMPONENTS json)
 find_package(OpenSSL REQUIRED)
 find_package(Protobuf REQUIRED)
+find_package(ZLIB REQUIRED)  # of Protobuf, once that is linked in
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)

@@ -20,6 +20,16 @@ using asio::ip::tcp;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr Deadline kDialDeadline{10000};
 
+/// An address is what it is: no resolver, whose thread takes as long to start as the connection to be made.
+std::optional<tcp::resolver::results_type> literal(const HostPort& parts) {
+  boost::system::error_code is_name;
+  const auto address = asio::ip::make_address(parts.host, is_name);
+  if (is_name) return std::nullopt;
+  std::uint16_t port = 0;
+  std::from_chars(parts.port.data(), parts.port.data() + parts.port.size(), port);
+  return tcp::resolver::results_type::create(tcp::endpoint(address, port), parts.host, parts.port);
+}
+
 /// getaddrinfo(3) cannot be interrupted, so a slow one is left behind rather than waited for.
 Task<tcp::resolver::results_type> resolve(asio::any_io_executor executor, std::string address, Deadline deadline) {
   struct Lookup {
@@ -30,6 +40,7 @@ Task<tcp::resolver::results_type> resolve(asio::any_io_executor executor, std::s
     tcp::resolver::results_type found;
   };
   UMBRA_CO_TRY(const auto parts, parse_address(address));
+  if (auto found = literal(parts)) co_return std::move(*found);
   const auto lookup = std::make_shared<Lookup>(executor);
   lookup->done.expires_after(deadline);
   lookup->resolver.async_resolve(parts.host, parts.port,

@@ -25,6 +25,7 @@ class DirectPeers final : public shadow::Peers {
  public:
   DirectPeers(TwoHosts& world, asio::any_io_executor executor, std::string self);
   std::shared_ptr<shadow::Peer> peer(const v1::Node& node) override;
+  bool connects_to(const std::string& node) const { return peers_.contains(node); }
 
  private:
   TwoHosts& world_;

@@ -58,6 +58,23 @@ TEST(ShadowLife, ClimbsFromStagedToWarmToHotAndBack) {
   expect_order(world);
 }
 
+TEST(ShadowLife, OfAHotShadowConnectsToWhatItsCutoverWillFlip) {
+  TwoHosts world;
+  v1::KeepShadowRequest wish;
+  wish.set_vm_uuid(TwoHosts::kVm);
+  *wish.mutable_standby() = world.standby.node;
+  wish.set_tier(v1::TIER_HOT);
+  *wish.add_routers() = world.edge.node;
+  EXPECT_FALSE(world.source.process->peers().connects_to(world.edge.name()));
+  ASSERT_TRUE(world.ask(&world.source, world.source.process->host()->keep_shadow(wish), 5s));
+  EXPECT_TRUE(world.source.process->peers().connects_to(world.edge.name()));
+  ASSERT_TRUE(reaches(world, Phase::kHot)) << world.describe();
+  const auto record = world.record(world.source, shadow::Side::kSource);
+  v1::KeepShadowRequest written;
+  ASSERT_TRUE(record && written.ParseFromString(record->wish));
+  EXPECT_EQ(written.routers_size(), 0) << "the journal is written in the middle of cutovers";
+}
+
 TEST(ShadowLife, HowFastMemoryIsDirtiedIsKnownWithoutAShadow) {
   TwoHosts::Options options;
   options.dirty_rate = BytesPerSecond{30'000'000};

@@ -31,6 +31,7 @@ class Process {
   Loop& loop() { return loop_; }
   Network& network() { return network_; }
   Outbox& outbox() { return outbox_; }
+  const DirectPeers& peers() const { return peers_; }
   shadow::Journal& journal() { return *journal_; }
   Host* host() { return host_.get(); }  ///< null on an edge
   void report(v1::ReportRequest& report);

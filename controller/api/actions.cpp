@@ -147,8 +147,11 @@ Task<void> FleetService::cutover(rpc::Caller caller, v1::StartCutoverRequest req
   UMBRA_CO_TRY(const auto* record, find_vm(core_.inventory, request.vm()));
   const auto reason = request.reason().empty() ? fmt::format("asked by {}", caller.name) : request.reason();
   const auto name = record->vm.name();
-  UMBRA_CO_TRY(const auto move, core_.mover.cutover(record->vm.uuid(), reason, caller.name));
-  audit(caller, fmt::format("cutover to {}", move->to), {"", name});
+  const Mover::Note note = [this, caller, name, told = std::make_shared<bool>(false)](const Move& ordered) {
+    if (!std::exchange(*told, true)) audit(caller, fmt::format("cutover to {}", ordered.to), {"", name});
+  };
+  UMBRA_CO_TRY(const auto move, core_.mover.cutover(record->vm.uuid(), reason, caller.name, note));
+  note(*move);  // has been called, unless the order could not go out at once
   co_return co_await follow(move, sink);
 }
 

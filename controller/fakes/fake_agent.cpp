@@ -21,6 +21,7 @@ class FakeAgent::AgentApi final : public v1::AgentService {
 
   Task<v1::Shadow> keep_shadow(rpc::Caller, v1::KeepShadowRequest request) override {
     ++agent_.keeps;
+    agent_.kept[request.vm_uuid()] = request;
     if (agent_.keep_shadow_error) co_return fail(*agent_.keep_shadow_error);
     const auto found = agent_.vms_.find(request.vm_uuid());
     if (found == agent_.vms_.end()) co_return fail(Errc::kNotFound, "no such VM here");
@@ -54,6 +55,7 @@ class FakeAgent::AgentApi final : public v1::AgentService {
     const auto uuid = request.vm_uuid();
     UMBRA_CO_TRY(const auto warrant, agent_.warranted(request.warrant(), uuid, request.standby().name()));
     if (warrant.epoch() != request.epoch()) co_return fail(Errc::kDenied, "its warrant is for another epoch");
+    if (agent_.on_cutover) agent_.on_cutover();
     agent_.cutovers.push_back(request);
     agent_.told_[uuid].clear();
     agent_.tasks_.spawn(agent_.perform(std::move(request)));

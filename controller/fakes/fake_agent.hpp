@@ -1,6 +1,7 @@
 /// An agent without a host: real sessions and services, imagined VMs.
 #pragma once
 
+#include <functional>
 #include <set>
 
 #include "base/signal.hpp"
@@ -69,6 +70,8 @@ class FakeAgent {
   std::vector<v1::YieldRequest> yields;
   std::vector<v1::ResolveRequest> resolves;
   std::vector<v1::CutoverRequest> cutovers;
+  std::function<void()> on_cutover;                   ///< called when one is asked for
+  std::map<std::string, v1::KeepShadowRequest> kept;  ///< by VM uuid: the last
   std::optional<v1::ReconcileRequest> routes;
   std::vector<v1::TakenOver> taken_over;  ///< from it, as it was told last
   unsigned drops = 0;

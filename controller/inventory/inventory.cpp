@@ -191,6 +191,13 @@ Result<void> Inventory::save(VmRecord& record) {
   return saved;
 }
 
+std::vector<v1::Node> Inventory::routers(const std::string& from, const std::string& to) const {
+  std::vector<v1::Node> routers;
+  for (const auto& [name, node] : nodes_)
+    if (name != from && name != to && node.up) routers.push_back(node.node);
+  return routers;
+}
+
 std::vector<v1::HeldShadow> Inventory::leaked(const NodeRecord& node) const {
   std::vector<v1::HeldShadow> list;
   for (const auto& [uuid, held] : node.held) {
@@ -396,14 +403,18 @@ void Inventory::end_move(const std::string& vm_uuid) {
   changed_.notify();
 }
 
-Result<Epoch> Inventory::take_epoch(const std::string& vm_uuid) {
+Result<Epoch> Inventory::take_epoch(const std::string& vm_uuid, const std::function<Result<void>(Epoch)>& with) {
   const auto found = vms_.find(vm_uuid);
   if (found == vms_.end()) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   UMBRA_CHECK(epochs_certain());
   if (!found->second.stored) UMBRA_CHECK(save(found->second));
   UMBRA_CHECK(catch_up(found->second));
-  UMBRA_TRY(found->second.epoch, store_.fleet.next_epoch(vm_uuid, found->second.epoch));
-  return found->second.epoch;
+  UMBRA_TRY(auto transaction, store_.begin());
+  UMBRA_TRY(const auto epoch, store_.fleet.next_epoch(vm_uuid, found->second.epoch));
+  if (with) UMBRA_CHECK(with(epoch));
+  UMBRA_CHECK(transaction.commit());
+  found->second.epoch = epoch;
+  return epoch;
 }
 
 void Inventory::fenced(const v1::Fence& fence) {

@@ -1,6 +1,7 @@
 /// The live picture of the fleet: which nodes are up, which VMs they have, who owns each.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -118,6 +119,9 @@ class Inventory {
   const VmRecord* recall(const std::string& uuid);
   /// @error kUnavailable the node is down
   Result<std::shared_ptr<rpc::Session>> session(const std::string& node) const;
+  /// Those whose routes a cutover between the two hosts flips beside theirs: every other node that is up. One that is
+  /// down gets its routes when it registers again.
+  std::vector<v1::Node> routers(const std::string& from, const std::string& to) const;
   /// What that host holds although nobody has been keeping it for a minute.
   std::vector<v1::HeldShadow> leaked(const NodeRecord& node) const;
   /// @error kConflict no host owns the VM; the remedy is what finds out why
@@ -131,9 +135,9 @@ class Inventory {
   /// @error kConflict a move of this VM is going on; kNotFound
   Result<void> begin_move(const std::string& vm_uuid, const std::string& to);
   void end_move(const std::string& vm_uuid);
-  /// The VM's next epoch, by compare-and-swap in the store.
-  /// @error kUnavailable see epochs_certain(); kConflict, kNotFound, of the store
-  Result<Epoch> take_epoch(const std::string& vm_uuid);
+  /// The VM's next epoch, by compare-and-swap in the store. What `with` stores becomes durable together with it.
+  /// @error kUnavailable see epochs_certain(); kConflict, kNotFound, of the store, of `with`: no epoch was taken
+  Result<Epoch> take_epoch(const std::string& vm_uuid, const std::function<Result<void>(Epoch)>& with = {});
   /// Does the controller know the newest epoch of every VM? Its store may have been lost, or restored from a backup:
   /// until every node has told the epochs it knows, or must be taken for down, no epoch is given out.
   /// @error kUnavailable a node has not told them yet

@@ -74,7 +74,7 @@ Mover::Mover(Inventory& inventory, Store& store, EventLog& events, Clock& clock,
       changed_(std::move(executor), clock) {}
 
 Result<std::shared_ptr<const Move>> Mover::cutover(const std::string& vm_uuid, const std::string& reason,
-                                                   const std::string& actor) {
+                                                   const std::string& actor, Note note) {
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) return fail({Errc::kNotFound, "the VM is gone", "see umbractl vms"});
   UMBRA_CHECK(inventory_.check_owned(*record));
@@ -89,7 +89,7 @@ Result<std::shared_ptr<const Move>> Mover::cutover(const std::string& vm_uuid, c
                              record->vm.name())});
   }
   UMBRA_TRY(auto move, begin(*record, standby, reason, actor));
-  tasks_.spawn(run(move, false));
+  tasks_.spawn(run(move, false, std::move(note)));
   return move;
 }
 
@@ -101,7 +101,7 @@ Result<std::shared_ptr<const Move>> Mover::migrate(const std::string& vm_uuid, c
   if (record->host == to)
     return fail({Errc::kConflict, fmt::format("{} is on {} already", record->vm.name(), to), "name another host"});
   UMBRA_TRY(auto move, begin(*record, to, reason, actor));
-  tasks_.spawn(run(move, true));
+  tasks_.spawn(run(move, true, {}));
   return move;
 }
 
@@ -123,7 +123,7 @@ Result<std::shared_ptr<Move>> Mover::begin(const VmRecord& record, const std::st
   return move;
 }
 
-asio::awaitable<void> Mover::run(std::shared_ptr<Move> move, bool warm_first) {
+asio::awaitable<void> Mover::run(std::shared_ptr<Move> move, bool warm_first, Note note) {
   if (warm_first) {
     const auto warmed = co_await warm(move);
     if (!warmed) {
@@ -131,7 +131,7 @@ asio::awaitable<void> Mover::run(std::shared_ptr<Move> move, bool warm_first) {
       co_return;
     }
   }
-  auto end = co_await cut_over(move);
+  auto end = co_await cut_over(move, std::move(note));
   finish(move, std::move(end));
 }
 
@@ -173,37 +173,42 @@ Result<v1::CutoverRequest> Mover::request(const Move& move, Epoch epoch) const {
   request.set_vm_uuid(move.vm_uuid);
   request.set_epoch(epoch);
   request.set_reason(move.reason);
-  for (const auto& [name, node] : inventory_.nodes()) {
-    if (name == move.to) *request.mutable_standby() = node.node;
-    // A router that is down gets its routes when it registers again.
-    if (name != move.to && name != move.from && node.up) *request.add_routers() = node.node;
-  }
+  if (const auto* standby = inventory_.node(move.to)) *request.mutable_standby() = standby->node;
+  for (auto& router : inventory_.routers(move.from, move.to)) *request.add_routers() = std::move(router);
   UMBRA_TRY(*request.mutable_warrant(), warrants_.cutover(*record, request));
   return request;
 }
 
-Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move) {
+Task<v1::CutoverResult> Mover::cut_over(std::shared_ptr<Move> move, Note note) {
   UMBRA_CO_CHECK(inventory_.session(move->from));
-  UMBRA_CO_TRY(const auto epoch, co_await take_epoch(move->vm_uuid));
+  co_await await_epochs();
+  UMBRA_CO_TRY(const auto epoch, enter_epoch(*move, note));
   move->epoch = epoch;
-  auto open = result_of(*move, epoch, v1::OUTCOME_UNSPECIFIED, "");
-  open.set_at_unix_ms(clock_.unix_ms());
-  UMBRA_CO_CHECK(store_.log.save_cutover(open));
   reported_.erase(move->vm_uuid);
-  events_.add(v1::EVENT_KIND_CUTOVER, v1::SEVERITY_INFO,
-              fmt::format("cutover from {} to {} in epoch {}: {}", move->from, move->to, epoch, move->reason),
-              {move->from, move->vm}, move->actor);
   auto result = co_await stream(move, epoch);
   if (result && is_final(result->outcome())) co_return result;
   auto why = result ? result->detail() : result.error().text();
   co_return co_await ask(move, epoch, std::move(why));
 }
 
-Task<Epoch> Mover::take_epoch(std::string vm_uuid) {
+asio::awaitable<void> Mover::await_epochs() {
   const auto until = clock_.steady() + kEpochsWait;
   while (!inventory_.epochs_certain() && clock_.steady() < until)
     co_await inventory_.changed().wait_until(clock_.steady() + inventory_.heartbeat().interval);
-  co_return inventory_.take_epoch(vm_uuid);
+}
+
+/// All that is written before the order goes out: whoever ordered it waits for the disk once.
+Result<Epoch> Mover::enter_epoch(const Move& move, const Note& note) {
+  return inventory_.take_epoch(move.vm_uuid, [&](Epoch epoch) -> Result<void> {
+    auto open = result_of(move, epoch, v1::OUTCOME_UNSPECIFIED, "");
+    open.set_at_unix_ms(clock_.unix_ms());
+    UMBRA_CHECK(store_.log.save_cutover(open));
+    events_.add(v1::EVENT_KIND_CUTOVER, v1::SEVERITY_INFO,
+                fmt::format("cutover from {} to {} in epoch {}: {}", move.from, move.to, epoch, move.reason),
+                {move.from, move.vm}, move.actor);
+    if (note) note(move);
+    return {};
+  });
 }
 
 Task<v1::CutoverResult> Mover::stream(std::shared_ptr<Move> move, Epoch epoch) {

@@ -13,16 +13,20 @@ namespace umbra::controller {
 /// a time.
 class Mover {
  public:
+  /// Writes down what else is to be known of an order: in one transaction with it, before it goes out.
+  using Note = std::function<void(const Move&)>;
   /// A cutover has ended for certain.
   using Ended = std::function<void(const v1::CutoverResult&)>;
 
   Mover(Inventory& inventory, Store& store, EventLog& events, Clock& clock, asio::any_io_executor executor,
         TaskGroup& tasks, ShadowKeeper& keeper, const WarrantIssuer& warrants, Ended ended);
 
-  /// Moves a VM to its shadow.
+  /// Moves a VM to its shadow. In a handler the order has gone out on return, unless nodes must be heard
+  /// before an epoch is taken.
+  /// @param note not called for a move that ends without an order
   /// @error kNotFound; kConflict it moves already, or has no shadow that is held
   Result<std::shared_ptr<const Move>> cutover(const std::string& vm_uuid, const std::string& reason,
-                                              const std::string& actor);
+                                              const std::string& actor, Note note = {});
   /// Moves a VM to a host, warming a shadow there first.
   /// @error kNotFound; kConflict it moves already, or is there
   Result<std::shared_ptr<const Move>> migrate(const std::string& vm_uuid, const std::string& to,
@@ -55,13 +59,15 @@ class Mover {
  private:
   Result<std::shared_ptr<Move>> begin(const VmRecord& record, const std::string& to, const std::string& reason,
                                       const std::string& actor);
-  asio::awaitable<void> run(std::shared_ptr<Move> move, bool warm_first);
+  asio::awaitable<void> run(std::shared_ptr<Move> move, bool warm_first, Note note);
   Task<void> warm(std::shared_ptr<Move> move);
-  Task<v1::CutoverResult> cut_over(std::shared_ptr<Move> move);
+  Task<v1::CutoverResult> cut_over(std::shared_ptr<Move> move, Note note);
   /// Asks for it and follows it. @error anything: how it ended is not known here
   Task<v1::CutoverResult> stream(std::shared_ptr<Move> move, Epoch epoch);
-  /// Waits until every node that may know newer epochs has told them, and takes the next one.
-  Task<Epoch> take_epoch(std::string vm_uuid);
+  /// Waits until every node that may know newer epochs has told them.
+  asio::awaitable<void> await_epochs();
+  /// Takes the next epoch and opens the cutover in it.
+  Result<Epoch> enter_epoch(const Move& move, const Note& note);
   /// How the cutover ended by the journals of both sides, as they report what they serve. Nothing: they prove nothing.
   std::optional<v1::CutoverResult> proven(const Move& move, Epoch epoch) const;
   /// Asks the source until it knows, or somebody can prove it.

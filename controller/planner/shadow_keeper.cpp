@@ -47,6 +47,14 @@ bool ShadowKeeper::fulfilled(const VmRecord& record, const ShadowWish& wish) con
          (wish.refresh_interval_ms == 0 || shadow->refresh_interval_ms() == wish.refresh_interval_ms);
 }
 
+bool ShadowKeeper::knows_routers(const VmRecord& record, const State& state) const {
+  if (state.wish.tier != v1::TIER_HOT || state.wish.standby.empty()) return true;
+  const auto session = inventory_.session(record.host);
+  if (!session || state.told_over.lock() != *session) return false;
+  return std::ranges::equal(inventory_.routers(record.host, state.wish.standby), state.routers, {},
+                            &v1::Node::SerializeAsString, &v1::Node::SerializeAsString);
+}
+
 void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
   const auto* record = inventory_.vm(vm_uuid);
   if (record == nullptr) {
@@ -62,7 +70,7 @@ void ShadowKeeper::wish(const std::string& vm_uuid, const ShadowWish& wish) {
     state.wish = wish;
     state.progress = {};
   }
-  if (fulfilled(*record, wish)) {
+  if (fulfilled(*record, wish) && knows_routers(*record, state)) {
     if (!reached(*record, wish)) return;
     state.progress.losses = state.progress.failures = 0;
     state.progress.failure.reset();
@@ -127,7 +135,14 @@ Task<void> ShadowKeeper::call(std::string vm_uuid, ShadowWish wish) {
   keep.set_tier(wish.tier);
   keep.set_refresh_interval_ms(wish.refresh_interval_ms);
   UMBRA_CO_TRY(*keep.mutable_warrant(), warrants_.shadow(*record, standby->node));
+  std::vector<v1::Node> routers;
+  if (wish.tier == v1::TIER_HOT) routers = inventory_.routers(record->host, wish.standby);
+  for (const auto& router : routers) *keep.add_routers() = router;
   UMBRA_CO_CHECK(co_await agent.keep_shadow(std::move(keep), kCall));
+  if (const auto found = states_.find(vm_uuid); found != states_.end()) {
+    found->second.told_over = session;
+    found->second.routers = std::move(routers);
+  }
   co_return Result<void>{};
 }
 

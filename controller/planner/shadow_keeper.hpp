@@ -16,7 +16,8 @@ struct ShadowWish {
 
 /// Compares each wish with what the source reports and asks the source for the difference, one request per VM at a
 /// time. What an agent refuses, or loses again and again, is told through `failed`, and tried again after pauses that
-/// grow. The same failure on the same host is an event once, and again only minutes later.
+/// grow. The source of a hot shadow is also told which routers its cutover would flip, whenever they change. The same
+/// failure on the same host is an event once, and again only minutes later.
 class ShadowKeeper {
  public:
   /// `host` cannot take or keep the VM's shadow.
@@ -54,11 +55,15 @@ class ShadowKeeper {
     ShadowWish wish{};
     Progress progress{};  ///< towards that wish
     bool busy = false;
-    std::string owner{};                 ///< the host it was last seen on
-    TimePoint not_before{};              ///< it has just moved there
-    std::map<std::string, Told> told{};  ///< by standby: the failure that was told last
+    std::string owner{};                      ///< the host it was last seen on
+    std::weak_ptr<rpc::Session> told_over{};  ///< with which it was asked last
+    std::vector<v1::Node> routers{};          ///< that it was told then
+    TimePoint not_before{};                   ///< it has just moved there
+    std::map<std::string, Told> told{};       ///< by standby: the failure that was told last
   };
   bool fulfilled(const VmRecord& record, const ShadowWish& wish) const;
+  /// Has the source of a hot shadow been told the routers as they are? Its agent forgets them when it ends.
+  bool knows_routers(const VmRecord& record, const State& state) const;
   Milliseconds pause_after(unsigned failures) const;
   asio::awaitable<void> ask(std::string vm_uuid, ShadowWish wish);
   Task<void> call(std::string vm_uuid, ShadowWish wish);

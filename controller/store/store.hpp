@@ -18,6 +18,10 @@ class Store {
   /// @error sqlite::Database's; kUnsupported written by a newer program
   static Result<std::unique_ptr<Store>> open(const std::filesystem::path& directory);
 
+  /// What is written until it commits becomes durable together, with one wait for the disk; telemetry is not part of
+  /// it.
+  Result<sqlite::Transaction> begin() { return sqlite::Transaction::begin(state_); }
+
   FleetStore fleet{state_};
   WishStore wishes{state_};
   LogStore log{state_};

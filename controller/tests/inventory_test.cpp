@@ -213,6 +213,29 @@ TEST_F(InventoryTest, TakesASilentNodeForDownAndHearsItAgain) {
   EXPECT_TRUE(inventory->node("host1")->up);
 }
 
+TEST_F(InventoryTest, TakesNoEpochWithoutWhatIsStoredWithIt) {
+  register_node("host1");
+  report("host1", {vm()});
+  const auto before = inventory->vm("u1")->epoch;
+  v1::CutoverResult open;
+  open.set_vm_uuid("u1");
+  const auto save = [&](bool fails) {
+    return [&, fails](Epoch epoch) -> Result<void> {
+      open.set_epoch(epoch);
+      UMBRA_CHECK(store->log.save_cutover(open));
+      if (fails) return fail(Errc::kExhausted, "the disk is full");
+      return {};
+    };
+  };
+  const auto none = inventory->take_epoch("u1", save(true));
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().message, "the disk is full");
+  EXPECT_EQ(store->fleet.vms()->front().epoch, before);
+  EXPECT_TRUE(store->log.open_cutovers()->empty());
+  EXPECT_EQ(*inventory->take_epoch("u1", save(false)), before + 1) << "it is taken by whoever asks next";
+  EXPECT_EQ(store->log.open_cutovers()->size(), 1u);
+}
+
 TEST_F(InventoryTest, GivesAVmBackToAFencedHostOnlyOnceItsTakerSaysThatItDoesNotRunIt) {
   register_node("host1");
   register_node("host2");

@@ -32,15 +32,22 @@ class Moves : public TwoZones {
     request.set_vm(vm_name);
     return all(client().cutover(std::move(request), rpc::kNoDeadline), error);
   }
-  void keep_shadow(const std::string& vm_name, const std::string& to) {
+  void keep_shadow(const std::string& vm_name, const std::string& to, v1::Tier tier = v1::TIER_WARM) {
     v1::PinShadowRequest request;
     request.set_vm(vm_name);
     request.set_to(to);
+    request.set_tier(tier);
     request.set_wait(true);
     const auto seen = all(client().keep_shadow(std::move(request), rpc::kNoDeadline));
     ASSERT_FALSE(seen.empty());
-    EXPECT_EQ(seen.back().phase(), v1::SHADOW_PHASE_WARM);
+    EXPECT_EQ(seen.back().phase(), tier == v1::TIER_HOT ? v1::SHADOW_PHASE_HOT : v1::SHADOW_PHASE_WARM);
     EXPECT_EQ(seen.back().standby(), to);
+  }
+  /// What the source of vm1's shadow was told last.
+  std::vector<std::string> routers_told() {
+    std::vector<std::string> names;
+    for (const auto& node : host1->kept[uuid_of("vm1")].routers()) names.push_back(node.name());
+    return names;
   }
 };
 
@@ -88,6 +95,56 @@ TEST_F(Moves, GoToThePinnedShadow) {
   EXPECT_EQ(seen.back().result().outcome(), v1::OUTCOME_MOVED);
   EXPECT_EQ(host_of("vm1"), "host4");
   EXPECT_EQ(core().pilot.pin(uuid_of("vm1"))->standby, "") << "the pin cannot stay where the VM is now";
+}
+
+TEST_F(Moves, AreWrittenDownWithTheirEventAndAuditBeforeTheSourceIsAsked) {
+  keep_shadow("vm1", "host3");
+  const auto other = Store::open(settings.state_dir).value();  // sees what is committed
+  std::vector<v1::CutoverResult> open;
+  std::vector<v1::Event> events;
+  host1->on_cutover = [&] {
+    open = other->log.open_cutovers().value();
+    events = other->log.events(2, "vm1", 0).value();
+  };
+  const auto epoch = vm("vm1")->epoch;
+  cutover("vm1");
+  ASSERT_EQ(open.size(), 1u);
+  EXPECT_EQ(open[0].epoch(), epoch + 1);
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_THAT(events[0].text(), HasSubstr("cutover from host1 to host3 in epoch"));
+  EXPECT_EQ(events[1].text(), "cutover to host3");
+  EXPECT_EQ(events[1].actor(), "ops");
+  const auto all_told = core().store.log.events(100, "vm1", 0).value();
+  EXPECT_EQ(std::ranges::count(all_told, "cutover to host3", &v1::Event::text), 1);
+}
+
+TEST_F(Moves, ThatCannotBeOrderedAtOnceAreAuditedAllTheSame) {
+  keep_shadow("vm1", "host3");
+  host1->disconnect();
+  until([&] { return !core().inventory.session("host1"); });
+  std::optional<Error> error;
+  cutover("vm1", &error);
+  EXPECT_TRUE(error);
+  EXPECT_TRUE(has_event("cutover to host3"));
+  host1->connect();
+}
+
+TEST_F(Moves, OfAHotShadowFindTheirSourceInTouchWithWhatTheyFlip) {
+  keep_shadow("vm1", "host4", v1::TIER_HOT);
+  EXPECT_THAT(routers_told(), UnorderedElementsAre("host2", "host3", "edge1"));
+  add_node("edge2", "b", v1::ROLE_EDGE);
+  until([&] { return host1->kept[uuid_of("vm1")].routers_size() == 4; });
+  EXPECT_THAT(routers_told(), UnorderedElementsAre("host2", "host3", "edge1", "edge2"));
+  host1->kept.clear();
+  host1->disconnect();
+  host1->connect();
+  until([&] { return host1->kept.contains(uuid_of("vm1")); });
+  EXPECT_EQ(routers_told().size(), 4u) << "an agent that was restarted has forgotten them";
+}
+
+TEST_F(Moves, OfAWarmShadowCostNoConnectionsBeforehand) {
+  keep_shadow("vm1", "host4");
+  EXPECT_THAT(routers_told(), testing::IsEmpty());
 }
 
 TEST_F(Moves, SayWhatToDoWithoutAWarmShadow) {

@@ -167,6 +167,16 @@ TEST_F(LivenessTest, ConnectingToNobodyNamesTheAddressAndTheRemedy) {
   });
 }
 
+TEST_F(LivenessTest, ANodeIsReachedByItsAddressAndByAName) {
+  listen();
+  run([this]() -> asio::awaitable<void> {
+    co_await get(dial(host1));
+    address = "localhost" + address.substr(address.rfind(':'));
+    const auto session = co_await get(dial(host1));
+    EXPECT_EQ(session->address(), address);
+  });
+}
+
 TEST_F(LivenessTest, AnEndpointInUseCannotBeListenedOn) {
   listen();
   const auto second = Server::listen(io.get_executor(), server->endpoint(), controller, Services{});
