@@ -14,7 +14,6 @@ constexpr std::size_t kUnlimited = 1U << 20;
 constexpr auto kLongestOpen = 250ms;  // of a pulse without an end
 constexpr auto kAlone = 50ms;         // between passes, when nobody is left to say
 constexpr auto kStep = 1ms;           // of pacing
-constexpr int kWholePass = 1;
 
 }  // namespace
 
@@ -39,12 +38,11 @@ void Valve::set(v1::GateSetting setting, Time now) {
       shut(setting_.shut_ms() > 0 ? std::chrono::milliseconds(setting_.shut_ms()) : kLongestShut, now);
       break;
     case v1::GATE_MODE_PULSED:
-      if (pulsed_before && !open_) {  // another pause: it counts from the beginning of this one
+      if (pulsed_before && !open_ && !setting_.pass_now()) {  // another pause: it counts from the beginning of this one
         shut_until_ = std::min(shut_until_, now + std::chrono::microseconds(setting_.pause_us()));
       } else {
         open_ = true;
-        ended_ = 0;
-        opened_ = now;
+            opened_ = now;
       }
       break;
     default:
@@ -98,7 +96,6 @@ Valve::Leave Valve::ask(Time now) {
   if (!open_) {
     if (now < shut_until_) return {0, shut_until_};
     open_ = true;
-    ended_ = 0;
     opened_ = now;
   }
   if (now - opened_ >= kLongestOpen) {
@@ -114,7 +111,6 @@ void Valve::passed(std::size_t bytes, bool pass_ended, Time now) {
   if (pass_ended) ++passes_;
   if (setting_.mode() == v1::GATE_MODE_PACED) allowance_ -= static_cast<double>(bytes);
   if (!open_ || !pass_ended || setting_.mode() == v1::GATE_MODE_OPEN || setting_.mode() == v1::GATE_MODE_PACED) return;
-  if (++ended_ < kWholePass) return;
   ++pulses_;
   shut(setting_.mode() == v1::GATE_MODE_SHUT ? kLongestShut : std::chrono::microseconds(setting_.pause_us()), now);
 }

@@ -14,9 +14,9 @@ namespace umbra::gate {
 /// otherwise never stays shut.
 constexpr std::chrono::milliseconds kLongestShut{250};
 
-/// Pulsed, it is open until QEMU has made a whole pass over what is dirty, and then shut for a pause. The end of a pass
-/// shows in the stream: what was read ends with the mark that QEMU puts at the end of each round, and nothing is left.
-/// The first such end is that of a pass that had begun before; the second is that of one that began after. Should no
+/// Pulsed, it is open until QEMU ends the pass over what is dirty in which it was held, and then shut for a pause. The end
+/// of a pass shows in the stream: what was read ends with the mark that QEMU puts at the end of each round, and nothing is
+/// left. QEMU goes on to look what was dirtied meanwhile, and is held again as soon as its socket is full of that. Should no
 /// end ever show (another QEMU), it is shut all the same when it was open for long enough.
 ///
 /// Thread-safe: the channel asks, the control socket sets.
@@ -57,7 +57,6 @@ class Valve {
   int wake_;
   v1::GateSetting setting_;
   bool open_ = true;
-  int ended_ = 0;      // passes since it was opened last
   Time opened_{};      // of a pulse
   Time shut_until_{};  // of a pause
   Time paced_at_{};    // when `allowance_` was reckoned

@@ -21,6 +21,7 @@ constexpr double kTell = 250;  // milliseconds between tidings of a phase that l
 // leave QEMU's migration thread with nothing to send; it then takes the lock that `stop` needs, thousands of times a
 // second.
 constexpr Bytes kLittle = mebibytes(8);
+constexpr Bytes kTolerable = mebibytes(64);  // of a guest that goes on writing that much in a pass
 constexpr Deadline kRouter = 1s;      // an edge's connection
 constexpr Deadline kLastPages = 10s;  // from stop to pre-switchover
 constexpr Deadline kResume = 12s;     // from released to RESUME on the standby
@@ -106,7 +107,10 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   if (step) {
     enter("promise");
     co_await fault_point("promise");
-    step = co_await life_.apply(Event::kPromise);
+    // One more pass meanwhile: what is left then is what the guest writes while the routes flip.
+    auto [promised, passes] = co_await (life_.apply(Event::kPromise) && hold_.hurry(kCall));
+    step = std::move(promised);
+    if (!passes) spdlog::warn("{}: {}", vm_.name(), passes.error());  // stop() finds out what has become of the gate
   }
   if (!step) {  // before the promise: the primary has not noticed
     co_await give_up(step.error());
@@ -226,7 +230,7 @@ Task<void> Cutover::converge() {
     if (since_asked() - told >= kTell) tell(told = since_asked(), info);
     return false;
   };
-  UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kPoll, deadline));
+  UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, deadline));
   if (!hold_.watch().migrating())
     co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};

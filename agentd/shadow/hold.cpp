@@ -16,12 +16,13 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
-constexpr std::chrono::milliseconds kBreath{4};  // between the passes of a hot shadow whose cutover has begun
+constexpr std::chrono::milliseconds kBreath{40};  // between the passes of a shadow whose cutover has begun
 constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
 constexpr std::uint64_t kWindowsPerSecond = 1s / kWindow;
 constexpr std::chrono::milliseconds kEarly{10};  // what was noticed had happened by so much earlier
 constexpr Bytes kPage = kibibytes(4);
+constexpr std::chrono::duration<double> kDefaultDowntime{0.3};
 // The missing acknowledgement is what holds; this only says how little must be left before QEMU looks for dirty pages
 // again: what it sends in so long. It should be nothing. A look that finds only pages that are waiting to be sent
 // anyway leaves QEMU's emulated CPU (TCG, 10.0: cpu_physical_memory_sync_dirty_bitmap) unaware that they are clean once
@@ -110,7 +111,9 @@ Task<void> Hold::pulse(std::chrono::microseconds pause, Deadline deadline) {
 
 Task<void> Hold::hurry(Deadline deadline) {
   if (!gate_ || limit_ != kUnparked) co_return co_await unpark(deadline);
-  co_return co_await pulse(kBreath, deadline);
+  auto setting = pulsed_gate(kBreath);
+  setting.set_pass_now(true);
+  co_return co_await set_gate(std::move(setting), deadline);
 }
 
 Task<void> Hold::shut(std::chrono::milliseconds at_most, Deadline deadline) {
@@ -133,14 +136,15 @@ Task<void> Hold::unpark(Deadline deadline) {
   co_return co_await limit(kUnparked, deadline);
 }
 
-Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, std::chrono::milliseconds poll,
-                                        Deadline deadline) {
+Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, Bytes tolerable,
+                                        std::chrono::milliseconds poll, Deadline deadline) {
   const auto end = clock_.steady() + deadline;
   UMBRA_CO_TRY(auto info, co_await watch_.ask(deadline));
   const auto before = info.dirty_sync_count;
   const auto caught_up = [&] {
     const auto passes = info.dirty_sync_count - before;
-    return passes >= kPasses || (passes > 0 && info.remaining <= enough);
+    const Bytes soon{static_cast<std::uint64_t>(static_cast<double>(info.rate.count) * kDefaultDowntime.count())};
+    return (passes >= kPasses && info.remaining <= std::max(tolerable, soon)) || (passes > 0 && info.remaining <= enough);
   };
   bool asleep = true;
   while (!caught_up() && watch_.migrating() && !interrupted(info)) {

@@ -42,7 +42,8 @@ class Hold {
   Task<void> park(Deadline deadline);
   /// Hot: QEMU's own limit is lifted, with its windows of 100 ms, and the gate lets it make a pass, then none for so long.
   Task<void> pulse(std::chrono::microseconds pause, Deadline deadline);
-  /// A cutover is near. From hot: passes follow closely. From parked: as fast as the link allows.
+  /// A cutover is near. From hot: a pass at once, and then QEMU is held, so that it answers quickly: it takes the lock
+  /// that commands need for each look at what is dirty. From parked: as fast as the link allows.
   Task<void> hurry(Deadline deadline);
   /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted meanwhile.
   Task<void> shut(std::chrono::milliseconds at_most, Deadline deadline);
@@ -66,11 +67,12 @@ class Hold {
   /// The counters are polled. QEMU's event of each pass is of no use: unparked with little to send it comes thousands
   /// of times a second, and libvirtd's queue of events to one client drowns in that.
   /// @param enough one pass will do once no more than this is left to send
+  /// @param tolerable two passes will do if no more than this is left, or what goes out in QEMU's own default of 300 ms
   /// @param poll how often the counters are read when they are likely to change
   /// @return the counters as last read
   /// @error kTimeout the guest dirties its memory faster than the link carries it
-  Task<qmp::MigrationInfo> catch_up(Interrupted interrupted, Bytes enough, std::chrono::milliseconds poll,
-                                    Deadline deadline);
+  Task<qmp::MigrationInfo> catch_up(Interrupted interrupted, Bytes enough, Bytes tolerable,
+                                    std::chrono::milliseconds poll, Deadline deadline);
 
   /// QEMU's counters, and whether the migration is what its events said last.
   Task<qmp::MigrationInfo> ask(Deadline deadline) { return watch_.ask(deadline); }

@@ -68,7 +68,7 @@ Task<void> Proof::hold(std::string name, unsigned channels) {
   UMBRA_CO_CHECK(co_await hold_->open(uri, channels, kCall));
   const Hold::Interrupted never = [](const auto&) { return false; };
   for (int refresh = 0; refresh < 2; ++refresh) {
-    UMBRA_CO_CHECK(co_await hold_->catch_up(never, Bytes{}, kPoll, kCall));
+    UMBRA_CO_CHECK(co_await hold_->catch_up(never, Bytes{}, mebibytes(32), kPoll, kCall));
     UMBRA_CO_CHECK(co_await hold_->park(kCall));
     co_await changed_.wait_until(clock_.steady() + kHeld);
     UMBRA_CO_TRY(const auto there, co_await standby.status(kCall));

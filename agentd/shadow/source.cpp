@@ -18,6 +18,7 @@ constexpr Deadline kRefresh = 60s;
 constexpr auto kObserve = 250ms;  // between looks at a running copy
 constexpr auto kPoll = 8ms;
 constexpr Bytes kLittle = mebibytes(4);   // a refresh that leaves no more than this has done its work
+constexpr Bytes kAnything{~0ULL};         // two passes are a refresh, whatever the guest has written meanwhile
 constexpr auto kPowerDown = 2min;         // a guest's way from the power button to its end; some ignore the button
 constexpr auto kSettled = 5s;             // libvirt's reboot is over soon after the first change it tells of
 constexpr Deadline kCompareCall = 300ms;  // a domain that libvirt is busy with; a power button must not wait for it
@@ -433,7 +434,7 @@ Task<void> Source::refresh() {
     return pending_ || stopping_ || !hypervisor_up_ || given_up_ || hold_->watch().powering_down() ||
            hold_->watch().halted();
   };
-  const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, kPoll, kRefresh);
+  const auto refreshed = co_await hold_->catch_up(interrupted, kLittle, kAnything, kPoll, kRefresh);
   if (pending_ || !watch.migrating() || !hypervisor_up_ || watch.powering_down())
     co_return Result<void>{};  // keep() looks after it
   UMBRA_CO_CHECK(co_await hold_->park(kCall));
