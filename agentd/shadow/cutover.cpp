@@ -96,14 +96,16 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
   if (step) {
     enter("converge");
     co_await fault_point("converge");
-    auto [accepted, reached, converged, withdrawn] =
-        co_await (accept() && reach_routers() && converge() && withdraw_autostart());
+    auto [accepted, reached, converged, withdrawn, compared] =
+        co_await (accept() && reach_routers() && converge() && withdraw_autostart() && compare_again());
     step = !accepted    ? std::move(accepted)
            : !reached   ? std::move(reached)
            : !converged ? std::move(converged)
-                        : std::move(withdrawn);
+           : !withdrawn ? std::move(withdrawn)
+                        : std::move(compared);
   }
-  if (step) step = co_await compare_again();
+  // Of what happened since that look libvirt or QEMU has told; what comes from here on is found while QEMU stops.
+  if (step && (!guard_.last_seen() || hold_.watch().halted())) step = co_await compare_again();
   if (step) {
     enter("promise");
     co_await fault_point("promise");
@@ -190,7 +192,7 @@ Task<void> Cutover::withdraw_autostart() {
   co_return co_await context_.hypervisor.set_autostart(vm_.uuid(), false, kCall);
 }
 
-/// The last step before the promise. A guest that somebody suspended, or that a full disk stopped, stays where it is:
+/// Before the promise. A guest that somebody suspended, or that a full disk stopped, stays where it is:
 /// moved, it would run.
 Task<void> Cutover::compare_again() {
   const auto qmp = hold_.qmp();

@@ -16,6 +16,7 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
+constexpr std::chrono::milliseconds kGlance{1};  // between looks at a gate that lets a pass through
 constexpr std::chrono::milliseconds kBreath{40};  // between the passes of a shadow whose cutover has begun
 constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
@@ -113,7 +114,18 @@ Task<void> Hold::hurry(Deadline deadline) {
   if (!gate_ || limit_ != kUnparked) co_return co_await unpark(deadline);
   auto setting = pulsed_gate(kBreath);
   setting.set_pass_now(true);
+  hurried_ = true;
   co_return co_await set_gate(std::move(setting), deadline);
+}
+
+Task<void> Hold::await_pass(Deadline deadline) {
+  const auto end = clock_.steady() + deadline;
+  while (gate_ && watch_.migrating() && clock_.steady() < end) {
+    UMBRA_CO_TRY(const auto status, co_await gate_->look(deadline));
+    if (status.setting().mode() != v1::GATE_MODE_PULSED || status.pulses() > status.pulses_before()) break;
+    co_await changed().wait_until(clock_.steady() + kGlance);
+  }
+  co_return Result<void>{};
 }
 
 Task<void> Hold::shut(std::chrono::milliseconds at_most, Deadline deadline) {
@@ -138,8 +150,11 @@ Task<void> Hold::unpark(Deadline deadline) {
 
 Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, Bytes tolerable,
                                         std::chrono::milliseconds poll, Deadline deadline) {
+  const bool passed_once = std::exchange(hurried_, false);
+  if (passed_once) UMBRA_CO_CHECK(co_await await_pass(kBreath));
   const auto end = clock_.steady() + deadline;
   UMBRA_CO_TRY(auto info, co_await watch_.ask(deadline));
+  if (passed_once && info.remaining <= enough) co_return info;
   const auto before = info.dirty_sync_count;
   const auto caught_up = [&] {
     const auto passes = info.dirty_sync_count - before;

@@ -11,7 +11,7 @@ struct FakeGates::Process {
   std::string endpoint;
   gate::Valve valve;
   std::shared_ptr<qmp::FakeRelay> relay = std::make_shared<qmp::FakeRelay>();
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = 0, pulses_before = 0;
 
   bool alive() const { return relay->alive; }
 };
@@ -26,6 +26,7 @@ class FakeGates::Handle final : public shadow::Gate {
 
   Task<void> set(v1::GateSetting setting, Deadline deadline) override {
     UMBRA_CO_CHECK(co_await reach(deadline));
+    process_->pulses_before = process_->valve.pulses();
     process_->valve.set(std::move(setting), wire_->clock().steady());
     co_return Result<void>{};
   }
@@ -35,6 +36,8 @@ class FakeGates::Handle final : public shadow::Gate {
     *status.mutable_task() = process_->task;
     *status.mutable_setting() = process_->valve.setting();
     status.set_bytes(process_->bytes);
+    status.set_pulses(process_->valve.pulses());
+    status.set_pulses_before(process_->pulses_before);
     co_return status;
   }
   void end(std::string) override { wire_->cut(*process_->relay); }
