@@ -192,15 +192,18 @@ Task<void> Cutover::withdraw_autostart() {
   co_return co_await context_.hypervisor.set_autostart(vm_.uuid(), false, kCall);
 }
 
+Error Cutover::paused() const {
+  return {Errc::kConflict, fmt::format("it was paused on {} meanwhile", context_.config.node),
+          "see virsh domstate --reason; resume it there, and try again"};
+}
+
 /// Before the promise. A guest that somebody suspended, or that a full disk stopped, stays where it is:
 /// moved, it would run.
 Task<void> Cutover::compare_again() {
   const auto qmp = hold_.qmp();
   auto [status, now] = co_await (hold_.state_after(kCall) && guard_.check(qmp, kCall));
   UMBRA_CO_CHECK(status);
-  if (!status->running)
-    co_return fail({Errc::kConflict, fmt::format("it was paused on {} meanwhile", context_.config.node),
-                    "see virsh domstate --reason; resume it there, and try again"});
+  if (!status->running) co_return fail(paused());
   UMBRA_CO_CHECK(tell_of_a_change(now));
   UMBRA_CO_TRY(const auto change, virt::change_between(definition_, *now));
   if (!change) co_return Result<void>{};
@@ -233,6 +236,7 @@ Task<void> Cutover::converge() {
     return false;
   };
   UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, deadline));
+  if (hold_.watch().halted()) co_return fail(paused());
   if (!hold_.watch().migrating())
     co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
   co_return Result<void>{};

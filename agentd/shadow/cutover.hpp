@@ -65,6 +65,7 @@ class Cutover {
   Task<void> accept();
   Task<void> withdraw_autostart();
   Task<void> compare_again();
+  Error paused() const;
   Task<void> converge();
   Task<void> stop();
   Task<void> hand_over();

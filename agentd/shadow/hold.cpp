@@ -51,14 +51,28 @@ Task<void> set_capabilities(qmp::Client& qmp, std::vector<std::string> on, std::
   co_return Result<void>{};
 }
 
+/// What both sides of a stream need. One that several channels were set for before has one again; a QEMU that does not
+/// know of several has one anyway.
+Task<void> set_channels(qmp::Client& qmp, std::vector<std::string> on, std::vector<std::string> off, unsigned channels,
+                        Deadline deadline) {
+  if (channels > 1) on.push_back(kMultifd);
+  UMBRA_CO_CHECK(co_await set_capabilities(qmp, std::move(on), std::move(off), deadline));
+  if (channels > 1) co_return Result<void>{};
+  std::vector<std::string> none, multifd;
+  multifd.push_back(kMultifd);
+  const auto single = co_await qmp.set_capabilities(std::move(none), std::move(multifd), deadline);
+  if (!single && single.error().code != Errc::kUnsupported && single.error().message.find(kMultifd) == std::string::npos)
+    co_return fail(single.error());
+  co_return Result<void>{};
+}
+
 }  // namespace
 
 Task<void> Hold::prepare_destination(qmp::Client destination, unsigned channels, Deadline deadline) {
   auto on = kBothSides;
   std::vector<std::string> off;
   off.push_back(kSourceOnly);
-  (channels > 1 ? on : off).push_back(kMultifd);
-  UMBRA_CO_CHECK(co_await set_capabilities(destination, std::move(on), std::move(off), deadline));
+  UMBRA_CO_CHECK(co_await set_channels(destination, std::move(on), std::move(off), channels, deadline));
   if (channels <= 1) co_return Result<void>{};
   qmp::MigrationParameters parameters;
   parameters.multifd_channels = channels;
@@ -75,8 +89,7 @@ Task<void> Hold::open(std::string uri, unsigned channels, Deadline deadline) {
   auto on = kBothSides;
   on.push_back(kSourceOnly);
   std::vector<std::string> off;
-  (channels > 1 ? on : off).push_back(kMultifd);
-  UMBRA_CO_CHECK(co_await set_capabilities(qmp(), std::move(on), std::move(off), deadline));
+  UMBRA_CO_CHECK(co_await set_channels(qmp(), std::move(on), std::move(off), channels, deadline));
   qmp::MigrationParameters parameters{kUnparked, kDowntimeLimit};
   if (channels > 1) parameters.multifd_channels = channels;
   UMBRA_CO_CHECK(co_await qmp().set_parameters(parameters, deadline));
