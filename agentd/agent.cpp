@@ -102,8 +102,8 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   if (config.role == NodeRole::kHost) {
     UMBRA_TRY(around.hypervisor,
               virt::LibvirtHypervisor::start(executor, {.uri = config.libvirt_uri, .rules = config.foreign}));
-    UMBRA_TRY(around.gates, ProcessGates::make(executor, config.gates, config.tls, config.state_dir / "gates",
-                                               config.log_level));
+    UMBRA_TRY(around.gates,
+              ProcessGates::make(executor, config.gates, config.tls, config.state_dir / "gates", config.log_level));
   }
   return start(executor, std::move(config), std::move(around));
 }

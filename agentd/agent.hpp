@@ -18,7 +18,7 @@ struct Surroundings {
   rpc::Tls tls;
   std::shared_ptr<rpc::Transport> transport;
   std::shared_ptr<netswitch::Kernel> kernel;
-  std::shared_ptr<virt::Hypervisor> hypervisor;    ///< hosts only, as all below
+  std::shared_ptr<virt::Hypervisor> hypervisor;  ///< hosts only, as all below
   std::shared_ptr<shadow::Gates> gates;
   std::shared_ptr<boost::asio::thread_pool> disk;  ///< for the journal's fsyncs; null: they block the agent
   std::function<Task<v1::HoldProof>()> prove;

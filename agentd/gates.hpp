@@ -20,8 +20,9 @@ struct GateConfig {
 class ProcessGates final : public shadow::Gates {
  public:
   /// @error kUnavailable the directory cannot be made
-  static Result<std::unique_ptr<ProcessGates>> make(asio::any_io_executor executor, GateConfig config, rpc::TlsFiles tls,
-                                                    std::filesystem::path directory, std::string log_level);
+  static Result<std::unique_ptr<ProcessGates>> make(asio::any_io_executor executor, GateConfig config,
+                                                    rpc::TlsFiles tls, std::filesystem::path directory,
+                                                    std::string log_level);
 
   Task<std::shared_ptr<shadow::Gate>> open(v1::GateTask task, Deadline deadline) override;
   Task<std::shared_ptr<shadow::Gate>> adopt(v1::GateSide side, std::string vm_uuid, v1::ShadowId id,

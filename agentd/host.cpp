@@ -26,8 +26,8 @@ bool over(const shadow::Record& record) {
 }  // namespace
 
 Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& config, virt::Hypervisor& hypervisor,
-           Network& network, shadow::Journal& journal, shadow::Peers& peers, shadow::Gates& gates,
-           Outbox& outbox, Hooks hooks)
+           Network& network, shadow::Journal& journal, shadow::Peers& peers, shadow::Gates& gates, Outbox& outbox,
+           Hooks hooks)
     : executor_(executor),
       clock_(clock),
       config_(config),

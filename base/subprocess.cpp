@@ -57,6 +57,8 @@ Result<pid_t> spawn(const Command& command, int output) {
   ::posix_spawn_file_actions_addopen(&actions.value, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&actions.value, output, STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions.value, output, STDERR_FILENO);
+  // Libraries open sockets that a child would inherit: one that outlives this process would keep its ports.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions.value, STDERR_FILENO + 1);
   Attributes attributes;
   sigset_t all, none;
   ::sigfillset(&all);

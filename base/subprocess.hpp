@@ -22,8 +22,8 @@ struct Command {
   std::size_t most_output = 4096;
 };
 
-/// Blocks; to be called on a thread that may. The program has a process group of its own, no input, and no signal
-/// ignored. When the time is up, or `stop` becomes true, all of its group is killed.
+/// Blocks; to be called on a thread that may. The program has a process group of its own, no input, none of this
+/// process's files, and no signal ignored. When the time is up, or `stop` becomes true, all of its group is killed.
 /// @error kNotFound there is no such program; kTimeout; kCancelled `stop` was set
 Result<Finished> run_command(const Command& command, const std::atomic<bool>& stop);
 

@@ -10,8 +10,8 @@
 
 namespace umbra::gate {
 
-/// One connection to a gate's control socket. Commands may overlap. When the gate is gone every pending and later command
-/// fails with kUnavailable. Owner's strand only.
+/// One connection to a gate's control socket. Commands may overlap. When the gate is gone every pending and later
+/// command fails with kUnavailable. Owner's strand only.
 class Client {
  public:
   using OnStatus = std::function<void(const v1::GateStatus&)>;

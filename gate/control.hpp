@@ -8,8 +8,9 @@
 
 namespace umbra::gate {
 
-/// Messages are protobuf (proto/umbra/v1/gate.proto), each behind its length in four bytes, at most 1 MiB. Every command
-/// is answered with a GateStatus of its id; whoever is connected is told of changes too. Executor's thread only.
+/// Messages are protobuf (proto/umbra/v1/gate.proto), each behind its length in four bytes, at most 1 MiB. Every
+/// command is answered with a GateStatus of its id; whoever is connected is told of changes too. Executor's thread
+/// only.
 class Control {
  public:
   /// Makes the socket. @error kInvalid, kNotFound, kUnavailable

@@ -14,8 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLook = 2s;
-constexpr auto kAlone = 60s;     // without an agent and without a stream
-constexpr auto kHandedOver = 5s;  // an agent that begins anew takes a gate up sooner
+constexpr auto kAlone = 60s;               // without an agent and without a stream
+constexpr auto kHandedOver = 5s;           // an agent that begins anew takes a gate up sooner
 constexpr std::size_t kMostStreams = 264;  // multifd's 255, a main one, and some that are refused
 
 }  // namespace
@@ -133,7 +133,8 @@ void Gate::on_connection(Descriptor socket) {
       std::unique_ptr<Channel> channel;
       if (source) {
         UMBRA_TRY(auto line, call_standby(task, tls, number));
-        channel = std::make_unique<Channel>(std::move(*socket), std::move(line), number == 0 ? &valve_ : nullptr, counters_);
+        channel =
+            std::make_unique<Channel>(std::move(*socket), std::move(line), number == 0 ? &valve_ : nullptr, counters_);
       } else {
         UMBRA_TRY(auto answered, answer_source(std::move(*socket), task, tls, claims));
         channel = std::make_unique<Channel>(std::move(answered.qemu), std::move(answered.line), nullptr, counters_);

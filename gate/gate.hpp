@@ -18,9 +18,9 @@
 
 namespace umbra::gate {
 
-/// It ends when its streams have ended – all of them with the first that is lost –, when it is told to, when QEMU's socket
-/// is gone before any came, and when nobody has spoken to it for long and there is no stream. Executor's thread only; the
-/// channels have their own.
+/// It ends when its streams have ended – all of them with the first that is lost –, when it is told to, when QEMU's
+/// socket is gone before any came, and when nobody has spoken to it for long and there is no stream. Executor's thread
+/// only; the channels have their own.
 class Gate {
  public:
   struct Hooks {

@@ -53,8 +53,8 @@ Result<void> launch(const Launch& wanted) {
     command.words = {"systemctl", "start", "--quiet",
                      fmt::format("umbra-gate@{}.service", wanted.control.filename().string())};
   } else {
-    command.words = {wanted.program.string(), "--control", wanted.control.string(), "--log-level", wanted.log_level,
-                     "--detach"};
+    command.words = {wanted.program.string(), "--control",      wanted.control.string(),
+                     "--log-level",           wanted.log_level, "--detach"};
     if (!wanted.log.empty()) command.words.insert(command.words.end(), {"--log", wanted.log.string()});
   }
   command.timeout = kStart;
@@ -87,7 +87,8 @@ Result<Detached> Detached::begin() {
 }
 
 void Detached::ready(const std::filesystem::path& log) {
-  const Descriptor output(::open(log.empty() ? "/dev/null" : log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const Descriptor output(
+      ::open(log.empty() ? "/dev/null" : log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   for (const int standard : {STDOUT_FILENO, STDERR_FILENO})
     if (output) ::dup2(output.get(), standard);
   const char word = 1;

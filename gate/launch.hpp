@@ -16,9 +16,9 @@ struct Launch {
 };
 
 /// Where systemd runs the machine and has the template, an instance of umbra-gate@.service is started, which neither a
-/// restart nor an upgrade of the agent's service touches; elsewhere the gate detaches itself, into a cgroup of its own if
-/// there is one to be had. It listens when this returns. Blocks for some tens of milliseconds. @error kNotFound there is no such program; kUnavailable why
-/// it did not start
+/// restart nor an upgrade of the agent's service touches; elsewhere the gate detaches itself, into a cgroup of its own
+/// if there is one to be had. It listens when this returns. Blocks for some tens of milliseconds. @error kNotFound
+/// there is no such program; kUnavailable why it did not start
 Result<void> launch(const Launch& wanted);
 
 /// In the gate: the process that was started ends, with `status`, once its child says so; the child goes on. Before any

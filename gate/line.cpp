@@ -117,8 +117,7 @@ Moved Line::plain(ssize_t returned, short waits, short& waits_for, std::size_t& 
 }
 
 Moved Line::read(std::span<std::byte> into, std::size_t& count) {
-  if (plain_)
-    return plain(::recv(socket_.get(), into.data(), into.size(), 0), POLLIN, read_waits_for_, count);
+  if (plain_) return plain(::recv(socket_.get(), into.data(), into.size(), 0), POLLIN, read_waits_for_, count);
   ERR_clear_error();
   errno = 0;
   count = 0;

@@ -31,8 +31,8 @@ class Line {
 
   const rpc::Identity& peer() const { return peer_; }
 
-  /// The stream begins. Plain: from here on nothing is encrypted; both ends do so at the same place, with nothing on its
-  /// way.
+  /// The stream begins. Plain: from here on nothing is encrypted; both ends do so at the same place, with nothing on
+  /// its way.
   void begin_stream(bool plain);
 
   Moved read(std::span<std::byte> into, std::size_t& count);

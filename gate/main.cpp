@@ -22,7 +22,8 @@ int complain(const umbra::Error& error) {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Umbra's gate: one side of the stream of one shadow. umbra-agentd starts it, and tells it at its control socket what "
+      "Umbra's gate: one side of the stream of one shadow. umbra-agentd starts it, and tells it at its control socket "
+      "what "
       "to do."};
   std::string control, log, level = "info";
   bool detach = false;

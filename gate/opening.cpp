@@ -28,7 +28,8 @@ Result<void> check(const v1::GateOpening& opening, const Line& line, const v1::G
                 rpc::role_name(line.peer().role), task.source());
   UMBRA_TRY(const auto warrant, rpc::warrant::open(tls, opening.warrant(), now_ms()));
   const auto skew = std::chrono::duration_cast<Milliseconds>(rpc::warrant::kClockSkew).count();
-  const bool allows = std::ranges::find(warrant.acts(), static_cast<int>(v1::WARRANT_ACT_STAGE)) != warrant.acts().end();
+  const bool allows =
+      std::ranges::find(warrant.acts(), static_cast<int>(v1::WARRANT_ACT_STAGE)) != warrant.acts().end();
   if (warrant.kind() != v1::WARRANT_KIND_SHADOW || !allows || warrant.vm_uuid() != task.vm_uuid() ||
       warrant.source() != line.peer().name || warrant.standby() != tls.self().name)
     return fail(Errc::kDenied, "its warrant is not for this shadow");

@@ -27,8 +27,8 @@ Result<sockaddr_un> address_of(const std::filesystem::path& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.native().size() >= sizeof address.sun_path)
-    return fail({Errc::kInvalid, fmt::format("{}: too long for a socket's path", path.string()),
-                 "use a shorter directory"});
+    return fail(
+        {Errc::kInvalid, fmt::format("{}: too long for a socket's path", path.string()), "use a shorter directory"});
   std::memcpy(address.sun_path, path.c_str(), path.native().size());
   return address;
 }

@@ -32,7 +32,8 @@ class Descriptor {
 // All sockets are non-blocking and close-on-exec.
 
 /// Whoever owns the directory – that is the user that libvirt runs this QEMU as – may connect, and root.
-/// A socket that is there already is taken away first. @error kInvalid the path is too long; kNotFound no such directory
+/// A socket that is there already is taken away first. @error kInvalid the path is too long; kNotFound no such
+/// directory
 Result<Descriptor> listen_unix(const std::filesystem::path& path, bool for_owner_of_directory);
 /// @error kUnavailable nobody listens there
 Result<Descriptor> connect_unix(const std::filesystem::path& path);

@@ -42,7 +42,7 @@ void Valve::set(v1::GateSetting setting, Time now) {
         shut_until_ = std::min(shut_until_, now + std::chrono::microseconds(setting_.pause_us()));
       } else {
         open_ = true;
-            opened_ = now;
+        opened_ = now;
       }
       break;
     default:

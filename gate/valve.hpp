@@ -14,10 +14,10 @@ namespace umbra::gate {
 /// otherwise never stays shut.
 constexpr std::chrono::milliseconds kLongestShut{250};
 
-/// Pulsed, it is open until QEMU ends the pass over what is dirty in which it was held, and then shut for a pause. The end
-/// of a pass shows in the stream: what was read ends with the mark that QEMU puts at the end of each round, and nothing is
-/// left. QEMU goes on to look what was dirtied meanwhile, and is held again as soon as its socket is full of that. Should no
-/// end ever show (another QEMU), it is shut all the same when it was open for long enough.
+/// Pulsed, it is open until QEMU ends the pass over what is dirty in which it was held, and then shut for a pause. The
+/// end of a pass shows in the stream: what was read ends with the mark that QEMU puts at the end of each round, and
+/// nothing is left. QEMU goes on to look what was dirtied meanwhile, and is held again as soon as its socket is full of
+/// that. Should no end ever show (another QEMU), it is shut all the same when it was open for long enough.
 ///
 /// Thread-safe: the channel asks, the control socket sets.
 class Valve {

@@ -236,7 +236,8 @@ Task<std::string> Client::directory(Deadline deadline) {
   for (const auto& entry : *list) {
     const auto* object = entry.if_object();
     if (object == nullptr || optional_text(*object, "label") != "charmonitor") continue;
-    const auto name = optional_text(*object, "filename");  // unix:/var/lib/libvirt/qemu/domain-1-web/monitor.sock,server=on
+    const auto name =
+        optional_text(*object, "filename");  // unix:/var/lib/libvirt/qemu/domain-1-web/monitor.sock,server=on
     if (!name.starts_with(kUnix)) break;
     const auto path = name.substr(kUnix.size(), name.find(',') - kUnix.size());
     const auto slash = path.rfind('/');

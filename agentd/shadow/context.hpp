@@ -22,8 +22,8 @@ struct SourceConfig {
   std::chrono::milliseconds refresh_interval{5'000};  ///< warm tier
   /// Hot tier: how much longer the guest may be stopped for what it wrote since the last pass.
   std::chrono::milliseconds blackout_budget{5};
-  unsigned channels = 1;                              ///< of a shadow's stream, at most
-  std::chrono::milliseconds lease{30'000};            ///< of what a standby holds; renewed six times in it
+  unsigned channels = 1;                    ///< of a shadow's stream, at most
+  std::chrono::milliseconds lease{30'000};  ///< of what a standby holds; renewed six times in it
 };
 
 /// References outlive the shadows. Agent strand only.

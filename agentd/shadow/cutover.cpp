@@ -22,9 +22,9 @@ constexpr double kTell = 250;  // milliseconds between tidings of a phase that l
 // second.
 constexpr Bytes kLittle = mebibytes(8);
 constexpr Bytes kTolerable = mebibytes(64);  // of a guest that goes on writing that much in a pass
-constexpr Deadline kRouter = 1s;      // an edge's connection
-constexpr Deadline kLastPages = 10s;  // from stop to pre-switchover
-constexpr Deadline kResume = 12s;     // from released to RESUME on the standby
+constexpr Deadline kRouter = 1s;             // an edge's connection
+constexpr Deadline kLastPages = 10s;         // from stop to pre-switchover
+constexpr Deadline kResume = 12s;            // from released to RESUME on the standby
 
 double milliseconds(std::chrono::duration<double, std::milli> duration) {
   return duration.count();

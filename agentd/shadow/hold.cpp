@@ -16,8 +16,8 @@ constexpr BytesPerSecond kParked{10};
 // A figure no link reaches; 0 would mean unlimited only to newer QEMUs.
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
-constexpr std::chrono::milliseconds kGlance{1};  // between looks at a gate that lets a pass through
-constexpr std::chrono::milliseconds kBreath{40};  // between the passes of a shadow whose cutover has begun
+constexpr std::chrono::milliseconds kGlance{1};    // between looks at a gate that lets a pass through
+constexpr std::chrono::milliseconds kBreath{40};   // between the passes of a shadow whose cutover has begun
 constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
 constexpr std::uint64_t kWindowsPerSecond = 1s / kWindow;
@@ -61,7 +61,8 @@ Task<void> set_channels(qmp::Client& qmp, std::vector<std::string> on, std::vect
   std::vector<std::string> none, multifd;
   multifd.push_back(kMultifd);
   const auto single = co_await qmp.set_capabilities(std::move(none), std::move(multifd), deadline);
-  if (!single && single.error().code != Errc::kUnsupported && single.error().message.find(kMultifd) == std::string::npos)
+  if (!single && single.error().code != Errc::kUnsupported &&
+      single.error().message.find(kMultifd) == std::string::npos)
     co_return fail(single.error());
   co_return Result<void>{};
 }
@@ -172,7 +173,8 @@ Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, B
   const auto caught_up = [&] {
     const auto passes = info.dirty_sync_count - before;
     const Bytes soon{static_cast<std::uint64_t>(static_cast<double>(info.rate.count) * kDefaultDowntime.count())};
-    return (passes >= kPasses && info.remaining <= std::max(tolerable, soon)) || (passes > 0 && info.remaining <= enough);
+    return (passes >= kPasses && info.remaining <= std::max(tolerable, soon)) ||
+           (passes > 0 && info.remaining <= enough);
   };
   bool asleep = true;
   while (!caught_up() && watch_.migrating() && !interrupted(info)) {

@@ -40,14 +40,16 @@ class Hold {
 
   /// Sends next to nothing from now on: 10 bytes/s, at which QEMU iterates some ten times a second. The gate is open.
   Task<void> park(Deadline deadline);
-  /// Hot: QEMU's own limit is lifted, with its windows of 100 ms, and the gate lets it make a pass, then none for so long.
+  /// Hot: QEMU's own limit is lifted, with its windows of 100 ms, and the gate lets it make a pass, then none for so
+  /// long.
   Task<void> pulse(std::chrono::microseconds pause, Deadline deadline);
   /// A cutover is near. From hot: a pass at once, and then QEMU is held, so that it answers quickly: it takes the lock
   /// that commands need for each look at what is dirty. From parked: as fast as the link allows.
   Task<void> hurry(Deadline deadline);
   /// After hurry(): waits for the pass that it let through. The gate is asked, not QEMU, which has enough to do.
   Task<void> await_pass(Deadline deadline);
-  /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted meanwhile.
+  /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted
+  /// meanwhile.
   Task<void> shut(std::chrono::milliseconds at_most, Deadline deadline);
   /// The last steps: whatever comes is let through.
   Task<void> let_through(Deadline deadline);
@@ -100,7 +102,7 @@ class Hold {
   Watch watch_;
   Clock& clock_;
   std::shared_ptr<Gate> gate_;
-  bool hurried_ = false;  // a pass was let through that nobody has waited for
+  bool hurried_ = false;      // a pass was let through that nobody has waited for
   BytesPerSecond limit_{};    // QEMU's max-bandwidth; zero when it is not known
   Signal::TimePoint woke_{};  // when QEMU was last seen to begin to send, some milliseconds after it did
 };

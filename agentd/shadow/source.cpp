@@ -410,7 +410,7 @@ Task<void> Source::keep() {
   if (hot != (life_.phase() == Phase::kHot)) {
     UMBRA_CO_CHECK(co_await life_.apply(hot ? Event::kHeat : Event::kCool));
     UMBRA_CO_CHECK(co_await as_its_tier_wants());
-    refresh_due_ = context_.clock.steady() + interval();
+    refresh_due_ = context_.clock.steady() + (hot ? std::chrono::milliseconds(0) : interval());
     context_.changed();
   }
   if (context_.clock.steady() >= refresh_due_) {

@@ -134,9 +134,9 @@ class Source {
   std::optional<v1::KeepShadowRequest> wish_;
   v1::KeepShadowRequest built_;  ///< the wish that what exists was built for
   v1::Vm vm_;
-  unsigned channels_ = 1;         ///< of its stream
-  std::string stream_;            ///< where the staged shadow's gate waits
-  std::shared_ptr<Gate> gate_;    ///< of its stream
+  unsigned channels_ = 1;              ///< of its stream
+  std::string stream_;                 ///< where the staged shadow's gate waits
+  std::shared_ptr<Gate> gate_;         ///< of its stream
   std::chrono::microseconds pause_{};  ///< hot: between passes
   std::uint64_t passes_ = 0;           ///< hot: QEMU's, at the last look
   BytesPerSecond link_{};              ///< what was seen to go through while memory was first copied
@@ -148,7 +148,7 @@ class Source {
   v1::Shadow status_;
   Signal::TimePoint refresh_due_{};
   Signal::TimePoint compare_due_{};
-  Signal::TimePoint gate_due_{};  ///< when its counters are looked at next
+  Signal::TimePoint gate_due_{};         ///< when its counters are looked at next
   Signal::TimePoint late_stop_until_{};  ///< a stop of a cutover that was taken back may yet be done
   Signal::TimePoint suspended_until_{};  ///< the guest is suspended, and its shadow kept until then
   Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then

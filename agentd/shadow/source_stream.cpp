@@ -54,7 +54,8 @@ asio::awaitable<void> Source::take_up_gate() {
   if (gate_) co_return;
   auto id_of_it = id();
   auto vm_uuid = uuid_;
-  const auto found = co_await context_.gates.adopt(v1::GATE_SIDE_SOURCE, std::move(vm_uuid), std::move(id_of_it), kCall);
+  const auto found =
+      co_await context_.gates.adopt(v1::GATE_SIDE_SOURCE, std::move(vm_uuid), std::move(id_of_it), kCall);
   if (found)
     gate_ = *found;
   else
@@ -85,7 +86,8 @@ Task<void> Source::follow() {
     status_.set_last_refresh_ms(std::chrono::duration_cast<std::chrono::milliseconds>(pause_).count());
   }
   if (asked_at <= before || info.transferred.count < sent) co_return Result<void>{};
-  const auto dirty = static_cast<double>(info.transferred.count - sent) * 1000.0 / static_cast<double>(asked_at - before);
+  const auto dirty =
+      static_cast<double>(info.transferred.count - sent) * 1000.0 / static_cast<double>(asked_at - before);
   status_.set_dirty_bytes_per_second(dirty);
   const auto budget = built_.blackout_budget_ms() > 0 ? std::chrono::milliseconds(built_.blackout_budget_ms())
                                                       : context_.config.blackout_budget;

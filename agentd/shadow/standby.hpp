@@ -19,7 +19,7 @@
 namespace umbra::shadow {
 
 struct StandbyConfig {
-  std::string node;               ///< this node's name
+  std::string node;                         ///< this node's name
   unsigned channels = 1;                    ///< of a shadow's stream, at most
   Bytes memory{};                           ///< what this host may give to VMs in all; zero: what libvirt says it has
   Bytes reserve = mebibytes(256);           ///< of that, what shadows must leave free
@@ -154,7 +154,7 @@ class Standby {
   std::map<std::string, std::string> left_alone_;  // VMs whose record is damaged, and what is wrong with it
   std::set<std::string> once_held_;                // VMs whose shadow this journal has known
   std::vector<v1::HeldShadow> strays_;             // shadows that it does not
-  Signal::TimePoint awake_{};  // when leases were looked at last
+  Signal::TimePoint awake_{};                      // when leases were looked at last
 };
 
 }  // namespace umbra::shadow

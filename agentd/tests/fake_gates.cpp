@@ -81,7 +81,9 @@ Task<std::shared_ptr<shadow::Gate>> FakeGates::open(v1::GateTask task, Deadline)
     relay.to_host = endpoint.substr(0, endpoint.rfind(':'));
     relay.to_uri = "gate:" + endpoint;
     relay.open = [this, raw = process.get()](auto now) { return now >= hangs_until_ && raw->valve.ask(now).bytes > 0; };
-    relay.opens_at = [this, raw = process.get()](auto now) { return std::max(hangs_until_, raw->valve.ask(now).until); };
+    relay.opens_at = [this, raw = process.get()](auto now) {
+      return std::max(hangs_until_, raw->valve.ask(now).until);
+    };
     relay.passed = [raw = process.get()](std::uint64_t bytes, bool pass_ended, auto now) {
       raw->bytes += bytes;
       raw->valve.passed(bytes, pass_ended, now);
@@ -101,7 +103,8 @@ std::shared_ptr<FakeGates::Process> FakeGates::find(v1::GateSide side, const std
   return nullptr;
 }
 
-Task<std::shared_ptr<shadow::Gate>> FakeGates::adopt(v1::GateSide side, std::string vm_uuid, v1::ShadowId id, Deadline) {
+Task<std::shared_ptr<shadow::Gate>> FakeGates::adopt(v1::GateSide side, std::string vm_uuid, v1::ShadowId id,
+                                                     Deadline) {
   co_await asio::post(asio::use_awaitable);
   const auto process = find(side, vm_uuid, id);
   if (!process) co_return fail(Errc::kNotFound, "its gate is gone");

@@ -40,7 +40,8 @@ Process::Process(TwoHosts& world, Machine& machine)
   hypervisor_ = std::make_unique<InterruptedHypervisor>(loop_.get_executor(), world.world_.get_executor(),
                                                         world.clock(), world.lan(), *machine.hypervisor, name_, fate);
   host_ = std::make_unique<Host>(loop_.get_executor(), world.clock(), machine.config, *hypervisor_, network_, *journal_,
-                                 peers_, *machine.gates, outbox_, Host::Hooks{[] {}, [&machine] { return prove(machine); }});
+                                 peers_, *machine.gates, outbox_,
+                                 Host::Hooks{[] {}, [&machine] { return prove(machine); }});
   asio::co_spawn(loop_, host_->run(), [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);
   });

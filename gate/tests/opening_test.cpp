@@ -80,8 +80,9 @@ TEST_F(Opening, AWarrantMustBeForThisVeryShadow) {
     return knock(gates, task);
   };
   const auto hour = std::chrono::milliseconds(1h).count();
-  EXPECT_NE(with([](auto& one) { one.set_vm_uuid("11111111-2222-3333-4444-555555555502"); }).find("not for this shadow"),
-            std::string::npos);
+  EXPECT_NE(
+      with([](auto& one) { one.set_vm_uuid("11111111-2222-3333-4444-555555555502"); }).find("not for this shadow"),
+      std::string::npos);
   EXPECT_NE(with([](auto& one) { one.set_source("host3"); }), "");
   EXPECT_NE(with([](auto& one) { one.set_standby("host3"); }), "");
   EXPECT_NE(with([](auto& one) { one.set_kind(v1::WARRANT_KIND_CUTOVER); }), "");
@@ -114,7 +115,8 @@ TEST_F(Opening, AStandbyThatIsNotTheOneThatIsMeantGetsNothing) {
 
 TEST_F(Opening, GarbageSilenceAndHalfAHandshakeAreSentAway) {
   const auto endpoint = gates.standby.status().endpoint();
-  for (const std::string& words : {std::string(100'000, 'x'), std::string("\x16\x03\x01\x02\x00\x01", 6), std::string()}) {
+  for (const std::string& words :
+       {std::string(100'000, 'x'), std::string("\x16\x03\x01\x02\x00\x01", 6), std::string()}) {
     const auto stranger = must(connect_tcp(endpoint, 1s));
     static_cast<void>(::send(stranger.get(), words.data(), words.size(), MSG_NOSIGNAL));
     EXPECT_TRUE(gates.ended(stranger, 6s)) << words.size() << " bytes";

@@ -1,6 +1,6 @@
 // FakeQemu's migration: what QEMU's migration thread does, a millisecond at a time.
-#include <boost/json/object.hpp>
 #include <algorithm>
+#include <boost/json/object.hpp>
 #include <limits>
 
 #include "qmp/codec.hpp"
@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t kWindowMs = 100;  // of the rate limit: BUFFER_DELAY in QEMU's migration.c
 constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t kSocket = 208 * 1024;  // what a unix socket takes while nobody reads (net.core.wmem_default)
-constexpr std::uint64_t kMessage = 768;        // and what it reckons for each message, however short
+constexpr std::uint64_t kSocket = 208 * 1024;     // what a unix socket takes while nobody reads (net.core.wmem_default)
+constexpr std::uint64_t kMessage = 768;           // and what it reckons for each message, however short
 constexpr std::uint64_t kIterationOverhead = 16;  // section header and footer: a parked, idle QEMU sleeps by these
 
 auto refuse(std::string_view description) {
@@ -154,7 +154,8 @@ std::shared_ptr<FakeRelay> FakeQemu::relay() const {
 }
 
 void FakeQemu::relay_lost(const FakeRelay& relay) {
-  if (!migrating() || std::ranges::none_of(through_, [&](const auto& one) { return one.lock().get() == &relay; })) return;
+  if (!migrating() || std::ranges::none_of(through_, [&](const auto& one) { return one.lock().get() == &relay; }))
+    return;
   const auto peer = peer_.lock();
   stream_lost("Unable to write to socket: Broken pipe");
   if (peer) peer->stream_lost("Channel error: Input/output error");

@@ -26,8 +26,8 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
     bool incoming = false;  ///< -incoming defer
     bool paused = true;     ///< -S
     std::set<std::string> capabilities{
-        "xbzrle",        "events", "return-path", "pause-before-switchover", "late-block-activate",
-        "switchover-ack", "multifd"};              ///< those that it knows
+        "xbzrle",         "events", "return-path", "pause-before-switchover", "late-block-activate",
+        "switchover-ack", "multifd"};   ///< those that it knows
     BytesPerSecond dirty_rate{};        ///< of the running guest
     Bytes working_set = mebibytes(16);  ///< never more than this is dirty
     BytesPerSecond link{1ULL << 30};    ///< what the wire carries when no limit is set
@@ -143,7 +143,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
   std::optional<std::string> listening_;
   std::weak_ptr<FakeQemu> peer_;
   std::vector<std::weak_ptr<FakeRelay>> through_;  ///< what its outgoing stream goes through, the nearest first
-  RunState state_before_ = RunState::kPrelaunch;  ///< restored when a switchover is given up
+  RunState state_before_ = RunState::kPrelaunch;   ///< restored when a switchover is given up
   std::uint64_t dirty_ = 0, remaining_ = 0, sync_count_ = 0;
   Bytes transferred_{};
   std::int64_t window_end_ms_ = 0, asleep_until_ms_ = 0, device_left_ms_ = 0;

@@ -39,8 +39,8 @@ class FakeWire {
   FakeClock& clock() { return clock_; }
   std::int64_t now_ms() const { return clock_.steady().time_since_epoch() / Milliseconds(1); }
 
-  /// The living QEMU that waits for an incoming migration where `uri` leads from that host, or null. "tcp:0.0.0.0:P" and
-  /// "tcp:[::]:P" listen on every address of their QEMU's host, "unix:" on that host alone.
+  /// The living QEMU that waits for an incoming migration where `uri` leads from that host, or null. "tcp:0.0.0.0:P"
+  /// and "tcp:[::]:P" listen on every address of their QEMU's host, "unix:" on that host alone.
   std::shared_ptr<FakeQemu> listener(std::string_view uri, std::string_view host = {}) const;
   /// Whether some QEMU of that host listens at `uri` already.
   bool taken(std::string_view uri, std::string_view host) const;

@@ -98,12 +98,11 @@ TEST_F(Life, ACutoverMovesAGuestWholeAndLosesAtMostOnePacket) {
   EXPECT_THAT(fleet_->route(from, address_), HasSubstr("via " + underlay(to)));
 }
 
-TEST_F(Life, AGuestThatIsPausedInTheHoldStaysWhereItIsAndIsShadowedAgainOnceItRuns) {
+TEST_F(Life, AGuestThatIsPausedInAWarmHoldStaysWhereItIsAndHasItsShadowOnceItRuns) {
   const auto from = home(), to = other(from);
   fleet_->keep("web1", to);
   fleet_->virsh(from, {"suspend", "web1"});
-  await("the shadow is given up", [&] { return fleet_->domain(to, "web1").empty(); });
-  std::this_thread::sleep_for(2s);  // time for what must not happen
+  std::this_thread::sleep_for(4s);  // time for what must not happen
   EXPECT_EQ(fleet_->domain(from, "web1"), "paused");
   EXPECT_THAT(fleet_->domain(to, "web1"), AnyOf("", "paused"));
   EXPECT_EQ(home(), from);
