@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from .common import LabError, run
@@ -30,7 +31,7 @@ def unmake(lab: Lab) -> None:
         if not os.path.ismount(mounted):
             continue
         for file in mounted.iterdir():  # a mount namespace that was copied from ours would keep the memory
-            file.unlink()
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
         run(['umount', '--lazy', mounted])
 
 
