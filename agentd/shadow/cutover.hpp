@@ -20,9 +20,9 @@ v1::RefuseRequest refusing(const v1::CutoverRequest& cutover, const std::string&
 /// Takes a held shadow through armed and promised to moved, or back.
 ///
 ///     source                                   standby                         edges, other hosts
-///       | compare with what the shadow was made of; unpark, journal: armed
+///       | compare with what the shadow was made of; a pass through the gate, journal: armed
 ///       | accept(epoch) -----------------------> | durable: armed
-///       | (two passes: what is left is milliseconds; libvirt shall not start it here at boot; compare again)
+///       | (meanwhile: what is left is milliseconds; libvirt shall not start it here at boot; compare again)
 ///       | journal: promised                      |
 ///       | point(VM → tap) ---------------------> |
 ///       | point(VM → standby) -----------------------------------------------> |
