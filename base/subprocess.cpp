@@ -11,6 +11,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/descriptor.hpp"
+
 namespace umbra {
 namespace {
 
@@ -18,21 +20,6 @@ using namespace std::chrono_literals;
 using Time = std::chrono::steady_clock;
 
 constexpr auto kLook = 50ms;
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return number_; }
-  void close() {
-    if (number_ >= 0) ::close(std::exchange(number_, -1));
-  }
-
- private:
-  int number_;
-};
 
 struct Actions {
   Actions() { ::posix_spawn_file_actions_init(&value); }
@@ -98,7 +85,7 @@ Result<Finished> run_command(const Command& command, const std::atomic<bool>& st
   const Descriptor read_end(ends[0]);
   Descriptor write_end(ends[1]);
   UMBRA_TRY(const auto pid, spawn(command, write_end.get()));
-  write_end.close();
+  write_end = Descriptor();
   Finished finished;
   const auto end = Time::now() + command.timeout;
   bool more = true;

@@ -14,9 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kOut = 256U << 10;  // what a unix socket holds
-constexpr std::size_t kIn = 256U << 10;
-constexpr auto kLook = 1s;  // between looks at TCP's health
+constexpr std::size_t kBuffer = 256U << 10;  // what a unix socket holds
+constexpr auto kLook = 1s;                   // between looks at TCP's health
 /// RAM_SAVE_FLAG_EOS, which QEMU sends and flushes at the end of each round (migration/ram.c: ram_save_iterate).
 constexpr std::uint64_t kEndOfRound = 0x10;
 
@@ -35,8 +34,8 @@ Channel::Channel(Descriptor qemu, Line line, Valve* valve, Counters& counters)
       valve_(valve),
       counters_(counters),
       stop_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  out_.buffer.resize(kOut);
-  in_.buffer.resize(kIn);
+  out_.buffer.resize(kBuffer);
+  in_.buffer.resize(kBuffer);
 }
 
 void Channel::stop() {

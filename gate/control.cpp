@@ -108,12 +108,11 @@ void Control::accept() {
   acceptor_.async_accept([this](boost::system::error_code error, asio::local::stream_protocol::socket socket) {
     if (error == asio::error::operation_aborted) return;
     if (!error) {
-      ucred who{};
-      socklen_t size = sizeof who;
-      const bool known = ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 &&
-                         (who.uid == ::geteuid() || who.uid == 0);
-      if (!known) {
-        spdlog::warn("the control socket: user {} is not the one that this gate runs as", who.uid);
+      const auto user = user_of_peer(socket.native_handle());
+      if (!user) {
+        spdlog::warn("the control socket: {}", user.error());
+      } else if (*user != ::geteuid() && *user != 0) {
+        spdlog::warn("the control socket: user {} is not the one that this gate runs as", *user);
       } else if (visitors_.size() < kMostVisitors) {
         const auto visitor = std::make_shared<Visitor>(*this, std::move(socket));
         visitors_.insert(visitor);

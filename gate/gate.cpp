@@ -26,7 +26,6 @@ struct Gate::Stream {
   std::mutex mutex;
   bool stopped = false;
   bool carried = false;  // it was let in
-  unsigned number = 0;
 
   /// In the thread: from now on stop() reaches it.
   bool install(std::unique_ptr<Channel> made) {
@@ -100,12 +99,12 @@ void Gate::accept() {
 
 /// QEMU, or root.
 Result<void> Gate::admit_qemu(const Descriptor& socket) const {
-  UMBRA_TRY(const auto peer, peer_of(socket));
+  UMBRA_TRY(const auto user, user_of_peer(socket.get()));
   struct stat directory {};
   const auto parent = std::filesystem::path(task_->socket()).parent_path();
-  if (peer.user == 0 || peer.user == ::geteuid()) return {};
-  if (::stat(parent.c_str(), &directory) == 0 && directory.st_uid == peer.user) return {};
-  return fail(Errc::kDenied, "user {} is not the one that QEMU runs as", peer.user);
+  if (user == 0 || user == ::geteuid()) return {};
+  if (::stat(parent.c_str(), &directory) == 0 && directory.st_uid == user) return {};
+  return fail(Errc::kDenied, "user {} is not the one that QEMU runs as", user);
 }
 
 /// From any thread.
@@ -125,7 +124,6 @@ void Gate::on_connection(Descriptor socket) {
   const unsigned number = source ? ever_++ : 0;
   const auto stream = streams_.insert(streams_.end(), std::make_unique<Stream>());
   auto& it = **stream;
-  it.number = number;
   it.thread = std::thread([this, self = self_, stream, &it, source, number, task = *task_, tls = *tls_,
                            socket = std::make_shared<Descriptor>(std::move(socket))]() mutable {
     const auto claims = [this](unsigned number_of_it) { return claim(number_of_it); };

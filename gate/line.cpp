@@ -167,12 +167,12 @@ Result<void> Line::send(const google::protobuf::MessageLite& message, std::chron
 
 Result<void> Line::receive(google::protobuf::MessageLite& message, std::chrono::milliseconds deadline) {
   const auto end = Clock::now() + deadline;
-  std::string bytes(kFrameLength, '\0');
+  std::string bytes(rpc::kLengthBytes, '\0');
   UMBRA_CHECK(whole(std::as_writable_bytes(std::span(bytes)), false, end));
-  const auto length = frame_length(bytes);
+  const auto length = rpc::read_length(bytes.data());
   if (length > kLongestFrame) return fail(Errc::kInvalid, "a message of {} bytes", length);
-  bytes.resize(kFrameLength + length);
-  UMBRA_CHECK(whole(std::as_writable_bytes(std::span(bytes)).subspan(kFrameLength), false, end));
+  bytes.resize(rpc::kLengthBytes + length);
+  UMBRA_CHECK(whole(std::as_writable_bytes(std::span(bytes)).subspan(rpc::kLengthBytes), false, end));
   UMBRA_CHECK(take_frame(bytes, message));
   return {};
 }

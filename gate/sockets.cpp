@@ -43,10 +43,6 @@ void set_option(const Descriptor& socket, int level, int name, int value) {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
-
 Error system_error(Errc code, std::string_view doing) {
   return {code, fmt::format("{}: {}", doing, std::strerror(errno)), {}};
 }
@@ -83,12 +79,12 @@ Result<Descriptor> accept(const Descriptor& listener) {
   return socket;
 }
 
-Result<Peer> peer_of(const Descriptor& socket) {
+Result<unsigned> user_of_peer(int socket) {
   ucred credentials{};
   socklen_t size = sizeof credentials;
-  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
     return fail(system_error(Errc::kInternal, "SO_PEERCRED"));
-  return Peer{credentials.pid, credentials.uid};
+  return credentials.uid;
 }
 
 Result<std::pair<Descriptor, std::string>> listen_tcp(const std::string& address, std::uint16_t first,

@@ -1,4 +1,4 @@
-/// Descriptors, and the sockets that a gate has: QEMU's, the other host's, its own.
+/// The sockets that a gate has: QEMU's, the other host's, its own.
 #pragma once
 
 #include <chrono>
@@ -7,27 +7,10 @@
 #include <string>
 #include <utility>
 
+#include "base/descriptor.hpp"
 #include "base/result.hpp"
 
 namespace umbra::gate {
-
-/// Closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor();
-
-  int get() const { return number_; }
-  explicit operator bool() const { return number_ >= 0; }
-
- private:
-  int number_;
-};
 
 // All sockets are non-blocking and close-on-exec.
 
@@ -40,11 +23,7 @@ Result<Descriptor> connect_unix(const std::filesystem::path& path);
 /// @error kUnavailable
 Result<Descriptor> accept(const Descriptor& listener);
 /// The user at the other end of a unix socket. @error kInternal
-struct Peer {
-  int pid = 0;
-  unsigned user = 0;
-};
-Result<Peer> peer_of(const Descriptor& socket);
+Result<unsigned> user_of_peer(int socket);
 
 /// Listens on the first port of the range that nobody has. @return the listener, and "address:port"
 /// @error kInvalid the address; kExhausted all ports are in use

@@ -80,6 +80,11 @@ void Valve::shut(std::chrono::microseconds pause, Time now) {
   shut_until_ = now + pause;
 }
 
+void Valve::end_pulse(Time now) {
+  ++pulses_;
+  shut(setting_.mode() == v1::GATE_MODE_SHUT ? kLongestShut : std::chrono::microseconds(setting_.pause_us()), now);
+}
+
 Valve::Leave Valve::ask(Time now) {
   const std::lock_guard lock(mutex_);
   if (setting_.mode() == v1::GATE_MODE_OPEN) return {kUnlimited, {}};
@@ -99,8 +104,7 @@ Valve::Leave Valve::ask(Time now) {
     opened_ = now;
   }
   if (now - opened_ >= kLongestOpen) {
-    ++pulses_;
-    shut(setting_.mode() == v1::GATE_MODE_SHUT ? kLongestShut : std::chrono::microseconds(setting_.pause_us()), now);
+    end_pulse(now);
     return {0, shut_until_};
   }
   return {kUnlimited, {}};
@@ -111,8 +115,7 @@ void Valve::passed(std::size_t bytes, bool pass_ended, Time now) {
   if (pass_ended) ++passes_;
   if (setting_.mode() == v1::GATE_MODE_PACED) allowance_ -= static_cast<double>(bytes);
   if (!open_ || !pass_ended || setting_.mode() == v1::GATE_MODE_OPEN || setting_.mode() == v1::GATE_MODE_PACED) return;
-  ++pulses_;
-  shut(setting_.mode() == v1::GATE_MODE_SHUT ? kLongestShut : std::chrono::microseconds(setting_.pause_us()), now);
+  end_pulse(now);
 }
 
 }  // namespace umbra::gate

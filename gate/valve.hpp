@@ -52,6 +52,7 @@ class Valve {
 
  private:
   void shut(std::chrono::microseconds pause, Time now);
+  void end_pulse(Time now);
 
   mutable std::mutex mutex_;
   int wake_;

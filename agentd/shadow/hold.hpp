@@ -92,7 +92,6 @@ class Hold {
   const Watch& watch() const { return watch_; }
   Signal& changed() { return watch_.changed(); }
   qmp::Client& qmp() { return watch_.qmp(); }
-  Gate* gate() { return gate_.get(); }
 
  private:
   Task<void> limit(BytesPerSecond rate, Deadline deadline);

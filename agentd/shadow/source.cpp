@@ -305,7 +305,6 @@ Task<void> Source::stage() {
 Task<void> Source::precopy() {
   UMBRA_CO_TRY(const auto domain, co_await primary());
   UMBRA_CO_CHECK(co_await life_.apply(Event::kMigrate));
-  take_monitor();
   UMBRA_CO_TRY(gate_, co_await open_gate());
   take_monitor();
   const auto opened = co_await hold_->open("unix:" + gate_->where(), channels_, kCall);

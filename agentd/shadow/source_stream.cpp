@@ -37,7 +37,8 @@ std::string_view mode_text(v1::GateMode mode) {
 
 /// A gate of its own for what is staged, in the directory of its QEMU.
 Task<std::shared_ptr<Gate>> Source::open_gate() {
-  UMBRA_CO_TRY(const auto directory, co_await hold_->qmp().directory(kCall));
+  qmp::Client qmp(context_.hypervisor.monitor(uuid_));
+  UMBRA_CO_TRY(const auto directory, co_await qmp.directory(kCall));
   v1::GateTask task;
   task.set_side(v1::GATE_SIDE_SOURCE);
   task.set_vm_uuid(uuid_);

@@ -120,10 +120,6 @@ void FakeGates::leave_alone() {
   for (const auto& one : processes_) one->valve.leave_alone(wire_->clock().steady());
 }
 
-std::size_t FakeGates::count() const {
-  return static_cast<std::size_t>(std::ranges::count_if(processes_, [](const auto& one) { return one->alive(); }));
-}
-
 const gate::Valve* FakeGates::valve() const {
   for (auto one = processes_.rbegin(); one != processes_.rend(); ++one)
     if ((*one)->alive() && (*one)->task.side() == v1::GATE_SIDE_SOURCE) return &(*one)->valve;

@@ -26,7 +26,6 @@ class FakeGates final : public shadow::Gates {
   void hang(Milliseconds time) { hangs_until_ = wire_->clock().steady() + time; }
   /// Their agent is gone: they look after themselves.
   void leave_alone();
-  std::size_t count() const;
   /// The source's, of the newest shadow. @return null without one
   const gate::Valve* valve() const;
 

@@ -164,13 +164,22 @@ TEST(ShadowLife, AWarmRefreshAllowsQemuNoMoreThanThereIsToSend) {
   EXPECT_LT(most.count, 10 * 50'000'000U) << "what was dirtied between two refreshes, in each window";
 }
 
-TEST(ShadowLife, AHotShadowIsKeptFreshByItsGateInPulsesAsLongAsTheBudgetAllows) {
+/// A guest that writes as much as those of the bench.
+TwoHosts::Options busy() {
   TwoHosts::Options options;
   options.dirty_rate = BytesPerSecond{50'000'000};
-  TwoHosts world(options);
+  return options;
+}
+
+void heat(TwoHosts& world) {
   world.warm();
   ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
   ASSERT_TRUE(reaches(world, Phase::kHot));
+}
+
+TEST(ShadowLife, AHotShadowIsKeptFreshByItsGateInPulsesAsLongAsTheBudgetAllows) {
+  TwoHosts world(busy());
+  ASSERT_NO_FATAL_FAILURE(heat(world));
   world.pass(3s);
   const auto* const valve = world.source.gates->valve();
   EXPECT_EQ(valve->setting().mode(), v1::GATE_MODE_PULSED);
@@ -189,12 +198,8 @@ TEST(ShadowLife, AHotShadowIsKeptFreshByItsGateInPulsesAsLongAsTheBudgetAllows) 
 }
 
 TEST(ShadowLife, AGuestSuspendedForAWhileKeepsItsHotShadow) {
-  TwoHosts::Options options;
-  options.dirty_rate = BytesPerSecond{50'000'000};
-  TwoHosts world(options);
-  world.warm();
-  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
-  ASSERT_TRUE(reaches(world, Phase::kHot));
+  TwoHosts world(busy());
+  ASSERT_NO_FATAL_FAILURE(heat(world));
   world.pass(2s);
   const auto shadow = world.qemu(world.standby);
   ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->suspend(TwoHosts::kVm, 1s)));
@@ -218,9 +223,7 @@ TEST(ShadowLife, AGuestSuspendedForAWhileKeepsItsHotShadow) {
 }
 
 TEST(ShadowLife, OfAGuestSuspendedForLongTheShadowGoes) {
-  TwoHosts::Options options;
-  options.dirty_rate = BytesPerSecond{50'000'000};
-  TwoHosts world(options);
+  TwoHosts world(busy());
   world.warm();
   ASSERT_TRUE(world.ask(nullptr, world.source.hypervisor->suspend(TwoHosts::kVm, 1s)));
   ASSERT_TRUE(world.until([&] { return world.qemu(world.standby) == nullptr; }, 90s, 5ms)) << world.describe();

@@ -56,10 +56,6 @@ void write(const std::string& path, const std::string& value) {
 
 }  // namespace
 
-File::~File() {
-  if (fd_ >= 0) close(fd_);
-}
-
 Namespace::Namespace() {
   const auto make = [] {
     checked(unshare(CLONE_NEWNET), "make a network namespace (as root?)");

@@ -5,22 +5,11 @@
 #include <future>
 #include <string>
 
+#include "base/descriptor.hpp"
+
 namespace umbra::netswitch::test {
 
-class File {
- public:
-  explicit File(int fd = -1) : fd_(fd) {}
-  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  File& operator=(File&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~File();
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
+using File = Descriptor;
 
 /// Throws std::system_error when the process lacks the right; such tests run as root.
 class Namespace {

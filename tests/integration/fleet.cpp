@@ -213,4 +213,15 @@ void await(const std::string& what, const std::function<bool()>& ready, std::chr
   }
 }
 
+void moves_whole(const Fleet& fleet, const std::string& vm, const std::string& to) {
+  Traffic traffic(fleet, vm);
+  EXPECT_EQ(fleet.ask({"cutover", vm}).at("outcome").as_string(), "moved");
+  const auto seen = traffic.finish();
+  EXPECT_LE(seen.lost, 1);
+  EXPECT_TRUE(seen.session_survived) << seen.error;
+  EXPECT_EQ(fleet.damage(vm), 0);
+  EXPECT_EQ(fleet.vm(vm).at("host").as_string(), to);
+  fleet.ctl({"shadow", "drop", vm});
+}
+
 }  // namespace umbra::test

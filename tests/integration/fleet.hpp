@@ -81,6 +81,9 @@ class Traffic {
   Child probe_, session_;
 };
 
+/// Moves the VM to its shadow on that host without harm, and drops the operator's pin, which outlives the move.
+void moves_whole(const Fleet& fleet, const std::string& vm, const std::string& to);
+
 /// One of the lab's files with other content, for as long as this lives.
 class Spoilt {
  public:

@@ -29,18 +29,6 @@ class Life : public testing::Test {
   static std::string other(const std::string& host) { return host == "host1" ? "host2" : "host1"; }
   static std::string underlay(const std::string& host) { return host == "host1" ? "10.77.0.1" : "10.77.0.2"; }
 
-  /// Moves web1 to its shadow there, and drops the operator's pin, which outlives the move.
-  static void moves_whole(const std::string& to) {
-    Traffic traffic(*fleet_, "web1");
-    EXPECT_EQ(fleet_->ask({"cutover", "web1"}).at("outcome").as_string(), "moved");
-    const auto seen = traffic.finish();
-    EXPECT_LE(seen.lost, 1);
-    EXPECT_TRUE(seen.session_survived) << seen.error;
-    EXPECT_EQ(fleet_->damage("web1"), 0);
-    EXPECT_EQ(home(), to);
-    fleet_->ctl({"shadow", "drop", "web1"});
-  }
-
   /// Reboots web1 while its shadow is that warm, and moves it once it has a shadow again.
   static void reboots(const std::string& tier, const std::function<void(const std::string& host)>& reboot) {
     const auto from = home(), to = other(from);
@@ -58,7 +46,7 @@ class Life : public testing::Test {
     EXPECT_EQ(fleet_->qemu(from, "web1"), qemu) << "it was started anew";
     await("its shadow is " + tier + " again", [&] { return fleet_->shadow_phase("web1") == tier; });
 
-    moves_whole(to);
+    moves_whole(*fleet_, "web1", to);
   }
 
   static std::unique_ptr<Fleet> fleet_;
@@ -124,7 +112,7 @@ TEST_F(Life, AHoldOutlivesLibvirtdOnBothSidesAndItsCutoverWorks) {
   EXPECT_EQ(fleet_->shadow_phase("web1"), "warm");
   EXPECT_EQ(fleet_->qemu(to, "web1"), before) << "it was built anew";
 
-  moves_whole(to);
+  moves_whole(*fleet_, "web1", to);
 }
 
 TEST_F(Life, HotPlugIsRefusedInTheHoldAndWorksOnceItIsDroppedAndTheDeviceMovesAlong) {

@@ -33,18 +33,6 @@ class Stream : public testing::Test {
         return found->as_object();
     return {};
   }
-  static void moves_whole() {
-    const auto to = other(home());
-    Traffic traffic(*fleet_, "web1");
-    EXPECT_EQ(fleet_->ask({"cutover", "web1"}).at("outcome").as_string(), "moved");
-    const auto seen = traffic.finish();
-    EXPECT_LE(seen.lost, 1);
-    EXPECT_TRUE(seen.session_survived) << seen.error;
-    EXPECT_EQ(fleet_->damage("web1"), 0);
-    EXPECT_EQ(home(), to);
-    fleet_->ctl({"shadow", "drop", "web1"});
-  }
-
   static std::unique_ptr<Fleet> fleet_;
 };
 
@@ -62,7 +50,7 @@ TEST_F(Stream, GoesThroughGatesEncryptedAndQemuListensOnNoPort) {
     EXPECT_NE(gates(host), "");
   }
   EXPECT_THAT(fleet_->in(other(home()), {"ss", "-ltnp"}), HasSubstr("umbra-gate"));
-  moves_whole();
+  moves_whole(*fleet_, "web1", other(home()));
   for (const auto* host : {"host1", "host2"})
     await("the gates are gone", [&] { return fleet_->in(host, {"sh", "-c", "pgrep -x umbra-gate || true"}).empty(); });
 }
@@ -110,7 +98,7 @@ TEST_F(Stream, OfAGuestThatIsSuspendedForAWhileWaitsForIt) {
     }
   }
   EXPECT_TRUE(kept);
-  moves_whole();
+  moves_whole(*fleet_, "web1", other(home()));
 }
 
 TEST_F(Stream, WhoseGateIsKilledIsLostAndNothingElse) {
@@ -146,7 +134,7 @@ TEST_F(Stream, OutlivesBothAgents) {
   fleet_->await_refresh("web1");
   EXPECT_EQ(gates(from), source_gate) << "taken up, not started anew";
   EXPECT_EQ(fleet_->qemu(to, "web1"), shadow);
-  moves_whole();
+  moves_whole(*fleet_, "web1", other(home()));
 }
 
 }  // namespace
