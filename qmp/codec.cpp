@@ -183,6 +183,8 @@ Result<Event> make_event(std::string name, std::chrono::microseconds at, const j
     event.what = ResetEvent{by_guest()};
   } else if (event.name == "POWERDOWN") {
     event.what = PowerdownEvent{};
+  } else if (event.name == "JOB_STATUS_CHANGE") {
+    event.what = JobEvent{};
   }
   return event;
 }

@@ -106,6 +106,7 @@ struct ResetEvent {
   bool by_guest;
 };
 struct PowerdownEvent {};  ///< POWERDOWN: the guest was asked to shut down, as by a power button
+struct JobEvent {};        ///< JOB_STATUS_CHANGE: a job, of the block layer most often, began, went on or ended
 struct OtherEvent {};      ///< anything else; nothing depends on it
 
 /// An event, with QEMU's own time stamp: that host's wall clock, microseconds since the Unix epoch.
@@ -113,7 +114,7 @@ struct Event {
   std::string name;
   std::chrono::microseconds at{};
   std::variant<MigrationEvent, MigrationPassEvent, StopEvent, ResumeEvent, ShutdownEvent, ResetEvent, PowerdownEvent,
-               OtherEvent>
+               JobEvent, OtherEvent>
       what;
 };
 

@@ -42,7 +42,8 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, DefinitionGuard
       request_(std::move(request)),
       progress_(std::move(progress)),
       standby_(context.peers.peer(request_.standby())),
-      asked_(context.clock.steady()) {
+      asked_(context.clock.steady()),
+      jobs_told_(hold.watch().jobs_told()) {
   for (const auto& node : request_.routers())
     routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
   result_.set_vm(vm_.name());
@@ -105,7 +106,8 @@ asio::awaitable<v1::CutoverResult> Cutover::run() {
                         : std::move(compared);
   }
   // Of what happened since that look libvirt or QEMU has told; what comes from here on is found while QEMU stops.
-  if (step && (!guard_.last_seen() || hold_.watch().halted())) step = co_await compare_again();
+  if (step && outdated()) step = co_await compare_again();
+  if (step && hold_.watch().halted()) step = fail(paused());
   if (step) {
     enter("promise");
     co_await fault_point("promise");
@@ -197,13 +199,20 @@ Error Cutover::paused() const {
           "see virsh domstate --reason; resume it there, and try again"};
 }
 
-/// Before the promise. A guest that somebody suspended, or that a full disk stopped, stays where it is:
-/// moved, it would run.
+/// libvirt or QEMU has told of something since the last look.
+bool Cutover::outdated() const {
+  return !guard_.last_seen() || hold_.watch().jobs_told() != jobs_told_;
+}
+
+/// Before the promise, and beside whatever else it waits for.
 Task<void> Cutover::compare_again() {
   const auto qmp = hold_.qmp();
-  auto [status, now] = co_await (hold_.state_after(kCall) && guard_.check(qmp, kCall));
-  UMBRA_CO_CHECK(status);
-  if (!status->running) co_return fail(paused());
+  const auto told = hold_.watch().jobs_told();
+  if (outdated()) {  // by what may be a suspension whose event was lost
+    UMBRA_CO_TRY(const auto status, co_await hold_.state_after(kCall));
+    if (!status.running) co_return fail(paused());
+  }
+  const auto now = co_await guard_.check_again(qmp, std::exchange(jobs_told_, told) != told, kCall);
   UMBRA_CO_CHECK(tell_of_a_change(now));
   UMBRA_CO_TRY(const auto change, virt::change_between(definition_, *now));
   if (!change) co_return Result<void>{};
@@ -235,7 +244,10 @@ Task<void> Cutover::converge() {
     if (since_asked() - told >= kTell) tell(told = since_asked(), info);
     return false;
   };
-  UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, deadline));
+  // What a pass takes is what the guest writes from one to the next: about as much is left after it.
+  UMBRA_CO_TRY(const auto passed, co_await hold_.await_pass(kCall));
+  if (!passed || *passed > kLittle)
+    UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, deadline));
   if (hold_.watch().halted()) co_return fail(paused());
   if (!hold_.watch().migrating())
     co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
@@ -303,10 +315,26 @@ asio::awaitable<void> Cutover::point_all() {
   }
 }
 
+Task<void> Cutover::stop_guest(bool& answered) {
+  auto stopped = co_await hold_.qmp().stop(kCall);
+  answered = true;
+  hold_.changed().notify();
+  co_return stopped;
+}
+
+/// Not before: a QEMU that may send, with nothing to send, makes tens of thousands of passes a second, and libvirtd,
+/// which takes each one's event, comes to its command after them.
+Task<void> Cutover::open_once_stopped(const bool& answered) {
+  const auto stands_still = [&] { return answered || hold_.watch().halted(); };
+  UMBRA_CO_CHECK(co_await hold_.changed().until(stands_still, 2 * kCall, "QEMU's STOP"));
+  co_return co_await hold_.let_through(kCall);
+}
+
 Task<void> Cutover::stop() {
-  auto [let_through, stopped] = co_await (hold_.let_through(kCall) && hold_.qmp().stop(kCall));
-  UMBRA_CO_CHECK(std::move(let_through));
+  bool answered = false;
+  auto [stopped, let_through] = co_await (stop_guest(answered) && open_once_stopped(answered));
   UMBRA_CO_CHECK(std::move(stopped));
+  UMBRA_CO_CHECK(std::move(let_through));
   const auto released = [&] { return !hold_.watch().migrating(); };
   const auto qmp = hold_.qmp();
   // Asked in the shade of the last pages: from here on the guest writes nothing that a snapshot could take away.

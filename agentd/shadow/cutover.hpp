@@ -65,8 +65,11 @@ class Cutover {
   Task<void> accept();
   Task<void> withdraw_autostart();
   Task<void> compare_again();
+  bool outdated() const;
   Error paused() const;
   Task<void> converge();
+  Task<void> stop_guest(bool& answered);
+  Task<void> open_once_stopped(const bool& answered);
   Task<void> stop();
   Task<void> hand_over();
   Task<void> go_on();
@@ -96,7 +99,8 @@ class Cutover {
   std::shared_ptr<Peer> standby_;
   std::vector<std::pair<v1::Node, std::shared_ptr<Peer>>> routers_;
   Time asked_;
-  bool accepted_ = false;  ///< the standby may have accepted: it must be asked to refuse before anything else
+  std::uint64_t jobs_told_;  ///< by QEMU, when its disks were looked at last
+  bool accepted_ = false;    ///< the standby may have accepted: it must be asked to refuse before anything else
   v1::CutoverResult result_;
 };
 

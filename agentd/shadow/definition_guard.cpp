@@ -95,7 +95,8 @@ Result<DefinitionGuard::View> DefinitionGuard::judge(virt::Definition now, const
 }
 
 Task<DefinitionGuard::View> DefinitionGuard::look(qmp::Client qmp, Deadline deadline) {
-  auto graph = qmp;  // a client is a handle
+  UMBRA_CO_TRY(auto fingerprint, co_await hypervisor_.fingerprint(uuid_, deadline));  // first: rather too old
+  auto graph = qmp;                                                                   // a client is a handle
   auto [definition, nodes, jobs] =
       co_await (hypervisor_.definition(uuid_, deadline) && graph.block_nodes(deadline) && qmp.block_jobs(deadline));
   UMBRA_CO_CHECK(definition);
@@ -105,6 +106,7 @@ Task<DefinitionGuard::View> DefinitionGuard::look(qmp::Client qmp, Deadline dead
   auto view = judge(std::move(*definition), *nodes, *jobs);
   last_seen_.reset();
   if (view && view->state == State::kSame) last_seen_ = view->definition;
+  fingerprint_ = std::move(fingerprint);
   co_return view;
 }
 
@@ -112,6 +114,14 @@ Task<virt::Definition> DefinitionGuard::check(qmp::Client qmp, Deadline deadline
   UMBRA_CO_TRY(auto view, co_await look(std::move(qmp), deadline));
   if (view.state != State::kSame) co_return refuse(view.state, view.why);
   co_return std::move(view.definition);
+}
+
+Task<virt::Definition> DefinitionGuard::check_again(qmp::Client qmp, bool jobs_told, Deadline deadline) {
+  if (last_seen_ && !jobs_told) {
+    UMBRA_CO_TRY(const auto now, co_await hypervisor_.fingerprint(uuid_, deadline));
+    if (last_seen_ && now == fingerprint_) co_return *last_seen_;
+  }
+  co_return co_await check(std::move(qmp), deadline);
 }
 
 Task<void> DefinitionGuard::check_disks(qmp::Client qmp, Deadline deadline) {

@@ -49,6 +49,10 @@ class DefinitionGuard {
   void outdate() { last_seen_.reset(); }
   /// The same as an error unless all is as it was. @error kConflict with what changed
   Task<virt::Definition> check(qmp::Client qmp, Deadline deadline);
+  /// The same for a cutover that is under way, and as sure: where libvirt's fingerprint is still the one that
+  /// last_seen() was found with, that stands, and QEMU, which has enough to do, is not asked.
+  /// @param jobs_told QEMU has told of a block job since then @error kConflict with what changed
+  Task<virt::Definition> check_again(qmp::Client qmp, bool jobs_told, Deadline deadline);
   /// The block graph alone: a question that QEMU answers in a millisecond, also while its guest stands still.
   /// @error kConflict
   Task<void> check_disks(qmp::Client qmp, Deadline deadline);
@@ -71,6 +75,7 @@ class DefinitionGuard {
   std::string uuid_;
   v1::ShadowOrigin origin_;
   std::optional<virt::Definition> handed_over_, last_seen_;
+  std::string fingerprint_;  ///< of last_seen_, or of a moment before
 };
 
 /// The wire's form of what libvirt keeps, and back.

@@ -125,6 +125,7 @@ Task<void> Hold::pulse(std::chrono::microseconds pause, Deadline deadline) {
 }
 
 Task<void> Hold::hurry(Deadline deadline) {
+  hurried_ = false;
   if (!gate_ || limit_ != kUnparked) co_return co_await unpark(deadline);
   auto setting = pulsed_gate(kBreath);
   setting.set_pass_now(true);
@@ -132,14 +133,19 @@ Task<void> Hold::hurry(Deadline deadline) {
   co_return co_await set_gate(std::move(setting), deadline);
 }
 
-Task<void> Hold::await_pass(Deadline deadline) {
-  const auto end = clock_.steady() + deadline;
-  while (gate_ && watch_.migrating() && clock_.steady() < end) {
+Task<std::optional<Bytes>> Hold::await_pass(Deadline deadline) {
+  const auto end = clock_.steady() + kBreath;
+  std::optional<Bytes> sent;
+  while (hurried_ && watch_.migrating() && clock_.steady() < end) {
     UMBRA_CO_TRY(const auto status, co_await gate_->look(deadline));
-    if (status.setting().mode() != v1::GATE_MODE_PULSED || status.pulses() > status.pulses_before()) break;
+    if (status.setting().mode() != v1::GATE_MODE_PULSED) break;
+    if (status.pulses() > status.pulses_before()) {
+      sent = Bytes{status.bytes() - status.bytes_before()};
+      break;
+    }
     co_await changed().wait_until(clock_.steady() + kGlance);
   }
-  co_return Result<void>{};
+  co_return sent;
 }
 
 Task<void> Hold::shut(std::chrono::milliseconds at_most, Deadline deadline) {
@@ -164,11 +170,8 @@ Task<void> Hold::unpark(Deadline deadline) {
 
 Task<qmp::MigrationInfo> Hold::catch_up(Interrupted interrupted, Bytes enough, Bytes tolerable,
                                         std::chrono::milliseconds poll, Deadline deadline) {
-  const bool passed_once = std::exchange(hurried_, false);
-  if (passed_once) UMBRA_CO_CHECK(co_await await_pass(kBreath));
   const auto end = clock_.steady() + deadline;
   UMBRA_CO_TRY(auto info, co_await watch_.ask(deadline));
-  if (passed_once && info.remaining <= enough) co_return info;
   const auto before = info.dirty_sync_count;
   const auto caught_up = [&] {
     const auto passes = info.dirty_sync_count - before;

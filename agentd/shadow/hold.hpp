@@ -47,7 +47,8 @@ class Hold {
   /// that commands need for each look at what is dirty. From parked: as fast as the link allows.
   Task<void> hurry(Deadline deadline);
   /// After hurry(): waits for the pass that it let through. The gate is asked, not QEMU, which has enough to do.
-  Task<void> await_pass(Deadline deadline);
+  /// @param deadline of each look @return what it took; nothing if there was none, or it did not end in a while
+  Task<std::optional<Bytes>> await_pass(Deadline deadline);
   /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted
   /// meanwhile.
   Task<void> shut(std::chrono::milliseconds at_most, Deadline deadline);
@@ -101,7 +102,7 @@ class Hold {
   Watch watch_;
   Clock& clock_;
   std::shared_ptr<Gate> gate_;
-  bool hurried_ = false;      // a pass was let through that nobody has waited for
+  bool hurried_ = false;      // a pass was let through at once
   BytesPerSecond limit_{};    // QEMU's max-bandwidth; zero when it is not known
   Signal::TimePoint woke_{};  // when QEMU was last seen to begin to send, some milliseconds after it did
 };

@@ -142,8 +142,7 @@ Task<v1::StageReply> Standby::stage_locked(Shadow& shadow) {
   const auto most = std::min(config_.channels, std::max(shadow.request.channels(), 1U));
   UMBRA_CO_TRY(const auto channels, co_await Hold::usable_channels(shadow.watch->qmp(), most, kCall));
   UMBRA_CO_CHECK(co_await Hold::prepare_destination(shadow.watch->qmp(), channels, kCall));
-  UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
-  shadow.made_as = made.live_xml;
+  UMBRA_CO_CHECK(co_await remember(shadow));
   v1::StageReply reply;
   reply.set_incarnation(journal_.incarnation());
   reply.set_channels(channels);

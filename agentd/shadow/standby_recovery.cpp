@@ -113,11 +113,24 @@ Task<void> Standby::amend(v1::AmendRequest request) {
   co_return co_await hypervisor_.keep_as(request.vm_uuid(), std::move(definition), kKeep);
 }
 
-/// Is it still what was made of its primary? @error kConflict
+/// How it was made, or taken up.
+Task<void> Standby::remember(Shadow& shadow) {
+  UMBRA_CO_TRY(shadow.fingerprint, co_await hypervisor_.fingerprint(shadow.uuid(), kCall));
+  UMBRA_CO_TRY(auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
+  shadow.made_as = std::move(made.live_xml);
+  co_return Result<void>{};
+}
+
+/// Is it still what was made of its primary? Where its fingerprint is, nothing else is read. @error kConflict
 Task<void> Standby::compare(Shadow& shadow) {
+  UMBRA_CO_TRY(auto fingerprint, co_await hypervisor_.fingerprint(shadow.uuid(), kCall));
+  if (fingerprint == shadow.fingerprint) co_return Result<void>{};
   UMBRA_CO_TRY(const auto now, co_await hypervisor_.definition(shadow.uuid(), kCall));
   UMBRA_CO_TRY(const auto difference, virt::device_difference(shadow.made_as, now.live_xml));
-  if (!difference) co_return Result<void>{};
+  if (!difference) {
+    shadow.fingerprint = std::move(fingerprint);
+    co_return Result<void>{};
+  }
   co_return fail({Errc::kConflict, fmt::format("its shadow on {} was changed by hand: {}", config_.node, *difference),
                   "change the VM where it runs; its shadow is made anew"});
 }
@@ -238,9 +251,7 @@ Task<void> Standby::attend(Shadow& shadow) {
   // Whether it is there shows in its stream; but one that nobody speaks to does not wait for a stream for ever.
   const auto gate = co_await gates_.adopt(v1::GATE_SIDE_STANDBY, std::move(vm_uuid), std::move(id), kCall);
   if (gate) shadow.gate = *gate;
-  UMBRA_CO_TRY(const auto made, co_await hypervisor_.definition(shadow.uuid(), kCall));
-  shadow.made_as = made.live_xml;
-  co_return Result<void>{};
+  co_return co_await remember(shadow);
 }
 
 /// Its tap is there, and the routes led to it before it was resumed; this process does not know yet.

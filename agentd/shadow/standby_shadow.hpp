@@ -10,7 +10,8 @@ struct Standby::Shadow {
       : life(journal, std::move(record)), lock(executor, clock), changed(executor, clock) {}
 
   v1::StageRequest request;
-  std::string made_as;  // its live XML when it was made or taken up
+  std::string made_as;      // its live XML when it was made or taken up
+  std::string fingerprint;  // libvirt's, of a moment when it was known to be still so
   Life life;
   std::shared_ptr<Gate> gate;   // of its stream
   std::uint64_t staged_in = 0;  // the VM's epoch when it was staged, which an accept leaves; 0 after a restart

@@ -30,6 +30,8 @@ void Watch::on_event(const qmp::Event& event) {
     halted_ = false;
   } else if (std::holds_alternative<qmp::PowerdownEvent>(event.what)) {
     powering_down_ = true;
+  } else if (std::holds_alternative<qmp::JobEvent>(event.what)) {
+    ++jobs_told_;
   } else {
     return;
   }

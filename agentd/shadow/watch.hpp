@@ -35,6 +35,9 @@ class Watch {
   /// The guest was asked to shut down, and may come up again (libvirt's reboot).
   bool powering_down() const { return powering_down_; }
 
+  /// How often QEMU has told of its jobs.
+  std::uint64_t jobs_told() const { return jobs_told_; }
+
   Signal& changed() { return changed_; }
   qmp::Client& qmp() { return qmp_; }
 
@@ -48,6 +51,7 @@ class Watch {
   bool powering_down_ = false;
   bool halted_ = false;
   std::uint64_t told_ = 0;  // migration events so far
+  std::uint64_t jobs_told_ = 0;
   std::chrono::microseconds stopped_at_{};
   std::chrono::microseconds resumed_at_{};
 };

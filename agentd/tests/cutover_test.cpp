@@ -378,7 +378,7 @@ TEST_F(CutoverTest, OfAGuestThatIsPausedMeanwhileLeavesItPaused) {
   world.pass(6s);  // a refresh has looked at its definition: the cutover does so once, before the promise
   int looks = 0;
   world.set_fate([&](const Moment& moment) {
-    if (moment.node == world.source.name() && moment.what == "definition" && ++looks == 1)
+    if (moment.node == world.source.name() && moment.what == "fingerprint" && ++looks == 1)
       world.qemu(world.source)->io_error();
     return Verdict{};
   });

@@ -14,7 +14,12 @@ const qmp::BlockNode kBase{"libvirt-1-format", "qcow2", "/shared/base.qcow2", ""
 const qmp::BlockNode kOverlay{"libvirt-2-format", "qcow2", "/shared/overlay.qcow2", "/shared/base.qcow2", false};
 
 struct DefinitionTest : testing::Test {
-  DefinitionTest() { disks({kBase}); }
+  DefinitionTest() {
+    disks({kBase});
+    edit_live("</devices>",
+              "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/shared/base.qcow2'/>"
+              "<target dev='vda' bus='virtio'/></disk></devices>");
+  }
   void disks(std::vector<qmp::BlockNode> nodes) { world.qemu(world.source)->set_block_nodes(std::move(nodes)); }
   void jobs(std::vector<qmp::BlockJob> running) { world.qemu(world.source)->set_block_jobs(std::move(running)); }
   std::string live_xml() {
@@ -28,6 +33,11 @@ struct DefinitionTest : testing::Test {
   /// `virsh metadata`, `change-media`, `blkdeviotune --live`, …
   void edit_live(std::string_view what, std::string_view by) {
     world.source.hypervisor->change_live(TwoHosts::kVm, edited(live_xml(), what, by));
+  }
+  /// `virsh snapshot-create --disk-only`: of which libvirt tells nobody.
+  void snapshot() {
+    disks({kBase, kOverlay});
+    world.source.hypervisor->change_live(TwoHosts::kVm, edited(live_xml(), kBase.file, kOverlay.file), false);
   }
   void edit_stored(std::string_view what, std::string_view by) {
     const auto xml = world.ask(nullptr, world.source.hypervisor->inactive_xml(TwoHosts::kVm, 1s)).value();
@@ -67,7 +77,7 @@ struct DefinitionTest : testing::Test {
 TEST_F(DefinitionTest, AnExternalSnapshotHasTheShadowMadeAnewBeforeAnythingMoves) {
   world.warm();
   const auto shadow = world.qemu(world.standby);
-  disks({kBase, kOverlay});  // libvirt tells nobody of a snapshot: the refresh finds it
+  snapshot();
   ASSERT_TRUE(world.until([&] { return anew(shadow); }, 60s, 20ms)) << world.describe();
   EXPECT_TRUE(world.told(v1::SEVERITY_WARNING, "/shared/overlay.qcow2")) << world.describe();
   EXPECT_EQ(cut_over().outcome(), v1::OUTCOME_MOVED);
@@ -76,7 +86,7 @@ TEST_F(DefinitionTest, AnExternalSnapshotHasTheShadowMadeAnewBeforeAnythingMoves
 
 TEST_F(DefinitionTest, ASnapshotJustBeforeTheCutoverAbortsItAndTheGuestIsNotStopped) {
   world.warm();
-  disks({kBase, kOverlay});
+  snapshot();
   const auto shadow = world.qemu(world.standby);
   const auto result = cut_over();
   EXPECT_NE(result.outcome(), v1::OUTCOME_MOVED);
@@ -87,6 +97,16 @@ TEST_F(DefinitionTest, ASnapshotJustBeforeTheCutoverAbortsItAndTheGuestIsNotStop
   ASSERT_TRUE(world.until([&] { return anew(shadow); }, 60s, 20ms)) << world.describe();
   EXPECT_EQ(cut_over().outcome(), v1::OUTCOME_MOVED);
   expect_order();
+}
+
+TEST_F(DefinitionTest, ASnapshotThatLibvirtKnowsNothingOfIsFoundAsLateAsWhenTheGuestStandsStill) {
+  world.warm();
+  disks({kBase, kOverlay});  // by `virsh qemu-monitor-command`
+  const auto result = cut_over();
+  EXPECT_NE(result.outcome(), v1::OUTCOME_MOVED);
+  EXPECT_THAT(result.detail(), HasSubstr("/shared/overlay.qcow2"));
+  EXPECT_TRUE(world.runs(world.source));
+  EXPECT_FALSE(world.runs(world.standby));
 }
 
 TEST_F(DefinitionTest, ASnapshotInAnyMomentOfACutoverIsNeverLeftBehind) {

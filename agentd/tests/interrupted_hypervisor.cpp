@@ -136,6 +136,9 @@ Task<void> InterruptedHypervisor::measure_dirty_rate(std::string uuid, std::chro
 Task<virt::Definition> InterruptedHypervisor::definition(std::string uuid, Deadline deadline) {
   return through("definition", uuid, &Hypervisor::definition, std::tuple{uuid}, deadline);
 }
+Task<std::string> InterruptedHypervisor::fingerprint(std::string uuid, Deadline deadline) {
+  return through("fingerprint", uuid, &Hypervisor::fingerprint, std::tuple{uuid}, deadline);
+}
 Task<void> InterruptedHypervisor::keep_as(std::string uuid, virt::Definition definition, Deadline deadline) {
   return through("keep_as", uuid, &Hypervisor::keep_as, std::tuple{uuid, definition}, deadline);
 }

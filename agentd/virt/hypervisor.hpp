@@ -110,6 +110,10 @@ class Hypervisor {
 
   /// All that libvirt keeps of a domain. @error kNotFound
   virtual Task<Definition> definition(std::string uuid, Deadline deadline) = 0;
+  /// A text that differs when anything of definition() does, but for autostart; also when nothing does that matters
+  /// there. For whoever is in a hurry: the XML of a running domain that is fit for another host takes libvirt some
+  /// milliseconds, as it copies the domain for it. @error kNotFound
+  virtual Task<std::string> fingerprint(std::string uuid, Deadline deadline) = 0;
   /// Makes libvirt keep of this running domain what another host's libvirt kept of it; idempotent. The live XML gives
   /// title, description and metadata alone. @error kConflict, kInvalid libvirt refuses a part; the others are kept
   virtual Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) = 0;

@@ -23,7 +23,7 @@ constexpr Deadline kOpen = 24h;
 
 // libvirtd filters by this before it queues. MIGRATION_PASS must stay out: a migration with little to send makes
 // thousands a second, and libvirtd walks its queue to a client for each, until it answers nobody.
-constexpr const char* kEvents = "^(MIGRATION|STOP|RESUME|SHUTDOWN|RESET|POWERDOWN|BLOCK_IO_ERROR)$";
+constexpr const char* kEvents = "^(MIGRATION|STOP|RESUME|SHUTDOWN|RESET|POWERDOWN|BLOCK_IO_ERROR|JOB_STATUS_CHANGE)$";
 
 /// Whom a callback is for; libvirt owns it.
 struct Address {

@@ -178,6 +178,21 @@ Result<Persistent> read_persistent(virDomainPtr domain) {
   return persistent;
 }
 
+Result<std::string> read_live_text(virDomainPtr domain) {
+  return text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE), "reading the domain's XML");
+}
+
+Result<std::string> read_kept_text(virDomainPtr domain) {
+  Definition definition;
+  UMBRA_CHECK(read_snapshots(domain, definition));
+  UMBRA_CHECK(read_checkpoints(domain, definition));
+  UMBRA_TRY(auto text, text_of(virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE),
+                               "reading the domain's definition"));
+  for (const auto* list : {&definition.snapshots, &definition.checkpoints})
+    for (const auto& xml : *list) text += '\n' + xml;
+  return text + '\n' + definition.current_snapshot;
+}
+
 Definition join(Definition live, Persistent persistent) {
   live.inactive_xml = std::move(persistent.xml);
   live.autostart = persistent.autostart;

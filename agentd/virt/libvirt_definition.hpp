@@ -26,6 +26,10 @@ Result<bool> read_autostart(virDomainPtr domain);
 Result<Persistent> read_persistent(virDomainPtr domain);
 Definition join(Definition live, Persistent persistent);
 
+/// The two halves of Hypervisor::fingerprint(): the running domain, and what belongs to it. @error as read_live
+Result<std::string> read_live_text(virDomainPtr domain);
+Result<std::string> read_kept_text(virDomainPtr domain);
+
 /// Makes libvirt keep of this running domain what another host's libvirt kept: definition, title, description,
 /// metadata, snapshots, checkpoints, autostart. What is so already stays. Goes on after a failure, and tells the first.
 /// @param definition its inactive XML without what belongs to a shadow

@@ -317,6 +317,15 @@ Task<Definition> LibvirtHypervisor::definition(std::string uuid, Deadline deadli
   co_return join(std::move(*running), std::move(*persistent));
 }
 
+Task<std::string> LibvirtHypervisor::fingerprint(std::string uuid, Deadline deadline) {
+  const std::function<Result<std::string>(virDomainPtr)> live = read_live_text, kept = read_kept_text;
+  auto [now, stored] =
+      co_await (State::on_domain(state_, uuid, live, deadline) && State::on_domain(state_, uuid, kept, deadline));
+  UMBRA_CO_CHECK(now);
+  UMBRA_CO_CHECK(stored);
+  co_return *now + '\n' + *stored;
+}
+
 Task<void> LibvirtHypervisor::keep_as(std::string uuid, Definition definition, Deadline deadline) {
   const std::function<Result<void>(virDomainPtr)> call = [kept = std::move(definition),
                                                           links = state_->autostart_links](virDomainPtr domain) {

@@ -37,6 +37,7 @@ class LibvirtHypervisor final : public Hypervisor {
   Task<std::vector<DomainStats>> stats(Deadline deadline) override;
   Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
   Task<Definition> definition(std::string uuid, Deadline deadline) override;
+  Task<std::string> fingerprint(std::string uuid, Deadline deadline) override;
   Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) override;
   Task<bool> autostart(std::string uuid, Deadline deadline) override;
   Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) override;

@@ -186,6 +186,12 @@ json::value FakeQemu::query_named_block_nodes() const {
   return list;
 }
 
+void FakeQemu::set_block_jobs(std::vector<BlockJob> jobs) {
+  for (const auto& job : jobs) emit("JOB_STATUS_CHANGE", {{"id", job.device}, {"status", "running"}});
+  for (const auto& job : block_jobs_) emit("JOB_STATUS_CHANGE", {{"id", job.device}, {"status", "concluded"}});
+  block_jobs_ = std::move(jobs);
+}
+
 json::value FakeQemu::query_block_jobs() const {
   json::array list;
   for (const auto& job : block_jobs_) list.push_back({{"device", job.device}, {"type", job.type}});

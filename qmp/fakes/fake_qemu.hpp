@@ -56,7 +56,7 @@ class FakeQemu final : public Transport, public std::enable_shared_from_this<Fak
 
   // Its disks: what people and backups change under it.
   void set_block_nodes(std::vector<BlockNode> nodes) { block_nodes_ = std::move(nodes); }
-  void set_block_jobs(std::vector<BlockJob> jobs) { block_jobs_ = std::move(jobs); }
+  void set_block_jobs(std::vector<BlockJob> jobs);
 
   // The process.
   void die();  ///< as by SIGKILL

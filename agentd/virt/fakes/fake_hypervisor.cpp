@@ -233,6 +233,15 @@ Task<Definition> FakeHypervisor::definition(std::string uuid, Deadline) {
                        guest->snapshots, guest->current_snapshot, guest->checkpoints};
 }
 
+Task<std::string> FakeHypervisor::fingerprint(std::string uuid, Deadline) {
+  UMBRA_CO_CHECK(co_await enter("fingerprint"));
+  UMBRA_CO_TRY(auto* guest, find(uuid));
+  auto text = guest->live_xml + '\n' + guest->inactive_xml + '\n' + guest->current_snapshot;
+  for (const auto* list : {&guest->snapshots, &guest->checkpoints})
+    for (const auto& xml : *list) text += '\n' + xml;
+  co_return text;
+}
+
 Task<void> FakeHypervisor::keep_as(std::string uuid, Definition definition, Deadline) {
   UMBRA_CO_CHECK(co_await enter("keep_as"));
   UMBRA_CO_TRY(auto* guest, find_active(uuid));
@@ -241,7 +250,8 @@ Task<void> FakeHypervisor::keep_as(std::string uuid, Definition definition, Dead
     guest->inactive_xml = definition.inactive_xml;
     tell(*guest, LifecycleChange::kDefined, "added");
   }
-  UMBRA_CO_TRY(guest->live_xml, with_annotations_of(guest->live_xml, definition.live_xml));
+  if (!definition.live_xml.empty())
+    UMBRA_CO_TRY(guest->live_xml, with_annotations_of(guest->live_xml, definition.live_xml));
   guest->snapshots = definition.snapshots;
   guest->current_snapshot = definition.current_snapshot;
   guest->checkpoints = definition.checkpoints;
@@ -404,10 +414,10 @@ std::shared_ptr<qmp::FakeQemu> FakeHypervisor::qemu(const std::string& uuid) con
   return found == guests_.end() ? nullptr : found->second->qemu;
 }
 
-void FakeHypervisor::change_live(const std::string& uuid, std::string xml) {
+void FakeHypervisor::change_live(const std::string& uuid, std::string xml, bool told) {
   auto& guest = *guests_.at(uuid);
   guest.live_xml = std::move(xml);
-  tell(guest, LifecycleChange::kChanged, "metadata");
+  if (told) tell(guest, LifecycleChange::kChanged, "metadata");
 }
 
 void FakeHypervisor::change_stored(const std::string& uuid, std::string xml) {

@@ -37,6 +37,7 @@ class FakeHypervisor final : public Hypervisor {
   Task<std::vector<DomainStats>> stats(Deadline deadline) override;
   Task<void> measure_dirty_rate(std::string uuid, std::chrono::seconds period, Deadline deadline) override;
   Task<Definition> definition(std::string uuid, Deadline deadline) override;
+  Task<std::string> fingerprint(std::string uuid, Deadline deadline) override;
   Task<void> keep_as(std::string uuid, Definition definition, Deadline deadline) override;
   Task<bool> autostart(std::string uuid, Deadline deadline) override;
   Task<void> set_autostart(std::string uuid, bool on, Deadline deadline) override;
@@ -67,7 +68,8 @@ class FakeHypervisor final : public Hypervisor {
   std::shared_ptr<qmp::FakeQemu> qemu(const std::string& uuid) const;
   /// virsh and backups: what they make of the live XML (virsh change-media, metadata, …) and of the stored one
   /// (--config). Tells of the change. The domain must run, and be persistent for the latter.
-  void change_live(const std::string& uuid, std::string xml);
+  /// @param told by an event; of some changes libvirt tells nobody
+  void change_live(const std::string& uuid, std::string xml, bool told = true);
   void change_stored(const std::string& uuid, std::string xml);
   /// `virsh snapshot-create`, `checkpoint-create`, `autostart`: what libvirt keeps beside the XML.
   void keep_beside(const std::string& uuid, std::vector<std::string> snapshots, std::vector<std::string> checkpoints,

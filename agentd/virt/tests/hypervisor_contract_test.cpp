@@ -188,6 +188,40 @@ TEST_P(HypervisorContract, AnnotationsComeAndGoAndLeaveTheOperatorsTextAlone) {
   });
 }
 
+TEST_P(HypervisorContract, AFingerprintDiffersWhenAnythingThatLibvirtKeepsDoes) {
+  check([](World& world) -> Task<void> {
+    auto& hypervisor = world.hypervisor();
+    UMBRA_CO_CHECK(co_await world.run(kFirst));
+    std::set<std::string> seen;
+    const auto look = [&]() -> Task<void> {
+      UMBRA_CO_TRY(const auto first, co_await hypervisor.fingerprint(kFirst.uuid, kSoon));
+      UMBRA_CO_TRY(const auto again, co_await hypervisor.fingerprint(kFirst.uuid, kSoon));
+      EXPECT_EQ(first, again);
+      EXPECT_TRUE(seen.insert(first).second) << first;
+      co_return Result<void>{};
+    };
+    UMBRA_CO_CHECK(co_await look());
+    UMBRA_CO_CHECK(co_await hypervisor.annotate(kFirst.uuid, "held on host2", kSoon));
+    UMBRA_CO_CHECK(co_await look());  // of the live XML
+    Definition kept;
+    kept.inactive_xml = world.xml(kFirst, "<title>stored</title>");
+    UMBRA_CO_CHECK(co_await hypervisor.keep_as(kFirst.uuid, kept, kSoon));
+    UMBRA_CO_CHECK(co_await look());  // of the stored one
+    kept.snapshots.push_back(
+        "<domainsnapshot><name>before</name><state>shutoff</state><creationTime>1</creationTime>"
+        "<domain type='qemu'><name>first</name><uuid>" +
+        kFirst.uuid +
+        "</uuid><memory unit='MiB'>32</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>"
+        "</domain></domainsnapshot>");
+    UMBRA_CO_CHECK(co_await hypervisor.keep_as(kFirst.uuid, kept, kSoon));
+    UMBRA_CO_CHECK(co_await look());
+    UMBRA_CO_CHECK(co_await hypervisor.set_autostart(kFirst.uuid, true, kSoon));
+    UMBRA_CO_TRY(const auto now, co_await hypervisor.fingerprint(kFirst.uuid, kSoon));
+    EXPECT_TRUE(seen.contains(now)) << "a cutover withdraws autostart itself";
+    co_return Result<void>{};
+  });
+}
+
 TEST_P(HypervisorContract, WhatLibvirtKeepsOfADomainCanBeMadeSoElsewhere) {
   check([](World& world) -> Task<void> {
     auto& hypervisor = world.hypervisor();
