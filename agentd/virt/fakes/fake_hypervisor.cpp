@@ -250,8 +250,9 @@ Task<void> FakeHypervisor::keep_as(std::string uuid, Definition definition, Dead
     guest->inactive_xml = definition.inactive_xml;
     tell(*guest, LifecycleChange::kDefined, "added");
   }
-  if (!definition.live_xml.empty())
+  if (!definition.live_xml.empty()) {
     UMBRA_CO_TRY(guest->live_xml, with_annotations_of(guest->live_xml, definition.live_xml));
+  }
   guest->snapshots = definition.snapshots;
   guest->current_snapshot = definition.current_snapshot;
   guest->checkpoints = definition.checkpoints;
