@@ -1,7 +1,5 @@
 #include "agentd/config.hpp"
 
-#include <thread>
-
 #include "base/log.hpp"
 #include "base/units.hpp"
 #include "rpc/dialer.hpp"
@@ -64,10 +62,8 @@ IpAddress gateway_v4(Config& config) {
   return address.value_or(IpAddress{});
 }
 
-/// Each channel keeps a core of each host busy, beside the one that the guest has: more of them only take turns.
-unsigned channels_that_pay() {
-  return std::clamp(std::thread::hardware_concurrency() / 2, 1U, 8U);
-}
+/// Several do not pay for a shadow that is kept: docs/configuration.md, `migration.channels`.
+constexpr int kChannels = 1;
 
 /// A program of the same package.
 std::string beside_this_program(std::string_view name) {
@@ -129,7 +125,7 @@ Result<AgentConfig> AgentConfig::from(Config config) {
                     "tls, or plain where the network encrypts by itself");
   out.gates.plain = stream == "plain";
   out.source.channels = out.standby.channels =
-      static_cast<unsigned>(config.integer("migration.channels", static_cast<int>(channels_that_pay()), 1, 64));
+      static_cast<unsigned>(config.integer("migration.channels", kChannels, 1, 64));
   out.gates.program = config.text("migration.gate", beside_this_program("umbra-gate"));
   out.source.node = out.name;
   out.source.refresh_interval = positive(config, "shadow.refresh_interval", 5s);

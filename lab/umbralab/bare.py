@@ -24,6 +24,7 @@ BOTH_SIDES = ('return-path', 'events', 'pause-before-switchover', 'late-block-ac
 REST = 0.02  # seconds between two passes of a hot hold
 DEADLINE = 60.0  # seconds, of one answer or event
 CHUNK = 1 << 18
+COPY_PORT = 49899
 
 
 class Monitor:
@@ -78,6 +79,21 @@ class Monitor:
                 raise LabError(message['error']['desc'])
             self._events.append(message)
 
+    def copied_once(self) -> float:
+        """Waits for the first pass over the memory. @return seconds since its migration was set up, by QEMU's own clock"""
+        began = None
+        while True:
+            message = self._read()
+            at = message.get('timestamp', {'seconds': 0, 'microseconds': 0})
+            now = at['seconds'] + at['microseconds'] / 1e6
+            status = message.get('data', {}).get('status')
+            if message.get('event') == 'MIGRATION' and status == 'setup':
+                began = now
+            elif message.get('event') == 'MIGRATION' and status in ('failed', 'cancelled'):
+                raise LabError(f'the migration has {status}')
+            elif message.get('event') == 'MIGRATION_PASS' and message['data']['pass'] >= 2 and began:
+                return now - began
+
     def close(self) -> None:
         self._lines.close()
         self._socket.close()
@@ -129,6 +145,14 @@ class Gate:
             end.close()
 
 
+def held(source: Monitor, destination: Monitor) -> None:
+    """Both are told what a hold needs; nothing but the missing acknowledgement holds it."""
+    for monitor, has in ((source, True), (destination, False)):
+        monitor.ask('migrate-set-capabilities', capabilities=[{'capability': name, 'state': True} for name in BOTH_SIDES] +
+                    [{'capability': HELD_BY, 'state': has}, {'capability': 'multifd', 'state': False}])
+    source.ask('migrate-set-parameters', max_bandwidth=0, downtime_limit=1)
+
+
 class Hold:
     """A hot shadow of a guest: a pass over what was dirtied, a rest, and so on, by a thread of its own until released."""
 
@@ -137,10 +161,7 @@ class Hold:
         inside, outside = '/var/lib/libvirt/qemu', 'lib/qemu'
         there = f'{vm.name}.incoming'
         self._gate = Gate(lab.node_dir(source) / outside / f'{vm.name}.outgoing', lab.node_dir(to) / outside / there)
-        for monitor, has in ((self.source, True), (self.destination, False)):
-            monitor.ask('migrate-set-capabilities', capabilities=[{'capability': name, 'state': True} for name in BOTH_SIDES] +
-                        [{'capability': HELD_BY, 'state': has}])
-        self.source.ask('migrate-set-parameters', max_bandwidth=0, downtime_limit=1)
+        held(self.source, self.destination)
         self.destination.ask('migrate-incoming', uri=f'unix:{inside}/{there}')
         self._gate.open()
         self.source.ask('migrate', uri=f'unix:{inside}/{vm.name}.outgoing')
@@ -209,7 +230,8 @@ def paused_xml(live: str) -> str:
                         '</qemu:commandline>')
 
 
-def migrate(lab: Lab, vm: Vm, to: str, rate: float) -> dict[str, object]:
+def stage(lab: Lab, vm: Vm, to: str) -> str:
+    """A paused QEMU that waits there. @return the host on which the guest runs"""
     source = hosts.running_on(lab, vm.name)
     lab.host(to)
     if not vm.monitor or vm.transient:
@@ -218,9 +240,36 @@ def migrate(lab: Lab, vm: Vm, to: str, rate: float) -> dict[str, object]:
         if services.running(lab, host, 'agent'):
             raise LabError(f'an agent on {host} owns the routes', f'umbra-lab --lab {lab.name} agents stop')
     plumbing.receive_on(lab, vm, to)
-    kept = hosts.virsh(lab, source, 'dumpxml', '--inactive', '--security-info', vm.name)
     live = hosts.virsh(lab, source, 'dumpxml', '--migratable', '--security-info', vm.name)
     hosts.virsh(lab, to, 'create', '--paused', '/dev/stdin', text=paused_xml(live))
+    return source
+
+
+def first_copy(lab: Lab, vm: Vm, to: str) -> float:
+    """QEMU's own stream, unencrypted and in one TCP connection, until all of the memory has gone over it once. @return seconds"""
+    source = stage(lab, vm, to)
+    here = there = None
+    try:
+        here, there = Monitor(guests.monitor(lab, vm, source)), Monitor(guests.monitor(lab, vm, to))
+        held(here, there)
+        uri = f'tcp:{lab.node(to).address}:{COPY_PORT}'
+        there.ask('migrate-incoming', uri=uri)
+        here.send('migrate', uri=uri)
+        took = here.copied_once()
+        here.send('migrate_cancel')
+        here.await_event('MIGRATION', 'cancelled')
+        return took
+    finally:
+        for monitor in (here, there):
+            if monitor:
+                monitor.close()
+        hosts.virsh(lab, to, 'destroy', vm.name, check=False)
+
+
+def migrate(lab: Lab, vm: Vm, to: str, rate: float) -> dict[str, object]:
+    source = hosts.running_on(lab, vm.name)
+    kept = hosts.virsh(lab, source, 'dumpxml', '--inactive', '--security-info', vm.name)
+    stage(lab, vm, to)
     flip = plumbing.Flip(lab, vm, to)
     hold, moved = None, False
     try:

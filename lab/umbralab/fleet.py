@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import guests, hosts, nodes, services, umbra
-from .common import LabError, wait_until
+from .common import LabError, say, wait_until
 from .state import Lab, Vm
 
+HELD = {'hot': ('hot',), 'warm': ('warm', 'hot')}  # by tier: what its shadow is then
 MOVED = re.compile(r'moved from (\S+) to (\S+) in epoch (\d+): blackout ([\d.]+) ms, reached after ([\d.]+) ms(?: \((.*)\))?')
 
 
@@ -65,6 +66,30 @@ def no_shadow(lab: Lab, vm: Vm, deadline: float = 60) -> None:
     """Waits until the VM has no shadow, and is on one host alone."""
     wait_until(f'{vm.name} is on one host alone', lambda: len(hosts.whereabouts(lab).get(vm.name, {})) == 1,
                deadline=deadline, every=0.5, remedy=f'umbra-lab --lab {lab.name} ctl shadows')
+
+
+def keep(lab: Lab, vm: Vm, to: str, tier: str) -> float:
+    """Has a shadow kept there. @return seconds until it was as warm as asked"""
+    begun = time.monotonic()
+
+    def wished() -> bool:
+        try:
+            ask(lab, 'shadow', 'keep', vm.name, '--to', to, '--tier', tier, deadline=600)
+        except LabError as refused:
+            if time.monotonic() - begun > 60:
+                raise
+            say(str(refused).splitlines()[0])  # its agent has just been started
+            return False
+        return True
+
+    wait_until(f'a shadow of {vm.name} on {to}', wished, deadline=600, every=1)
+    await_tier(lab, vm, HELD[tier], deadline=60)
+    return round(time.monotonic() - begun, 2)
+
+
+def drop(lab: Lab, vm: Vm) -> None:
+    words(lab, 'shadow', 'drop', vm.name)
+    no_shadow(lab, vm)
 
 
 def route_at_edge(lab: Lab, vm: Vm) -> str:

@@ -108,6 +108,11 @@ def running_on(lab: Lab, vm: str) -> str:
     raise LabError(f'{vm} is not running: {seen}', f'umbra-lab vm add {vm} starts one; vm stop {vm} clears it away')
 
 
+def other(lab: Lab, host: str) -> str:
+    """Another host than this one."""
+    return next(node.name for node in lab.of_role('host') if node.name != host)
+
+
 def console_logs(lab: Lab, vm: str) -> list[Path]:
     """What the VM wrote on its console, a file for each host it has been on."""
     files = [lab.node_dir(host.name) / f'log/qemu/{vm}-console.log' for host in lab.of_role('host')]
