@@ -90,6 +90,21 @@ TEST_F(CutoverTest, FromHotNeedsNoMoreThanFromWarm) {
   expect_order(world);
 }
 
+TEST_F(CutoverTest, FromHotAsksQemuNothingUntilItStopsTheGuest) {
+  TwoHosts world;
+  world.warm();
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
+  ASSERT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kHot; }, 5s));
+  world.pass(2s);  // it was looked at meanwhile
+  const auto primary = world.qemu(world.source);
+  const auto before = primary->commands().size();
+  ASSERT_EQ(cut_over(world).outcome(), v1::OUTCOME_MOVED);
+  const std::vector<std::string> since(primary->commands().begin() + static_cast<std::ptrdiff_t>(before),
+                                       primary->commands().end());
+  ASSERT_FALSE(since.empty());
+  EXPECT_EQ(since.front(), "stop") << testing::PrintToString(since);
+}
+
 TEST_F(CutoverTest, FlipsNewHostThenEdgeThenOldHostAndOnlyThenPauses) {
   TwoHosts world;
   world.warm();

@@ -122,6 +122,9 @@ TEST(Gate, PulsedItSeesTheEndsOfPasses) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(gates.carry(ends.source, ends.standby, pass), pass);
   EXPECT_EQ(gates.source.status().passes(), 10U);
   EXPECT_EQ(gates.source.status().pulses(), 10U);
+  EXPECT_EQ(gates.source.status().bytes() - gates.source.status().bytes_before(), 10 * pass.size());
+  gates.source.set(pulsed);
+  EXPECT_EQ(gates.source.status().bytes_before(), gates.source.status().bytes());
 }
 
 TEST(Gate, ASlowReaderHoldsUpItsOwnStreamAndCountsAsAStall) {
