@@ -25,7 +25,7 @@ struct Gate::Stream {
   std::unique_ptr<Channel> channel;  // set by the thread, under the mutex
   std::mutex mutex;
   bool stopped = false;
-  bool carried = false;  // it was let in
+  std::atomic<bool> carried{false};  // it was let in
 
   /// In the thread: from now on stop() reaches it.
   bool install(std::unique_ptr<Channel> made) {

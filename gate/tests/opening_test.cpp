@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "gate/tests/two_gates.hpp"
 
 namespace umbra::gate {
@@ -15,20 +17,15 @@ using namespace std::chrono_literals;
 
 /// Knocks with another task than the source's own. @return why it is not let in; empty if it is
 std::string knock(TwoGates& gates, const v1::GateTask& task) {
-  std::optional<Result<void>> outcome;
-  std::thread caller([&] {
+  auto knocking = std::async(std::launch::async, [&]() -> Result<void> {
     const rpc::TlsFiles files{task.ca(), task.certificate(), task.key(), {}};
-    const auto tls = rpc::Tls::load(files);
-    if (!tls) {
-      outcome = fail(tls.error());
-      return;
-    }
-    auto line = call_standby(task, *tls, 0);
-    outcome = line ? Result<void>{} : fail(line.error());
+    UMBRA_TRY(const auto tls, rpc::Tls::load(files));
+    UMBRA_CHECK(call_standby(task, tls, 0));
+    return {};
   });
-  gates.until([&] { return outcome.has_value(); });
-  caller.join();
-  return *outcome ? "" : outcome->error().text();
+  gates.until([&] { return knocking.wait_for(0s) == std::future_status::ready; });
+  const auto outcome = knocking.get();
+  return outcome ? "" : outcome.error().text();
 }
 
 /// One stream stands, and goes on whatever the test does.
