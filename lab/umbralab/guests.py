@@ -38,7 +38,7 @@ XML = '''<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/
     </interface>
     <serial type='pty'><log file='/var/log/libvirt/qemu/{vm.name}-console.log' append='on'/></serial>
     <controller type='usb' model='none'/>
-    <memballoon model='none'/>{disk}
+    <memballoon model='virtio'/>{disk}
   </devices>{monitor}
 </domain>
 '''

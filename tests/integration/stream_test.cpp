@@ -73,6 +73,23 @@ TEST_F(Stream, BehindAGateThatPulsesQemuAnswersAndRefusesHotPlug) {
   EXPECT_EQ(fleet_->shadow_phase("web1"), "hot");
 }
 
+TEST_F(Stream, OfAGuestWhoseBalloonIsMovedMeanwhileIsWhole) {
+  heat();
+  const auto from = home(), to = other(from);
+  const auto actual = [](const std::string& host) {
+    const auto told = fleet_->virsh(host, {"dommemstat", "web1"});
+    return std::stoul(told.substr(told.find("actual ") + 7));
+  };
+  const auto before = actual(from), wanted = before - 16 * 1024;
+  fleet_->virsh(from, {"setmem", "web1", std::to_string(wanted), "--live"});
+  await("the balloon has the pages", [&] { return actual(from) == wanted; });
+  EXPECT_EQ(fleet_->shadow_phase("web1"), "hot");
+  moves_whole(*fleet_, "web1", to);
+  EXPECT_EQ(actual(to), wanted) << "QEMU carries it along";
+  fleet_->virsh(to, {"setmem", "web1", std::to_string(before), "--live"});
+  await("the guest has its pages again", [&] { return actual(to) == before; });
+}
+
 /// QEMU is held for all but some hundredths of the time, and lifts the hold by itself only while it is not.
 TEST_F(Stream, OfAGuestThatIsSuspendedForAWhileWaitsForIt) {
   bool kept = false;
