@@ -1,5 +1,7 @@
 #include "agentd/config.hpp"
 
+#include <unistd.h>
+
 #include "base/log.hpp"
 #include "base/units.hpp"
 #include "rpc/dialer.hpp"
@@ -64,12 +66,23 @@ IpAddress gateway_v4(Config& config) {
 
 /// Several do not pay for a shadow that is kept: docs/configuration.md, `migration.channels`.
 constexpr int kChannels = 1;
+constexpr std::chrono::milliseconds kMostBudget = 1s;
 
 /// A program of the same package.
 std::string beside_this_program(std::string_view name) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
   return (error ? std::filesystem::path("/usr/bin") : self.parent_path()) / name;
+}
+
+std::string gate_program(Config& config) {
+  constexpr auto kKey = "migration.gate";
+  const auto named = config.text(kKey, "");
+  if (named.empty()) return beside_this_program("umbra-gate");
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(named, error) || ::access(named.c_str(), X_OK) != 0)
+    config.complain(kKey, fmt::format("'{}' is no program", named), "give the path of umbra-gate, or leave it out");
+  return named;
 }
 
 }  // namespace
@@ -119,6 +132,10 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.gates.port_last = static_cast<std::uint16_t>(config.integer("migration.port_last", 49399, 1024, 65535));
   if (out.gates.port_last < out.gates.port_first)
     config.complain("migration.port_last", "is below port_first", "the range must hold at least one port");
+  if (const auto own = rpc::parse_endpoint(out.listen_endpoint);
+      own && own->port() >= out.gates.port_first && own->port() <= out.gates.port_last)
+    config.complain("migration.port_first", fmt::format("the range holds {}, the agent's own port", own->port()),
+                    "keep listen.endpoint's port out of it");
   const auto stream = config.text("migration.stream", "tls");
   if (stream != "tls" && stream != "plain")
     config.complain("migration.stream", fmt::format("'{}' is neither", stream),
@@ -126,10 +143,13 @@ Result<AgentConfig> AgentConfig::from(Config config) {
   out.gates.plain = stream == "plain";
   out.source.channels = out.standby.channels =
       static_cast<unsigned>(config.integer("migration.channels", kChannels, 1, 64));
-  out.gates.program = config.text("migration.gate", beside_this_program("umbra-gate"));
+  out.gates.program = gate_program(config);
   out.source.node = out.name;
   out.source.refresh_interval = positive(config, "shadow.refresh_interval", 5s);
   out.source.blackout_budget = positive(config, "shadow.blackout_budget", 5ms);
+  if (out.source.blackout_budget > kMostBudget)
+    config.complain("shadow.blackout_budget", "is no budget for a blackout",
+                    fmt::format("give at most {} ms; 5 ms is usual", kMostBudget.count()));
   out.foreign.emulator = out.emulator.string();
   out.foreign.qemu_arguments = config.texts("shadow.allowed_qemu_arguments");
   out.foreign.paths = config.texts("shadow.allowed_paths");

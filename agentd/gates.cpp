@@ -5,6 +5,7 @@
 #include "base/one_shot.hpp"
 #include "gate/client.hpp"
 #include "gate/launch.hpp"
+#include "gate/sockets.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -35,6 +36,7 @@ class ProcessGate final : public shadow::Gate {
     command.set_end(std::move(why));
     client_->tell(std::move(command));
   }
+  std::string last_words() const override { return client_->gone(); }
   const std::string& where() const override { return where_; }
 
  private:
@@ -70,7 +72,18 @@ std::filesystem::path ProcessGates::control(v1::GateSide side, const std::string
   return directory_ / fmt::format("{}.{}{}", vm_uuid, side == v1::GATE_SIDE_SOURCE ? "s" : "d", id.number());
 }
 
+/// A gate that was killed could not remove its control socket. One that is just being started may not listen yet.
+void ProcessGates::sweep() const {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
+    const bool old = std::filesystem::file_time_type::clock::now() - entry.last_write_time(error) > kStart;
+    if (entry.is_socket(error) && old && gate::is_left_behind(entry.path()))
+      std::filesystem::remove(entry.path(), error);
+  }
+}
+
 Task<void> ProcessGates::launch(v1::GateSide side, std::string vm_uuid, v1::ShadowId id) {
+  sweep();
   const auto socket = control(side, vm_uuid, id);
   const auto log = directory_ / fmt::format("{}.{}.log", vm_uuid, side == v1::GATE_SIDE_SOURCE ? "s" : "d");
   const gate::Launch wanted{config_.program, socket, log_level_, log};

@@ -43,6 +43,10 @@ void Channel::stop() {
   static_cast<void>(::write(stop_.get(), &one, sizeof one));
 }
 
+std::uint64_t Channel::queued() const {
+  return taken_ + unacknowledged(line_.socket());
+}
+
 bool Channel::lose(std::string why) {
   if (lost_.empty()) lost_ = std::move(why);
   return false;
@@ -80,6 +84,7 @@ bool Channel::take_from_qemu(Valve::Time now) {
   if (got > 0) {
     out_.begin = 0;
     out_.end = static_cast<std::size_t>(got);
+    taken_ = out_.end;
     last_bytes_ = last_of(last_bytes_, std::span(out_.buffer).first(out_.end));
     if (valve_ != nullptr) valve_->passed(out_.end, out_.end < most && last_bytes_ == kEndOfRound, now);
     return true;
@@ -108,6 +113,7 @@ bool Channel::give_to_line() {
   if (line_full_ && !waited) ++counters_.stalls;
   if (moved == Moved::kLost || moved == Moved::kEnd) return lose("the other gate: " + line_.why());
   counters_.bytes += out_.begin - before;
+  taken_ = out_.end - out_.begin;
   return out_.begin != before;
 }
 

@@ -30,6 +30,8 @@ class Channel {
   Result<void> run();
   /// From any thread.
   void stop();
+  /// From any thread: bytes taken from QEMU that the other host has not acknowledged.
+  std::uint64_t queued() const;
 
  private:
   struct Flow {
@@ -53,7 +55,8 @@ class Channel {
   Valve* valve_;
   Counters& counters_;
   Descriptor stop_;
-  Flow out_, in_;  // from QEMU, and to it
+  Flow out_, in_;                        // from QEMU, and to it
+  std::atomic<std::uint64_t> taken_{0};  // from QEMU, and not yet given to the line
   std::uint64_t last_bytes_ = 0;
   Valve::Leave leave_;
   bool qemu_full_ = false, line_full_ = false;

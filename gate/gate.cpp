@@ -14,9 +14,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLook = 2s;
-constexpr auto kAlone = 60s;               // without an agent and without a stream
-constexpr auto kHandedOver = 5s;           // an agent that begins anew takes a gate up sooner
-constexpr std::size_t kMostStreams = 264;  // multifd's 255, a main one, and some that are refused
+constexpr auto kAlone = 60s;                  // without an agent and without a stream
+constexpr std::uint64_t kTellEach = 1000;     // of those that are turned away
+constexpr auto kHandedOver = 5s;              // an agent that begins anew takes a gate up sooner
+constexpr std::size_t kMostStreams = 264;     // multifd's 255, a main one, and some that are refused
+constexpr std::ptrdiff_t kMostKnocking = 32;  // at once, of those that have not been let in
 
 }  // namespace
 
@@ -34,6 +36,10 @@ struct Gate::Stream {
     channel = std::move(made);
     carried = true;
     return true;
+  }
+  std::uint64_t queued() {
+    const std::lock_guard lock(mutex);
+    return channel ? channel->queued() : 0;
   }
   void stop() {
     const std::lock_guard lock(mutex);
@@ -115,7 +121,12 @@ bool Gate::claim(unsigned channel) {
 
 void Gate::on_connection(Descriptor socket) {
   const bool source = task_->side() == v1::GATE_SIDE_SOURCE;
-  if (streams_.size() >= kMostStreams) return spdlog::warn("too many connections: one is turned away");
+  const auto knocking = std::ranges::count_if(streams_, [](const auto& one) { return !one->carried; });
+  if (streams_.size() >= kMostStreams || knocking >= kMostKnocking) {
+    if (turned_away_++ % kTellEach == 0)
+      spdlog::warn("too many connections at once: {} were turned away", turned_away_);
+    return;
+  }
   if (source) {
     if (const auto admitted = admit_qemu(socket); !admitted) return spdlog::warn("{}", admitted.error());
   }
@@ -225,7 +236,10 @@ v1::GateStatus Gate::status() const {
   status.set_since_unix_ms(since_unix_ms_);
   status.set_started_unix_ms(started_unix_ms_);
   unsigned open = 0;
-  for (const auto& stream : streams_) open += stream->carried ? 1 : 0;
+  for (const auto& stream : streams_) {
+    open += stream->carried ? 1 : 0;
+    status.set_queued(status.queued() + stream->queued());
+  }
   status.set_channels(open);
   status.set_channels_ever(task_ && task_->side() == v1::GATE_SIDE_STANDBY ? ever_ + open : ever_);
   status.set_bytes(counters_.bytes);

@@ -1,8 +1,10 @@
 #include "gate/sockets.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -73,6 +75,14 @@ Result<Descriptor> connect_unix(const std::filesystem::path& path) {
   return socket;
 }
 
+bool is_left_behind(const std::filesystem::path& path) {
+  const auto address = address_of(path);
+  const auto socket = make_socket(AF_UNIX);
+  return address && socket &&
+         ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 &&
+         errno == ECONNREFUSED;
+}
+
 Result<Descriptor> accept(const Descriptor& listener) {
   Descriptor socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!socket) return fail(system_error(Errc::kUnavailable, "accepting a connection"));
@@ -138,6 +148,11 @@ TcpHealth health_of(const Descriptor& socket) {
   if (::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
   const bool owes = info.tcpi_unacked > 0 || info.tcpi_probes > 0;
   return {std::chrono::microseconds(info.tcpi_rtt), owes && info.tcpi_last_ack_recv >= kSilentMs};
+}
+
+std::uint64_t unacknowledged(const Descriptor& socket) {
+  int bytes = 0;
+  return ::ioctl(socket.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
 }
 
 bool wait_for(int descriptor, short events, std::chrono::milliseconds deadline) {

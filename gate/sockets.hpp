@@ -20,6 +20,8 @@ namespace umbra::gate {
 Result<Descriptor> listen_unix(const std::filesystem::path& path, bool for_owner_of_directory);
 /// @error kUnavailable nobody listens there
 Result<Descriptor> connect_unix(const std::filesystem::path& path);
+/// Whoever listened on this socket is gone, for certain.
+bool is_left_behind(const std::filesystem::path& path);
 /// @error kUnavailable
 Result<Descriptor> accept(const Descriptor& listener);
 /// The user at the other end of a unix socket. @error kInternal
@@ -41,6 +43,8 @@ struct TcpHealth {
   bool dead = false;
 };
 TcpHealth health_of(const Descriptor& socket);
+/// Bytes of TCP's that its peer has not acknowledged.
+std::uint64_t unacknowledged(const Descriptor& socket);
 
 /// Waits until it can be read, or written. @return whether it can, in time
 bool wait_for(int descriptor, short events, std::chrono::milliseconds deadline);

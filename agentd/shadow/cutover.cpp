@@ -22,8 +22,10 @@ constexpr double kTell = 250;  // milliseconds between tidings of a phase that l
 // second.
 constexpr Bytes kLittle = mebibytes(8);
 constexpr Bytes kTolerable = mebibytes(64);  // of a guest that goes on writing that much in a pass
+constexpr auto kQuick = 50ms;                // for a pass to reach the other host
+constexpr auto kTolerableTime = 300ms;       // the same, of a link that is no quicker: QEMU's own downtime limit
 constexpr Deadline kRouter = 1s;             // an edge's connection
-constexpr Deadline kLastPages = 10s;         // from stop to pre-switchover
+constexpr Deadline kLastPages = 3s;          // from stop to pre-switchover
 constexpr Deadline kResume = 12s;            // from released to RESUME on the standby
 
 double milliseconds(std::chrono::duration<double, std::milli> duration) {
@@ -43,6 +45,7 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, DefinitionGuard
       progress_(std::move(progress)),
       standby_(context.peers.peer(request_.standby())),
       asked_(context.clock.steady()),
+      asked_wall_(context.clock.wall()),
       jobs_told_(hold.watch().jobs_told()) {
   for (const auto& node : request_.routers())
     routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
@@ -194,7 +197,8 @@ Task<void> Cutover::withdraw_autostart() {
   co_return co_await context_.hypervisor.set_autostart(vm_.uuid(), false, kCall);
 }
 
-Error Cutover::paused() const {
+Error Cutover::paused() {
+  result_.set_primary_changed(true);
   return {Errc::kConflict, fmt::format("it was paused on {} meanwhile", context_.config.node),
           "see virsh domstate --reason; resume it there, and try again"};
 }
@@ -245,13 +249,27 @@ Task<void> Cutover::converge() {
     return false;
   };
   // What a pass takes is what the guest writes from one to the next: about as much is left after it.
-  UMBRA_CO_TRY(const auto passed, co_await hold_.await_pass(kCall));
-  if (!passed || *passed > kLittle)
-    UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, deadline));
-  if (hold_.watch().halted()) co_return fail(paused());
-  if (!hold_.watch().migrating())
-    co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
-  co_return Result<void>{};
+  // What counts is what has reached the other host; how long a pass took to get there is how long the next will take.
+  const auto end = context_.clock.steady() + deadline;
+  for (bool first = true;; first = false) {
+    auto begun = context_.clock.steady();
+    UMBRA_CO_TRY(const auto passed, co_await hold_.await_pass(kCall));
+    const auto left = std::max(1ms, std::chrono::ceil<Deadline>(end - context_.clock.steady()));
+    if (!passed || *passed > kLittle) {
+      UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, left));
+      begun = context_.clock.steady();
+    }
+    UMBRA_CO_CHECK(co_await hold_.await_arrival(left));
+    if (hold_.watch().halted()) co_return fail(paused());
+    if (!hold_.watch().migrating())
+      co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
+    const auto now = context_.clock.steady();
+    if (now - begun <= (first ? kQuick : kTolerableTime)) co_return Result<void>{};
+    if (now >= end)
+      co_return fail(Errc::kTimeout, "the link carries what the guest writes too slowly: the last pass took {:.0f} ms",
+                     milliseconds(now - begun));
+    UMBRA_CO_CHECK(co_await hold_.hurry(kCall));
+  }
 }
 
 /// A router that cannot be reached now is left out: the old host forwards what it still sends there, and the controller
@@ -479,6 +497,14 @@ Task<bool> Cutover::run_again() {
   co_return true;
 }
 
+/// Of a guest that was stopped in this cutover, and runs here again.
+void Cutover::tell_how_long_it_stood() {
+  const auto stopped = hold_.watch().stopped_at(), resumed = hold_.watch().resumed_at();
+  if (stopped.count() == 0 || stopped < asked_wall_) return;
+  const auto until = resumed > stopped ? resumed : context_.clock.wall();
+  result_.set_blackout_ms(static_cast<double>((until - stopped).count()) / 1000.0);
+}
+
 /// The standby will never run it in this epoch. Nodes that do not answer keep neither the guest nor the routes of the
 /// others waiting.
 Task<void> Cutover::take_back(Event event, std::string why) {
@@ -487,6 +513,7 @@ Task<void> Cutover::take_back(Event event, std::string why) {
   if (!unflipped) spdlog::warn("{}: routes: {}", vm_.name(), unflipped.error());
   if (!runs) co_return fail(runs.error());
   if (!*runs) tell_of_the_end();
+  tell_how_long_it_stood();
   UMBRA_CO_CHECK(co_await life_.apply(event));
   context_.note(v1::SEVERITY_WARNING, vm_.name(),
                 fmt::format("cutover to {} {}, {} on {}: {}", request_.standby().name(),

@@ -66,7 +66,7 @@ class Cutover {
   Task<void> withdraw_autostart();
   Task<void> compare_again();
   bool outdated() const;
-  Error paused() const;
+  Error paused();
   Task<void> converge();
   Task<void> stop_guest(bool& answered);
   Task<void> open_once_stopped(const bool& answered);
@@ -77,6 +77,7 @@ class Cutover {
   Task<bool> run_again();
   Task<bool> ended();
   void tell_of_the_end();
+  void tell_how_long_it_stood();
   asio::awaitable<void> give_up(Error error);
   netswitch::Flip flip() { return netswitch::Flip(flip_steps()); }
   std::vector<netswitch::Flip::Step> flip_steps();
@@ -99,6 +100,7 @@ class Cutover {
   std::shared_ptr<Peer> standby_;
   std::vector<std::pair<v1::Node, std::shared_ptr<Peer>>> routers_;
   Time asked_;
+  std::chrono::microseconds asked_wall_;
   std::uint64_t jobs_told_;  ///< by QEMU, when its disks were looked at last
   bool accepted_ = false;    ///< the standby may have accepted: it must be asked to refuse before anything else
   v1::CutoverResult result_;

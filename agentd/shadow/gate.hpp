@@ -19,6 +19,8 @@ class Gate {
   virtual Task<v1::GateStatus> look(Deadline deadline) = 0;
   /// Its streams end, and the gate with them. Not waited for.
   virtual void end(std::string why) = 0;
+  /// What it said when it ended; empty while it is there, or if it said nothing.
+  virtual std::string last_words() const = 0;
   /// Source: the socket that QEMU's `migrate` connects to. Standby: where the other gate finds it, "10.0.0.2:49300".
   virtual const std::string& where() const = 0;
 };

@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFE
 constexpr std::uint64_t kWindowsPerSecond = 1s / kWindow;
 constexpr std::chrono::milliseconds kEarly{10};  // what was noticed had happened by so much earlier
 constexpr Bytes kPage = kibibytes(4);
+constexpr Bytes kUnderWay = kibibytes(128);  // by TCP, on a link that keeps up
 constexpr std::chrono::duration<double> kDefaultDowntime{0.3};
 // The missing acknowledgement is what holds; this only says how little must be left before QEMU looks for dirty pages
 // again: what it sends in so long. It should be nothing. A look that finds only pages that are waiting to be sent
@@ -148,6 +149,20 @@ Task<std::optional<Bytes>> Hold::await_pass(Deadline deadline) {
   co_return sent;
 }
 
+Task<void> Hold::await_arrival(Deadline deadline) {
+  const auto end = clock_.steady() + deadline;
+  while (gate_ && watch_.migrating()) {
+    UMBRA_CO_TRY(const auto status, co_await gate_->look(deadline));
+    if (status.queued() <= kUnderWay.count) break;
+    if (clock_.steady() >= end)
+      co_return fail(Errc::kTimeout,
+                     "the link carries what the guest writes too slowly: {} are on their way after {} ms",
+                     to_string(Bytes{status.queued()}), deadline.count());
+    co_await changed().wait_until(clock_.steady() + kGlance);
+  }
+  co_return Result<void>{};
+}
+
 Task<void> Hold::shut(std::chrono::milliseconds at_most, Deadline deadline) {
   auto setting = shut_gate(at_most);
   UMBRA_CO_CHECK(co_await set_gate(std::move(setting), deadline));
@@ -161,7 +176,9 @@ Task<void> Hold::let_through(Deadline deadline) {
 
 Task<void> Hold::set_gate(v1::GateSetting setting, Deadline deadline) {
   if (!gate_) co_return Result<void>{};
-  co_return co_await gate_->set(std::move(setting), deadline);
+  const auto set = co_await gate_->set(std::move(setting), deadline);
+  if (!set) co_return fail({set.error().code, "its gate here: " + set.error().message, set.error().remedy});
+  co_return Result<void>{};
 }
 
 Task<void> Hold::unpark(Deadline deadline) {

@@ -49,6 +49,9 @@ class Hold {
   /// After hurry(): waits for the pass that it let through. The gate is asked, not QEMU, which has enough to do.
   /// @param deadline of each look @return what it took; nothing if there was none, or it did not end in a while
   Task<std::optional<Bytes>> await_pass(Deadline deadline);
+  /// Waits until the other host has what QEMU gave its gate, but for what is always under way: a socket takes megabytes
+  /// that a slow link needs seconds for. @error kTimeout
+  Task<void> await_arrival(Deadline deadline);
   /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted
   /// meanwhile.
   Task<void> shut(std::chrono::milliseconds at_most, Deadline deadline);

@@ -323,7 +323,7 @@ Task<void> Source::precopy() {
   const auto end = context_.clock.steady() + kFirstCopy;
   for (;;) {
     UMBRA_CO_CHECK(undisturbed());
-    if (!hold_->watch().migrating()) co_return fail(Errc::kUnavailable, "the copy of its memory broke off");
+    if (!hold_->watch().migrating()) co_return fail(lost("the copy of its memory broke off"));
     if (!wish_ || stopping_ || !hypervisor_up_ || given_up_)
       co_return fail(Errc::kCancelled, "given up during the first copy");
     if (context_.clock.steady() >= end)
@@ -389,7 +389,7 @@ Task<void> Source::keep() {
                   "the guest was paused, which lifted the hold; the shadow will be rebuilt");
     co_return fail(Errc::kConflict, "the guest was paused");
   }
-  if (!watch.migrating()) co_return fail(Errc::kUnavailable, "the hold was lost");
+  if (!watch.migrating()) co_return fail(lost("the hold was lost"));
   if (watch.halted()) co_return co_await wait_suspended();
   if (std::exchange(look_, false)) {
     const auto domain = co_await primary();

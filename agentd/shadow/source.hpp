@@ -95,6 +95,8 @@ class Source {
   Task<void> as_its_tier_wants();
   Task<void> wait_suspended();
   void end_gate(std::string why);
+  Error lost(std::string_view what) const;
+  Result<void> look_for_progress(bool passed, bool sent);
   Task<std::shared_ptr<Gate>> open_gate();
   Task<void> perform(std::shared_ptr<Pending> pending);
   Task<void> reattach();
@@ -134,12 +136,14 @@ class Source {
   std::optional<v1::KeepShadowRequest> wish_;
   v1::KeepShadowRequest built_;  ///< the wish that what exists was built for
   v1::Vm vm_;
-  unsigned channels_ = 1;              ///< of its stream
-  std::string stream_;                 ///< where the staged shadow's gate waits
-  std::shared_ptr<Gate> gate_;         ///< of its stream
-  std::chrono::microseconds pause_{};  ///< hot: between passes
-  std::uint64_t passes_ = 0;           ///< hot: QEMU's, at the last look
-  BytesPerSecond link_{};              ///< what was seen to go through while memory was first copied
+  unsigned channels_ = 1;                      ///< of its stream
+  std::string stream_;                         ///< where the staged shadow's gate waits
+  std::shared_ptr<Gate> gate_;                 ///< of its stream
+  std::chrono::microseconds pause_{};          ///< hot: between passes
+  std::uint64_t passes_ = 0;                   ///< hot: QEMU's, at the last look
+  Signal::TimePoint passed_at_{}, sent_at_{};  ///< hot: when a pass was seen to have ended, and anything to go out
+  std::string behind_;                         ///< what was told of that
+  BytesPerSecond link_{};                      ///< what was seen to go through while memory was first copied
   std::string unwanted_because_;
   std::string busy_;                     ///< the block job that bars a cutover now; empty without one
   std::optional<std::string> given_up_;  ///< why what exists must go; until it has gone nothing is built on it

@@ -18,7 +18,9 @@ constexpr auto kFollow = 500ms;  // between looks at a hot shadow, which the gat
 constexpr auto kLeastPause = 20ms;
 constexpr auto kMostPause = 250ms;  // a QEMU that cannot write holds locks
 constexpr BytesPerSecond kLeastLink{100'000'000};
-constexpr auto kSuspended = 60s;  // a shadow is kept behind a shut gate while its guest is suspended
+constexpr auto kBehind = 5s;       // without the end of a pass
+constexpr auto kStandstill = 20s;  // without anything that goes out
+constexpr auto kSuspended = 60s;   // a shadow is kept behind a shut gate while its guest is suspended
 
 std::string_view mode_text(v1::GateMode mode) {
   switch (mode) {
@@ -66,6 +68,7 @@ asio::awaitable<void> Source::take_up_gate() {
 Task<void> Source::as_its_tier_wants() {
   if (life_.phase() != Phase::kHot) co_return co_await hold_->park(kCall);
   if (pause_ == 0us) pause_ = kLeastPause;
+  passed_at_ = sent_at_ = context_.clock.steady();
   co_return co_await hold_->pulse(pause_, kCall);
 }
 
@@ -86,6 +89,7 @@ Task<void> Source::follow() {
     status_.set_refreshes(status_.refreshes() + 1);
     status_.set_last_refresh_ms(std::chrono::duration_cast<std::chrono::milliseconds>(pause_).count());
   }
+  UMBRA_CO_CHECK(look_for_progress(passes_ > passes, info.transferred.count > sent));
   if (asked_at <= before || info.transferred.count < sent) co_return Result<void>{};
   const auto dirty =
       static_cast<double>(info.transferred.count - sent) * 1000.0 / static_cast<double>(asked_at - before);
@@ -101,6 +105,31 @@ Task<void> Source::follow() {
     UMBRA_CO_CHECK(co_await hold_->pulse(pause_, kCall));
   }
   co_return Result<void>{};
+}
+
+/// A stream may stand though TCP does not know: the other gate hangs, or its QEMU does.
+Result<void> Source::look_for_progress(bool passed, bool sent) {
+  const auto now = context_.clock.steady();
+  if (passed) passed_at_ = now;
+  if (passed || sent) sent_at_ = now;
+  const auto seconds = [now](Signal::TimePoint since) {
+    return std::chrono::duration_cast<std::chrono::seconds>(now - since).count();
+  };
+  if (now - sent_at_ >= kStandstill)
+    return fail({Errc::kUnavailable, fmt::format("nothing has gone out to its shadow for {} s", seconds(sent_at_)),
+                 fmt::format("see umbra-gate and QEMU of it on {}", built_.standby().name())});
+  std::string behind;
+  if (now - passed_at_ >= kBehind)
+    behind = fmt::format("its shadow is {} s behind: the link, or {}, does not keep up with it", seconds(passed_at_),
+                         built_.standby().name());
+  if (behind != std::exchange(behind_, behind)) status_.set_detail(behind);
+  return {};
+}
+
+/// Why, as far as its gate knows.
+Error Source::lost(std::string_view what) const {
+  const auto why = gate_ ? gate_->last_words() : std::string{};
+  return {Errc::kUnavailable, why.empty() ? std::string(what) : fmt::format("{}: {}", what, why), {}};
 }
 
 /// For people and monitoring: what goes wrong with it shows in QEMU's stream.

@@ -18,8 +18,9 @@ using qmp::MigrationStatus;
 constexpr Deadline kCall = 5s;    // one libvirt or QMP call
 constexpr Deadline kStart = 30s;  // starting a QEMU; the first one after libvirtd's start pays its probing
 constexpr Deadline kLock = 10s;
-constexpr Deadline kLastPages = 10s;  // from released to memory complete
-constexpr Deadline kLook = 500ms;     // between looks at a migration whose event may have been missed
+constexpr Deadline kGate = 1s;       // an answer of a gate
+constexpr Deadline kLastPages = 3s;  // from released to memory complete
+constexpr Deadline kLook = 500ms;    // between looks at a migration whose event may have been missed
 
 }  // namespace
 
@@ -181,6 +182,17 @@ Result<void> Standby::take_definition(Shadow& shadow, const v1::AcceptRequest& r
   return {};
 }
 
+/// A gate that does not answer takes nothing from TCP either, which says nothing of that for a while.
+Task<void> Standby::ask_gate(Shadow& shadow) {
+  if (!shadow.gate) co_return Result<void>{};
+  const auto seen = co_await shadow.gate->look(kGate);
+  if (seen) co_return Result<void>{};
+  co_return fail(
+      {Errc::kConflict,
+       fmt::format("the gate of {} on {} does not answer: {}", shadow.name(), config_.node, seen.error().message),
+       "see its log in [agent] state_dir/gates there; drop the shadow, and another is made"});
+}
+
 Task<v1::AcceptReply> Standby::accept(v1::AcceptRequest request) {
   v1::AcceptReply reply;
   reply.set_incarnation(journal_.incarnation());
@@ -195,7 +207,8 @@ Task<v1::AcceptReply> Standby::accept(v1::AcceptRequest request) {
     co_return fail(Errc::kConflict, "{}: epoch {} is not newer than {}", shadow->name(), request.epoch(),
                    epochs_[request.vm_uuid()]);
   if (shadow->gone) co_return fail(Errc::kConflict, "the shadow of {} on {} has died", shadow->name(), config_.node);
-  const auto same = co_await compare(*shadow);
+  auto [same, gate] = co_await (compare(*shadow) && ask_gate(*shadow));
+  UMBRA_CO_CHECK(std::move(gate));
   if (!same && same.error().code != Errc::kConflict)  // nobody here could let the guest run
     co_return fail({Errc::kConflict,
                     fmt::format("{} cannot take {} over now: {}", config_.node, shadow->name(), same.error().message),

@@ -123,6 +123,7 @@ class Standby {
   Result<void> undamaged(const std::string& vm_uuid) const;
   Task<void> clear(Shadow& shadow);
   Task<void> attend(Shadow& shadow);
+  Task<void> ask_gate(Shadow& shadow);
   Task<void> remember(Shadow& shadow);
   Task<void> compare(Shadow& shadow);
   asio::awaitable<void> ended_here(Shadow& shadow);

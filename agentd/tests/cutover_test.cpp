@@ -105,6 +105,38 @@ TEST_F(CutoverTest, FromHotAsksQemuNothingUntilItStopsTheGuest) {
   EXPECT_EQ(since.front(), "stop") << testing::PrintToString(since);
 }
 
+TEST_F(CutoverTest, OverALinkThatDoesNotKeepUpIsAbortedAndTheGuestRunsOn) {
+  TwoHosts world;
+  world.warm();
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
+  ASSERT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kHot; }, 5s));
+  world.source.gates->queue(4U << 20);  // in sockets on the way: QEMU takes it for sent
+  const auto result = cut_over(world);
+  EXPECT_EQ(result.outcome(), v1::OUTCOME_ABORTED);
+  EXPECT_THAT(result.detail(), HasSubstr("4.00 MiB are on their way"));
+  EXPECT_FALSE(was_stopped(world));
+  world.source.gates->queue(0);
+  ASSERT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kHot; }, 60s)) << world.describe();
+  EXPECT_EQ(cut_over(world).outcome(), v1::OUTCOME_MOVED);
+  expect_order(world);
+}
+
+TEST_F(CutoverTest, ToAHostWhoseGateHangsIsAbortedAndTheGuestRunsOn) {
+  TwoHosts world;
+  world.warm();
+  ASSERT_TRUE(world.keep(world.source, world.standby, v1::TIER_HOT));
+  ASSERT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kHot; }, 5s));
+  world.standby.gates->hang(4s);
+  const auto result = cut_over(world);
+  EXPECT_EQ(result.outcome(), v1::OUTCOME_ABORTED);
+  EXPECT_FALSE(was_stopped(world));
+  EXPECT_TRUE(world.runs(world.source));
+  world.pass(10s);
+  ASSERT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kHot; }, 60s)) << world.describe();
+  EXPECT_EQ(cut_over(world).outcome(), v1::OUTCOME_MOVED);
+  expect_order(world);
+}
+
 TEST_F(CutoverTest, FlipsNewHostThenEdgeThenOldHostAndOnlyThenPauses) {
   TwoHosts world;
   world.warm();

@@ -40,9 +40,11 @@ class FakeGates::Handle final : public shadow::Gate {
     status.set_pulses(process_->valve.pulses());
     status.set_pulses_before(process_->pulses_before);
     status.set_bytes_before(process_->bytes_before);
+    status.set_queued(gates_.queued_);
     co_return status;
   }
   void end(std::string) override { wire_->cut(*process_->relay); }
+  std::string last_words() const override { return process_->alive() ? "" : "the gate was killed"; }
   const std::string& where() const override { return where_; }
 
  private:
@@ -77,6 +79,8 @@ Task<std::shared_ptr<shadow::Gate>> FakeGates::open(v1::GateTask task, Deadline)
     relay.uri = "gate:" + process->endpoint;
     relay.to_host = address_;
     relay.to_uri = "unix:" + process->task.socket();
+    relay.open = [this](auto now) { return now >= hangs_until_; };
+    relay.opens_at = [this](auto) { return hangs_until_; };
   } else {
     const auto& endpoint = process->task.endpoint();
     relay.uri = "unix:" + process->task.socket();

@@ -24,6 +24,8 @@ class FakeGates final : public shadow::Gates {
   void kill(v1::GateSide side = v1::GATE_SIDE_UNSPECIFIED);
   /// They do nothing and answer nobody for so long, as when stopped.
   void hang(Milliseconds time) { hangs_until_ = wire_->clock().steady() + time; }
+  /// So much is on its way to the other host, and does not get there.
+  void queue(std::uint64_t bytes) { queued_ = bytes; }
   /// Their agent is gone: they look after themselves.
   void leave_alone();
   /// The source's, of the newest shadow. @return null without one
@@ -38,6 +40,7 @@ class FakeGates final : public shadow::Gates {
   std::string address_;
   unsigned last_port_ = 49299;
   std::chrono::steady_clock::time_point hangs_until_{};
+  std::uint64_t queued_ = 0;
   std::vector<std::shared_ptr<Process>> processes_;
 };
 

@@ -177,6 +177,20 @@ void heat(TwoHosts& world) {
   ASSERT_TRUE(reaches(world, Phase::kHot));
 }
 
+TEST(ShadowLife, AHotShadowWhoseStreamStandsIsSaidToBeBehindAndThenMadeAnew) {
+  TwoHosts world(busy());
+  ASSERT_NO_FATAL_FAILURE(heat(world));
+  world.pass(2s);
+  const auto shadow = world.qemu(world.standby);
+  world.standby.gates->hang(30s);
+  ASSERT_TRUE(
+      world.until([&] { return world.shadow(world.source).detail().find("behind") != std::string::npos; }, 12s, 20ms))
+      << world.describe();
+  EXPECT_TRUE(world.until([&] { return world.qemu(world.standby) != shadow; }, 60s, 20ms)) << world.describe();
+  EXPECT_TRUE(world.until([&] { return world.phase(world.source) == Phase::kHot; }, 90s, 20ms)) << world.describe();
+  EXPECT_TRUE(world.runs(world.source));
+}
+
 TEST(ShadowLife, AHotShadowIsKeptFreshByItsGateInPulsesAsLongAsTheBudgetAllows) {
   TwoHosts world(busy());
   ASSERT_NO_FATAL_FAILURE(heat(world));

@@ -267,8 +267,12 @@ asio::awaitable<v1::CutoverResult> Mover::ask(std::shared_ptr<Move> move, Epoch 
                                ? runs || (standby_has.has_value() && !takes_part(move->to, move->vm_uuid))
                                : source_has == false && standby_has == false;
       denials = denied && certain ? denials + 1 : 0;
-      if (denials >= kDenialsThatCount)
-        co_return result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));
+      if (denials >= kDenialsThatCount) {
+        auto never =
+            result_of(*move, epoch, v1::OUTCOME_ABORTED, fmt::format("{} never began it: {}", move->from, why));
+        never.set_primary_changed(true);
+        co_return never;
+      }
       // Both journals are lost, or from before: a guest that runs on the one and is not there on the other speaks
       // itself.
       const bool seen = denied && source_has == false && runs_on(move->to, move->vm_uuid);

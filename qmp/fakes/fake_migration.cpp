@@ -91,8 +91,10 @@ std::int64_t FakeQemu::due_ms() const {
   const auto next = wire_->now_ms() + 1;
   if (!alive_ || (options_.incoming && status_ != MigrationStatus::kCompleted)) return kNever;
   if (status_ == MigrationStatus::kActive) {
-    const auto gate = relay();
-    const auto opens = gate && gate->opens_at ? gate->opens_at(wire_->clock().steady()) : FakeRelay::Time{};
+    FakeRelay::Time opens{};
+    for (const auto& one : through_)
+      if (const auto gate = one.lock(); gate && gate->opens_at)
+        opens = std::max(opens, gate->opens_at(wire_->clock().steady()));
     return std::max({next, asleep_until_ms_, static_cast<std::int64_t>(opens.time_since_epoch() / Milliseconds(1))});
   }
   if (status_ == MigrationStatus::kSetup || status_ == MigrationStatus::kDevice) return next;
@@ -165,7 +167,10 @@ void FakeQemu::iterate() {
   const auto now = wire_->now_ms();
   const auto gate = relay();
   // A thread that cannot write does nothing else; until its socket is full it can.
-  const bool open = !gate || !gate->open || gate->open(wire_->clock().steady());
+  const bool open = std::ranges::all_of(through_, [&](const auto& one) {
+    const auto relay = one.lock();
+    return !relay || !relay->open || relay->open(wire_->clock().steady());
+  });
   if (open) queued_ = 0;
   if (queued_ + kPage > kSocket) return;
   if (now >= window_end_ms_) {
