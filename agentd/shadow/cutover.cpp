@@ -14,19 +14,17 @@ using namespace asio::experimental::awaitable_operators;
 using qmp::MigrationStatus;
 
 constexpr Deadline kCall = 3s;       // one QMP or peer call
-constexpr Deadline kConverge = 10s;  // two passes over what is dirty
+constexpr Deadline kConverge = 10s;  // a pass over what is dirty, and what was dirtied meanwhile
 constexpr std::chrono::milliseconds kPoll = 2ms;
 constexpr double kTell = 250;  // milliseconds between tidings of a phase that lasts
-// What may be left when the guest is about to be stopped: it is sent while the routes flip. Waiting for less would
-// leave QEMU's migration thread with nothing to send; it then takes the lock that `stop` needs, thousands of times a
-// second.
+// What QEMU may have left when it leaves warm: the next pass tells whether the link keeps up.
 constexpr Bytes kLittle = mebibytes(8);
-constexpr Bytes kTolerable = mebibytes(64);  // of a guest that goes on writing that much in a pass
-constexpr auto kQuick = 50ms;                // for a pass to reach the other host
-constexpr auto kTolerableTime = 300ms;       // the same, of a link that is no quicker: QEMU's own downtime limit
-constexpr Deadline kRouter = 1s;             // an edge's connection
-constexpr Deadline kLastPages = 3s;          // from stop to pre-switchover
-constexpr Deadline kResume = 12s;            // from released to RESUME on the standby
+constexpr Bytes kSome = mebibytes(64);  // of a guest that goes on writing that much in a pass
+constexpr auto kQuick = 50ms;           // for a pass to reach the other host
+constexpr auto kTolerable = 300ms;      // the same, of a link that is no quicker: QEMU's own downtime limit
+constexpr Deadline kRouter = 1s;        // an edge's connection
+constexpr Deadline kLastPages = 3s;     // from stop to pre-switchover
+constexpr Deadline kResume = 12s;       // from released to RESUME on the standby
 
 double milliseconds(std::chrono::duration<double, std::milli> duration) {
   return duration.count();
@@ -236,38 +234,45 @@ Task<void> Cutover::accept() {
   guard_.set_handed_over(definition_);
   const auto accepted = co_await standby_->accept(std::move(accept), kCall);
   if (!accepted && !unknown(accepted.error())) accepted_ = false;
+  refused_ = !accepted;
   if (!accepted) co_return fail(accepted.error());
   life_.set_peer(accepted->incarnation());  // durable with the promise
   co_return Result<void>{};
 }
 
+/// What counts is what has reached the other host: how long a pass takes to get there is how long the next will take.
 Task<void> Cutover::converge() {
   const auto deadline = request_.deadline_ms() > 0 ? Deadline(request_.deadline_ms()) : kConverge;
-  auto told = since_asked();
-  const Hold::Interrupted watch = [&](const qmp::MigrationInfo& info) {
-    if (since_asked() - told >= kTell) tell(told = since_asked(), info);
-    return false;
-  };
-  // What a pass takes is what the guest writes from one to the next: about as much is left after it.
-  // What counts is what has reached the other host; how long a pass took to get there is how long the next will take.
   const auto end = context_.clock.steady() + deadline;
+  const auto left = [&] { return std::max(1ms, std::chrono::ceil<Deadline>(end - context_.clock.steady())); };
+  auto told = since_asked();
+  if (!hold_.hurried()) {  // from warm: QEMU has seconds' worth to send
+    const Hold::Interrupted watch = [&](const qmp::MigrationInfo& info) {
+      if (since_asked() - told >= kTell) tell(told = since_asked(), info);
+      return refused_;
+    };
+    UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kSome, kPoll, left()));
+    UMBRA_CO_CHECK(co_await hold_.hurry(kCall));
+  }
   for (bool first = true;; first = false) {
-    auto begun = context_.clock.steady();
-    UMBRA_CO_TRY(const auto passed, co_await hold_.await_pass(kCall));
-    const auto left = std::max(1ms, std::chrono::ceil<Deadline>(end - context_.clock.steady()));
-    if (!passed || *passed > kLittle) {
-      UMBRA_CO_CHECK(co_await hold_.catch_up(watch, kLittle, kTolerable, kPoll, left));
-      begun = context_.clock.steady();
-    }
-    UMBRA_CO_CHECK(co_await hold_.await_arrival(left));
+    const auto begun = context_.clock.steady();
+    UMBRA_CO_TRY(const bool passed, co_await hold_.await_pass(kCall));
+    std::function<bool()> given_up = [this] { return refused_; };
+    UMBRA_CO_CHECK(co_await hold_.await_arrival(std::move(given_up), left()));
+    if (refused_) co_return Result<void>{};  // accept() tells why
     if (hold_.watch().halted()) co_return fail(paused());
     if (!hold_.watch().migrating())
       co_return fail(Errc::kConflict, "the hold was lost while the shadow was brought up to date");
     const auto now = context_.clock.steady();
-    if (now - begun <= (first ? kQuick : kTolerableTime)) co_return Result<void>{};
+    if (passed && now - begun <= (first ? kQuick : kTolerable)) co_return Result<void>{};
     if (now >= end)
-      co_return fail(Errc::kTimeout, "the link carries what the guest writes too slowly: the last pass took {:.0f} ms",
+      co_return fail(Errc::kTimeout,
+                     "the guest writes faster than the link carries it: the last pass took {:.0f} ms to get there",
                      milliseconds(now - begun));
+    if (since_asked() - told >= kTell) {
+      UMBRA_CO_TRY(const auto info, co_await hold_.ask(kCall));
+      tell(told = since_asked(), info);
+    }
     UMBRA_CO_CHECK(co_await hold_.hurry(kCall));
   }
 }

@@ -103,6 +103,7 @@ class Cutover {
   std::chrono::microseconds asked_wall_;
   std::uint64_t jobs_told_;  ///< by QEMU, when its disks were looked at last
   bool accepted_ = false;    ///< the standby may have accepted: it must be asked to refuse before anything else
+  bool refused_ = false;     ///< the standby did not accept: nothing else needs to be waited for
   v1::CutoverResult result_;
 };
 

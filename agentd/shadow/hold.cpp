@@ -17,7 +17,7 @@ constexpr BytesPerSecond kParked{10};
 constexpr BytesPerSecond kUnparked{std::uint64_t{100} << 30};
 constexpr std::uint64_t kPasses = 2;
 constexpr std::chrono::milliseconds kGlance{1};    // between looks at a gate that lets a pass through
-constexpr std::chrono::milliseconds kBreath{40};   // between the passes of a shadow whose cutover has begun
+constexpr std::chrono::milliseconds kBreath{250};  // at most, between the passes of a shadow whose cutover has begun
 constexpr std::chrono::milliseconds kMoment{2};    // between a migration's end and the end of its thread
 constexpr std::chrono::milliseconds kWindow{100};  // QEMU's rate limiter, BUFFER_DELAY in migration/migration.h
 constexpr std::uint64_t kWindowsPerSecond = 1s / kWindow;
@@ -126,32 +126,26 @@ Task<void> Hold::pulse(std::chrono::microseconds pause, Deadline deadline) {
 }
 
 Task<void> Hold::hurry(Deadline deadline) {
-  hurried_ = false;
-  if (!gate_ || limit_ != kUnparked) co_return co_await unpark(deadline);
+  hurried_ = gate_ && limit_ == kUnparked;
+  if (!hurried_) co_return co_await unpark(deadline);
   auto setting = pulsed_gate(kBreath);
   setting.set_pass_now(true);
-  hurried_ = true;
   co_return co_await set_gate(std::move(setting), deadline);
 }
 
-Task<std::optional<Bytes>> Hold::await_pass(Deadline deadline) {
+Task<bool> Hold::await_pass(Deadline deadline) {
   const auto end = clock_.steady() + kBreath;
-  std::optional<Bytes> sent;
   while (hurried_ && watch_.migrating() && clock_.steady() < end) {
     UMBRA_CO_TRY(const auto status, co_await gate_->look(deadline));
-    if (status.setting().mode() != v1::GATE_MODE_PULSED) break;
-    if (status.pulses() > status.pulses_before()) {
-      sent = Bytes{status.bytes() - status.bytes_before()};
-      break;
-    }
+    if (status.passes() > status.passes_before()) co_return true;
     co_await changed().wait_until(clock_.steady() + kGlance);
   }
-  co_return sent;
+  co_return false;
 }
 
-Task<void> Hold::await_arrival(Deadline deadline) {
+Task<void> Hold::await_arrival(std::function<bool()> given_up, Deadline deadline) {
   const auto end = clock_.steady() + deadline;
-  while (gate_ && watch_.migrating()) {
+  while (gate_ && watch_.migrating() && !given_up()) {
     UMBRA_CO_TRY(const auto status, co_await gate_->look(deadline));
     if (status.queued() <= kUnderWay.count) break;
     if (clock_.steady() >= end)

@@ -44,14 +44,17 @@ class Hold {
   /// long.
   Task<void> pulse(std::chrono::microseconds pause, Deadline deadline);
   /// A cutover is near. From hot: a pass at once, and then QEMU is held, so that it answers quickly: it takes the lock
-  /// that commands need for each look at what is dirty. From parked: as fast as the link allows.
+  /// that commands need for each look at what is dirty. From
+  /// parked: as fast as the link allows, and the gate stays open.
   Task<void> hurry(Deadline deadline);
+  /// It let a pass through, whose end await_pass() waits for.
+  bool hurried() const { return hurried_; }
   /// After hurry(): waits for the pass that it let through. The gate is asked, not QEMU, which has enough to do.
-  /// @param deadline of each look @return what it took; nothing if there was none, or it did not end in a while
-  Task<std::optional<Bytes>> await_pass(Deadline deadline);
+  /// @param deadline of each look @return whether it ended in a while
+  Task<bool> await_pass(Deadline deadline);
   /// Waits until the other host has what QEMU gave its gate, but for what is always under way: a socket takes megabytes
-  /// that a slow link needs seconds for. @error kTimeout
-  Task<void> await_arrival(Deadline deadline);
+  /// that a slow link needs seconds for. @param given_up ends it early, without error @error kTimeout
+  Task<void> await_arrival(std::function<bool()> given_up, Deadline deadline);
   /// The guest was suspended: nothing more goes out, so that nothing can complete. QEMU's limit is not lifted
   /// meanwhile.
   Task<void> shut(std::chrono::milliseconds at_most, Deadline deadline);
@@ -105,7 +108,7 @@ class Hold {
   Watch watch_;
   Clock& clock_;
   std::shared_ptr<Gate> gate_;
-  bool hurried_ = false;      // a pass was let through at once
+  bool hurried_ = false;
   BytesPerSecond limit_{};    // QEMU's max-bandwidth; zero when it is not known
   Signal::TimePoint woke_{};  // when QEMU was last seen to begin to send, some milliseconds after it did
 };
