@@ -14,11 +14,21 @@ using namespace std::chrono_literals;
 
 constexpr Deadline kStart = 15s;
 
+/// The control socket of a gate that was killed, which could not remove it.
+void clear_away(const std::filesystem::path& control) {
+  std::error_code error;
+  if (gate::is_left_behind(control)) std::filesystem::remove(control, error);
+}
+
 class ProcessGate final : public shadow::Gate {
  public:
-  ProcessGate(std::shared_ptr<gate::Client> client, const v1::GateStatus& status)
+  ProcessGate(std::shared_ptr<gate::Client> client, std::filesystem::path control, const v1::GateStatus& status)
       : client_(std::move(client)),
+        control_(std::move(control)),
         where_(status.task().side() == v1::GATE_SIDE_STANDBY ? status.endpoint() : status.task().socket()) {}
+  ~ProcessGate() override {
+    if (!client_->gone().empty()) clear_away(control_);
+  }
 
   Task<void> set(v1::GateSetting setting, Deadline deadline) override {
     v1::GateCommand command;
@@ -41,8 +51,16 @@ class ProcessGate final : public shadow::Gate {
 
  private:
   std::shared_ptr<gate::Client> client_;
+  std::filesystem::path control_;
   std::string where_;
 };
+
+/// Those that were killed while no agent was there. Once: whoever knocks at a gate attends to it.
+void sweep(const std::filesystem::path& directory) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error))
+    if (entry.is_socket(error)) clear_away(entry.path());
+}
 
 }  // namespace
 
@@ -55,6 +73,7 @@ Result<std::unique_ptr<ProcessGates>> ProcessGates::make(asio::any_io_executor e
   if (error)
     return fail({Errc::kUnavailable, fmt::format("cannot make {}: {}", directory.string(), error.message()),
                  "correct [agent] state_dir"});
+  sweep(directory);
   return std::unique_ptr<ProcessGates>(new ProcessGates(std::move(executor), std::move(config), std::move(tls),
                                                         std::move(directory), std::move(log_level)));
 }
@@ -72,18 +91,7 @@ std::filesystem::path ProcessGates::control(v1::GateSide side, const std::string
   return directory_ / fmt::format("{}.{}{}", vm_uuid, side == v1::GATE_SIDE_SOURCE ? "s" : "d", id.number());
 }
 
-/// A gate that was killed could not remove its control socket. One that is just being started may not listen yet.
-void ProcessGates::sweep() const {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, error)) {
-    const bool old = std::filesystem::file_time_type::clock::now() - entry.last_write_time(error) > kStart;
-    if (entry.is_socket(error) && old && gate::is_left_behind(entry.path()))
-      std::filesystem::remove(entry.path(), error);
-  }
-}
-
 Task<void> ProcessGates::launch(v1::GateSide side, std::string vm_uuid, v1::ShadowId id) {
-  sweep();
   const auto socket = control(side, vm_uuid, id);
   const auto log = directory_ / fmt::format("{}.{}.log", vm_uuid, side == v1::GATE_SIDE_SOURCE ? "s" : "d");
   const gate::Launch wanted{config_.program, socket, log_level_, log};
@@ -106,7 +114,8 @@ Task<std::shared_ptr<shadow::Gate>> ProcessGates::open(v1::GateTask task, Deadli
   const auto vm_uuid = task.vm_uuid();
   const auto id = task.id();
   UMBRA_CO_CHECK(co_await launch(side, vm_uuid, id));
-  UMBRA_CO_TRY(const auto client, co_await gate::Client::connect(control(side, vm_uuid, id).string()));
+  const auto socket = control(side, vm_uuid, id);
+  UMBRA_CO_TRY(const auto client, co_await gate::Client::connect(socket.string()));
   task.set_ca(tls_.ca);
   task.set_certificate(tls_.certificate);
   task.set_key(tls_.key);
@@ -126,19 +135,20 @@ Task<std::shared_ptr<shadow::Gate>> ProcessGates::open(v1::GateTask task, Deadli
     client->tell(std::move(end));
     co_return fail(begun.error());
   }
-  co_return std::make_shared<ProcessGate>(client, *begun);
+  co_return std::make_shared<ProcessGate>(client, socket, *begun);
 }
 
 Task<std::shared_ptr<shadow::Gate>> ProcessGates::adopt(v1::GateSide side, std::string vm_uuid, v1::ShadowId id,
                                                         Deadline deadline) {
-  const auto client = co_await gate::Client::connect(control(side, vm_uuid, id).string());
+  const auto socket = control(side, vm_uuid, id);
+  const auto client = co_await gate::Client::connect(socket.string());
   if (!client) co_return fail(Errc::kNotFound, "its gate is gone: {}", client.error().message);
   v1::GateCommand look;
   look.set_look(true);
   UMBRA_CO_TRY(const auto status, co_await (*client)->ask(std::move(look), deadline));
   if (status.task().id().journal() != id.journal())
     co_return fail(Errc::kNotFound, "the gate there is another shadow's");
-  co_return std::make_shared<ProcessGate>(*client, status);
+  co_return std::make_shared<ProcessGate>(*client, socket, status);
 }
 
 }  // namespace umbra::agent

@@ -31,7 +31,6 @@ class ProcessGates final : public shadow::Gates {
  private:
   ProcessGates(asio::any_io_executor executor, GateConfig config, rpc::TlsFiles tls, std::filesystem::path directory,
                std::string log_level);
-  void sweep() const;
   std::filesystem::path control(v1::GateSide side, const std::string& vm_uuid, const v1::ShadowId& id) const;
   Task<void> launch(v1::GateSide side, std::string vm_uuid, v1::ShadowId id);
 

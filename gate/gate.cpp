@@ -179,7 +179,6 @@ void Gate::on_end(std::list<std::unique_ptr<Stream>>::iterator stream, Result<vo
 
 void Gate::set(v1::GateSetting setting) {
   since_unix_ms_ = clock_.unix_ms();
-  pulses_before_ = valve_.pulses();
   passes_before_ = valve_.passes();
   valve_.set(std::move(setting), std::chrono::steady_clock::now());
 }
@@ -245,7 +244,6 @@ v1::GateStatus Gate::status() const {
   status.set_bytes(counters_.bytes);
   status.set_passes(valve_.passes());
   status.set_pulses(valve_.pulses());
-  status.set_pulses_before(pulses_before_);
   status.set_passes_before(passes_before_);
   status.set_stalls(counters_.stalls);
   status.set_round_trip_us(static_cast<std::uint64_t>(std::max<std::int64_t>(counters_.round_trip_us, 0)));

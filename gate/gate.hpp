@@ -66,7 +66,7 @@ class Gate {
   std::list<std::unique_ptr<Stream>> streams_;
   std::int64_t started_unix_ms_, since_unix_ms_;
   unsigned ever_ = 0;
-  std::uint64_t pulses_before_ = 0, passes_before_ = 0, turned_away_ = 0;
+  std::uint64_t passes_before_ = 0, turned_away_ = 0;
   std::mutex claims_mutex_;
   std::set<unsigned> claims_;  ///< standby: channels that have begun
   bool attended_ = false;

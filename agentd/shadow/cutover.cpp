@@ -43,8 +43,7 @@ Cutover::Cutover(SourceContext& context, Hold& hold, Life& life, DefinitionGuard
       progress_(std::move(progress)),
       standby_(context.peers.peer(request_.standby())),
       asked_(context.clock.steady()),
-      asked_wall_(context.clock.wall()),
-      jobs_told_(hold.watch().jobs_told()) {
+      asked_wall_(context.clock.wall()) {
   for (const auto& node : request_.routers())
     routers_.emplace_back(node, context_.peers.peer(node));  // connects meanwhile
   result_.set_vm(vm_.name());
@@ -202,19 +201,19 @@ Error Cutover::paused() {
 }
 
 /// libvirt or QEMU has told of something since the last look.
-bool Cutover::outdated() const {
-  return !guard_.last_seen() || hold_.watch().jobs_told() != jobs_told_;
+bool Cutover::outdated() {
+  guard_.hear_of_jobs(hold_.watch().jobs_told());
+  return !guard_.last_seen();
 }
 
 /// Before the promise, and beside whatever else it waits for.
 Task<void> Cutover::compare_again() {
   const auto qmp = hold_.qmp();
-  const auto told = hold_.watch().jobs_told();
   if (outdated()) {  // by what may be a suspension whose event was lost
     UMBRA_CO_TRY(const auto status, co_await hold_.state_after(kCall));
     if (!status.running) co_return fail(paused());
   }
-  const auto now = co_await guard_.check_again(qmp, std::exchange(jobs_told_, told) != told, kCall);
+  const auto now = co_await guard_.check_again(qmp, kCall);
   UMBRA_CO_CHECK(tell_of_a_change(now));
   UMBRA_CO_TRY(const auto change, virt::change_between(definition_, *now));
   if (!change) co_return Result<void>{};

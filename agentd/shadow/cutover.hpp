@@ -65,7 +65,7 @@ class Cutover {
   Task<void> accept();
   Task<void> withdraw_autostart();
   Task<void> compare_again();
-  bool outdated() const;
+  bool outdated();
   Error paused();
   Task<void> converge();
   Task<void> stop_guest(bool& answered);
@@ -101,9 +101,8 @@ class Cutover {
   std::vector<std::pair<v1::Node, std::shared_ptr<Peer>>> routers_;
   Time asked_;
   std::chrono::microseconds asked_wall_;
-  std::uint64_t jobs_told_;  ///< by QEMU, when its disks were looked at last
-  bool accepted_ = false;    ///< the standby may have accepted: it must be asked to refuse before anything else
-  bool refused_ = false;     ///< the standby did not accept: nothing else needs to be waited for
+  bool accepted_ = false;  ///< the standby may have accepted: it must be asked to refuse before anything else
+  bool refused_ = false;   ///< the standby did not accept: nothing else needs to be waited for
   v1::CutoverResult result_;
 };
 

@@ -116,8 +116,8 @@ Task<virt::Definition> DefinitionGuard::check(qmp::Client qmp, Deadline deadline
   co_return std::move(view.definition);
 }
 
-Task<virt::Definition> DefinitionGuard::check_again(qmp::Client qmp, bool jobs_told, Deadline deadline) {
-  if (last_seen_ && !jobs_told) {
+Task<virt::Definition> DefinitionGuard::check_again(qmp::Client qmp, Deadline deadline) {
+  if (last_seen_) {
     UMBRA_CO_TRY(const auto now, co_await hypervisor_.fingerprint(uuid_, deadline));
     if (last_seen_ && now == fingerprint_) co_return *last_seen_;
   }

@@ -47,12 +47,18 @@ class DefinitionGuard {
   const std::optional<virt::Definition>& last_seen() const { return last_seen_; }
   /// libvirt has told of a change.
   void outdate() { last_seen_.reset(); }
+  /// The same if QEMU has told of a block job since this was last asked. @param told how often it has @return if it has
+  bool hear_of_jobs(std::uint64_t told) {
+    if (std::exchange(jobs_told_, told) == told) return false;
+    outdate();
+    return true;
+  }
   /// The same as an error unless all is as it was. @error kConflict with what changed
   Task<virt::Definition> check(qmp::Client qmp, Deadline deadline);
   /// The same for a cutover that is under way, and as sure: where libvirt's fingerprint is still the one that
   /// last_seen() was found with, that stands, and QEMU, which has enough to do, is not asked.
-  /// @param jobs_told QEMU has told of a block job since then @error kConflict with what changed
-  Task<virt::Definition> check_again(qmp::Client qmp, bool jobs_told, Deadline deadline);
+  /// @error kConflict with what changed
+  Task<virt::Definition> check_again(qmp::Client qmp, Deadline deadline);
   /// The block graph alone: a question that QEMU answers in a millisecond, also while its guest stands still.
   /// @error kConflict
   Task<void> check_disks(qmp::Client qmp, Deadline deadline);
@@ -75,6 +81,7 @@ class DefinitionGuard {
   std::string uuid_;
   v1::ShadowOrigin origin_;
   std::optional<virt::Definition> handed_over_, last_seen_;
+  std::uint64_t jobs_told_ = 0;
   std::string fingerprint_;  ///< of last_seen_, or of a moment before
 };
 

@@ -44,8 +44,8 @@ class Hold {
   /// long.
   Task<void> pulse(std::chrono::microseconds pause, Deadline deadline);
   /// A cutover is near. From hot: a pass at once, and then QEMU is held, so that it answers quickly: it takes the lock
-  /// that commands need for each look at what is dirty. From
-  /// parked: as fast as the link allows, and the gate stays open.
+  /// that commands need for each look at what is dirty. From parked: as fast as the link allows, and the gate stays
+  /// open.
   Task<void> hurry(Deadline deadline);
   /// It let a pass through, whose end await_pass() waits for.
   bool hurried() const { return hurried_; }
@@ -108,7 +108,7 @@ class Hold {
   Watch watch_;
   Clock& clock_;
   std::shared_ptr<Gate> gate_;
-  bool hurried_ = false;
+  bool hurried_ = false;      // the last hurry() let a pass through
   BytesPerSecond limit_{};    // QEMU's max-bandwidth; zero when it is not known
   Signal::TimePoint woke_{};  // when QEMU was last seen to begin to send, some milliseconds after it did
 };

@@ -397,10 +397,7 @@ Task<void> Source::keep() {
     UMBRA_CO_CHECK(domain);
     compare_due_ = {};
   }
-  if (const auto told = watch.jobs_told(); std::exchange(jobs_told_, told) != told) {
-    guard_.outdate();
-    compare_due_ = {};
-  }
+  if (guard_.hear_of_jobs(watch.jobs_told())) compare_due_ = {};
   if (pending_) co_return co_await perform(pending_);
   if (context_.clock.steady() >= compare_due_) UMBRA_CO_CHECK(co_await compare());
   if (!wish_) co_return Result<void>{};

@@ -154,7 +154,6 @@ class Source {
   Signal::TimePoint compare_due_{};
   Signal::TimePoint gate_due_{};         ///< when its counters are looked at next
   Signal::TimePoint late_stop_until_{};  ///< a stop of a cutover that was taken back may yet be done
-  std::uint64_t jobs_told_ = 0;          ///< by QEMU, when its block jobs were last looked at
   Signal::TimePoint suspended_until_{};  ///< the guest is suspended, and its shadow kept until then
   Signal::TimePoint rest_until_{};       ///< the guest shuts down or reboots: no shadow until then
   std::chrono::milliseconds backoff_{0};

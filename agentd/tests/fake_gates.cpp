@@ -11,7 +11,7 @@ struct FakeGates::Process {
   std::string endpoint;
   gate::Valve valve;
   std::shared_ptr<qmp::FakeRelay> relay = std::make_shared<qmp::FakeRelay>();
-  std::uint64_t bytes = 0, passes_before = 0, pulses_before = 0;
+  std::uint64_t bytes = 0, passes_before = 0;
 
   bool alive() const { return relay->alive; }
 };
@@ -26,7 +26,6 @@ class FakeGates::Handle final : public shadow::Gate {
 
   Task<void> set(v1::GateSetting setting, Deadline deadline) override {
     UMBRA_CO_CHECK(co_await reach(deadline));
-    process_->pulses_before = process_->valve.pulses();
     process_->passes_before = process_->valve.passes();
     process_->valve.set(std::move(setting), wire_->clock().steady());
     co_return Result<void>{};
@@ -38,7 +37,6 @@ class FakeGates::Handle final : public shadow::Gate {
     *status.mutable_setting() = process_->valve.setting();
     status.set_bytes(process_->bytes);
     status.set_pulses(process_->valve.pulses());
-    status.set_pulses_before(process_->pulses_before);
     status.set_passes(process_->valve.passes());
     status.set_passes_before(process_->passes_before);
     status.set_queued(gates_.queued_);
