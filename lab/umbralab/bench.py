@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from . import cli, guests, ready, state
@@ -36,7 +36,7 @@ def _interrupted(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def in_a_lab(told: Iterator[str], measure: Callable[[Lab], dict], report: Path | None) -> int:
+def in_a_lab(told: Iterable[str], measure: Callable[[Lab], dict], report: Path | None) -> int:
     """Measures in a lab of its own, which goes in any case. @return the program's exit status"""
     signal.signal(signal.SIGTERM, _interrupted)
     name = f'bench_{os.getpid()}'
