@@ -76,7 +76,7 @@ Result<void> Channel::run() {
 }
 
 bool Channel::take_from_qemu(Valve::Time now) {
-  if (out_.ended || !out_.empty()) return false;
+  if (out_.ended || !out_.empty() || line_full_) return false;
   leave_ = valve_ != nullptr ? valve_->ask(now) : Valve::Leave{out_.buffer.size(), {}};
   if (leave_.bytes == 0) return false;
   const auto most = std::min(leave_.bytes, out_.buffer.size());
@@ -96,25 +96,21 @@ bool Channel::take_from_qemu(Valve::Time now) {
 
 bool Channel::give_to_line() {
   if (out_.closed) return false;
-  if (out_.empty()) {
+  if (out_.empty() && !line_full_) {
     if (!out_.ended) return false;
     line_.finish();
     return out_.closed = true;
   }
-  const auto before = out_.begin;
   const auto waited = line_full_;
-  auto moved = Moved::kSome;
-  while (moved == Moved::kSome && !out_.empty()) {
-    std::size_t count = 0;
-    moved = line_.write(std::span(out_.buffer).subspan(out_.begin, out_.end - out_.begin), count);
-    out_.begin += count;
-  }
+  std::size_t count = 0;
+  const auto moved = line_.write(std::span(out_.buffer).subspan(out_.begin, out_.end - out_.begin), count);
+  if (moved == Moved::kLost || moved == Moved::kEnd) return lose("the other gate: " + line_.why());
   line_full_ = moved == Moved::kNone;
   if (line_full_ && !waited) ++counters_.stalls;
-  if (moved == Moved::kLost || moved == Moved::kEnd) return lose("the other gate: " + line_.why());
-  counters_.bytes += out_.begin - before;
-  taken_ = out_.end - out_.begin;
-  return out_.begin != before;
+  out_.begin += count;
+  counters_.bytes += count;
+  taken_ = out_.end - out_.begin + line_.unsent();
+  return count > 0 || (waited && !line_full_);
 }
 
 bool Channel::take_from_line() {
@@ -161,13 +157,13 @@ bool Channel::look_at_line(Valve::Time now) {
 void Channel::wait(Valve::Time now) {
   auto until = look_at_;
   pollfd qemu{qemu_.get(), 0, 0}, line{line_.descriptor(), 0, 0};
-  if (!out_.ended && out_.empty()) {
+  if (!out_.ended && out_.empty() && !line_full_) {
     if (leave_.bytes > 0)
       qemu.events |= POLLIN;
     else
       until = std::min(until, leave_.until);
   }
-  if (!out_.empty()) line.events |= line_.write_waits_for();
+  if (!out_.empty() || line_full_) line.events |= line_.write_waits_for();
   if (!in_.ended && in_.empty()) line.events |= line_.read_waits_for();
   if (!in_.empty()) qemu.events |= POLLOUT;
   for (auto* one : {&qemu, &line})  // one that hung up would wake us again and again

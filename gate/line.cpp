@@ -15,7 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kReadAhead = 256U << 10;
+/// Records go to TCP, and come from it, this many bytes at a time: a call for each record's 16 KiB wakes the other gate
+/// as often, and OpenSSL's own read-ahead moves all that it has read on to the next record's place, record by record.
+constexpr int kBuffer = 272 << 10;
 
 int verify(int accepted, X509_STORE_CTX* context) {
   return accepted == 1 || rpc::Trust::tolerates(X509_STORE_CTX_get_error(context)) ? 1 : 0;
@@ -23,6 +25,14 @@ int verify(int accepted, X509_STORE_CTX* context) {
 
 std::chrono::milliseconds left_until(Clock::time_point end) {
   return std::max(std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()), std::chrono::milliseconds(0));
+}
+
+bool receives_in_kernel([[maybe_unused]] BIO* socket) {
+#ifndef OPENSSL_NO_KTLS
+  return BIO_get_ktls_recv(socket) == 1;
+#else
+  return false;
+#endif
 }
 
 /// What OpenSSL has against the peer, or the peer against us.
@@ -49,7 +59,6 @@ Result<Line> Line::open(Descriptor socket, Role role, const rpc::Tls& tls, std::
   SSL_set_verify(ssl.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify);
   SSL_set_mode(ssl.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_set_options(ssl.get(), SSL_OP_ENABLE_KTLS);
-  SSL_set_default_read_buffer_len(ssl.get(), kReadAhead);
   // Halves the work of AES-256; both ends are ours.
   SSL_set_ciphersuites(ssl.get(), "TLS_AES_128_GCM_SHA256");
   role == Role::kConnects ? SSL_set_connect_state(ssl.get()) : SSL_set_accept_state(ssl.get());
@@ -69,10 +78,23 @@ Result<Line> Line::open(Descriptor socket, Role role, const rpc::Tls& tls, std::
   return line;
 }
 
-/// Read ahead is what would swallow the beginning of a plain stream, so it comes last; its buffer had to come first.
+/// Reading ahead is what would swallow the beginning of a plain stream, so it begins here. A direction that the kernel
+/// encrypts has its records made there.
 void Line::begin_stream(bool plain) {
   plain_ = plain;
-  if (!plain) SSL_set_read_ahead(ssl_.get(), 1);
+  if (plain) return;
+  auto* const socket = SSL_get_wbio(ssl_.get());
+  const auto buffered = [&] {
+    auto* const buffer = BIO_new(BIO_f_buffer());
+    if (buffer == nullptr || BIO_set_read_buffer_size(buffer, kBuffer) != 1 ||
+        BIO_set_write_buffer_size(buffer, kBuffer) != 1)
+      throw std::bad_alloc();
+    BIO_up_ref(socket);
+    return BIO_push(buffer, socket);
+  };
+  const bool sends_itself = in_kernel();
+  if (!receives_in_kernel(socket)) SSL_set0_rbio(ssl_.get(), buffered());
+  if (!sends_itself) SSL_set0_wbio(ssl_.get(), buffered());
 }
 
 bool Line::in_kernel() const {
@@ -126,13 +148,36 @@ Moved Line::read(std::span<std::byte> into, std::size_t& count) {
 }
 
 Moved Line::write(std::span<const std::byte> from, std::size_t& count) {
+  count = 0;
+  auto moved = Moved::kSome;
+  while (count < from.size() && moved == Moved::kSome) {
+    std::size_t put = 0;
+    moved = write_some(from.subspan(count), put);
+    count += put;
+  }
+  if (moved == Moved::kLost || moved == Moved::kEnd || plain_) return moved;
+  errno = 0;
+  const int flushed = BIO_flush(SSL_get_wbio(ssl_.get()));
+  if (flushed == 1) return moved;
+  if (!BIO_should_retry(SSL_get_wbio(ssl_.get()))) {
+    why_ = errno != 0 ? std::strerror(errno) : "the other gate is gone";
+    return Moved::kLost;
+  }
+  write_waits_for_ = POLLOUT;
+  return Moved::kNone;
+}
+
+Moved Line::write_some(std::span<const std::byte> from, std::size_t& count) {
   if (plain_)
     return plain(::send(socket_.get(), from.data(), from.size(), MSG_NOSIGNAL), POLLOUT, write_waits_for_, count);
   ERR_clear_error();
   errno = 0;
-  count = 0;
   const int put = SSL_write_ex(ssl_.get(), from.data(), from.size(), &count);
   return put == 1 ? Moved::kSome : classify(put, write_waits_for_);
+}
+
+std::size_t Line::unsent() const {
+  return plain_ ? 0 : BIO_wpending(SSL_get_wbio(ssl_.get()));
 }
 
 void Line::finish() {

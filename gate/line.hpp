@@ -36,7 +36,11 @@ class Line {
   void begin_stream(bool plain);
 
   Moved read(std::span<std::byte> into, std::size_t& count);
+  /// Takes as much as it can, and sends it. @return kSome: all of it, and it is with TCP; kNone: some of it waits, here
+  /// or there, and the next call, even with nothing, goes on
   Moved write(std::span<const std::byte> from, std::size_t& count);
+  /// Bytes that were taken, and are not with TCP yet.
+  std::size_t unsent() const;
   /// Tells the other side that nothing more comes; it may go on to send.
   void finish();
   /// Both directions end; the other side takes it for lost.
@@ -60,6 +64,7 @@ class Line {
 
   Line(Descriptor socket, Ssl ssl) : socket_(std::move(socket)), ssl_(std::move(ssl)) {}
   Moved classify(int returned, short& waits_for);
+  Moved write_some(std::span<const std::byte> from, std::size_t& count);
   Moved plain(ssize_t returned, short waits, short& waits_for, std::size_t& count);
   Result<void> whole(std::span<std::byte> bytes, bool writes, std::chrono::steady_clock::time_point end);
 

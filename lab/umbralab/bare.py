@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from . import guests, hosts, plumbing, services
@@ -79,8 +80,9 @@ class Monitor:
                 raise LabError(message['error']['desc'])
             self._events.append(message)
 
-    def copied_once(self) -> float:
-        """Waits for the first pass over the memory. @return seconds since its migration was set up, by QEMU's own clock"""
+    def copied_once(self, begins: Callable[[], None]) -> float:
+        """Waits for the first pass over the memory; begins() is called when its migration has been set up.
+        @return seconds since then, by QEMU's own clock"""
         began = None
         while True:
             message = self._read()
@@ -89,6 +91,7 @@ class Monitor:
             status = message.get('data', {}).get('status')
             if message.get('event') == 'MIGRATION' and status == 'setup':
                 began = now
+                begins()
             elif message.get('event') == 'MIGRATION' and status in ('failed', 'cancelled'):
                 raise LabError(f'the migration has {status}')
             elif message.get('event') == 'MIGRATION_PASS' and message['data']['pass'] >= 2 and began:
@@ -245,8 +248,9 @@ def stage(lab: Lab, vm: Vm, to: str) -> str:
     return source
 
 
-def first_copy(lab: Lab, vm: Vm, to: str) -> float:
-    """QEMU's own stream, unencrypted and in one TCP connection, until all of the memory has gone over it once. @return seconds"""
+def first_copy(lab: Lab, vm: Vm, to: str, begins: Callable[[], None]) -> float:
+    """QEMU's own stream, unencrypted and in one TCP connection, until all of the memory has gone over it once; begins() is called
+    when it has been set up. @return seconds"""
     source = stage(lab, vm, to)
     here = there = None
     try:
@@ -255,7 +259,7 @@ def first_copy(lab: Lab, vm: Vm, to: str) -> float:
         uri = f'tcp:{lab.node(to).address}:{COPY_PORT}'
         there.ask('migrate-incoming', uri=uri)
         here.send('migrate', uri=uri)
-        took = here.copied_once()
+        took = here.copied_once(begins)
         here.send('migrate_cancel')
         here.await_event('MIGRATION', 'cancelled')
         return took
