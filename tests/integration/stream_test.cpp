@@ -118,6 +118,26 @@ TEST_F(Stream, OfAGuestThatIsSuspendedForAWhileWaitsForIt) {
   moves_whole(*fleet_, "web1", other(home()));
 }
 
+/// The guest writes some 25 MB/s; QEMU takes what lies in sockets for sent.
+TEST_F(Stream, OverALinkThatDoesNotKeepUpStopsNoGuest) {
+  heat();
+  const auto from = home(), to = other(from);
+  fleet_->in(from, {"tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "20mbit", "burst", "64k", "limit", "4m"});
+  const auto primary = fleet_->qemu(from, "web1");
+  Traffic traffic(*fleet_, "web1");
+  const auto refused = fleet_->ctl({"cutover", "web1"});
+  const auto seen = traffic.finish();
+  fleet_->in(from, {"tc", "qdisc", "del", "dev", "eth0", "root"});
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.out + refused.err, testing::ContainsRegex("the guest (dirties|writes)"));
+  EXPECT_LE(seen.lost, 1);
+  EXPECT_TRUE(seen.session_survived) << seen.error;
+  EXPECT_EQ(home(), from);
+  EXPECT_EQ(fleet_->qemu(from, "web1"), primary);
+  heat();
+  moves_whole(*fleet_, "web1", to);
+}
+
 TEST_F(Stream, WhoseGateIsKilledIsLostAndNothingElse) {
   for (const bool source : {true, false}) {
     heat();
