@@ -203,6 +203,12 @@ void Agent::reload() {
   parts_->credentials->ask();
 }
 
+Task<void> Agent::release(Deadline deadline) {
+  parts_->controller->stop();  // it would ask for new shadows
+  if (parts_->host == nullptr) co_return Result<void>{};
+  co_return co_await parts_->host->release(deadline);
+}
+
 asio::awaitable<void> Agent::stop() {
   parts_->credentials->stop();
   if (parts_->host) parts_->host->stop();

@@ -42,6 +42,10 @@ class Agent {
   /// Reads certificates, CAs and revocation lists again (SIGHUP). What cannot be used changes nothing, and is told.
   void reload();
 
+  /// Lets go of every shadow instead (Host::release()), without a word from the controller. An edge has none.
+  /// @error as there
+  Task<void> release(Deadline deadline);
+
   /// Leaves shadows held in QEMU, for the next life; closes connections. Awaited before the executor stops.
   asio::awaitable<void> stop();
 

@@ -84,6 +84,7 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
 }
 
 std::string Host::refusal() const {
+  if (releasing_) return "Umbra is being removed from it";
   if (proof_.proven()) return {};
   return proof_.detail().empty() ? "the hold is being proven, try again in a few seconds" : proof_.detail();
 }
@@ -145,7 +146,7 @@ asio::awaitable<void> Host::run() {
     Result<void> step;
     if (!recovered_) {
       step = co_await recover();
-    } else if (!proof_.proven() && now >= proof_due) {
+    } else if (!proof_.proven() && now >= proof_due && !releasing_) {
       step = co_await prove();
       proof_due = clock_.steady() + kProveAgain;
     } else if (now >= inventory_due_) {
@@ -156,7 +157,7 @@ asio::awaitable<void> Host::run() {
       step = co_await take_samples();
     } else {
       const auto due = std::min(sample_due, inventory_due_);
-      co_await changed_.wait_until(proof_.proven() ? due : std::min(due, proof_due));
+      co_await changed_.wait_until(proof_.proven() || releasing_ ? due : std::min(due, proof_due));
       continue;
     }
     if (!step) {

@@ -35,6 +35,10 @@ class Host {
   /// Recovers, then follows libvirt until stop().
   asio::awaitable<void> run();
   void stop();
+  /// Lets go of every shadow, of this host's VMs elsewhere and of others' here, and takes no new ones; all guests run
+  /// on.
+  /// @error kTimeout what could not be let go of; kUnavailable libvirt
+  Task<void> release(Deadline deadline);
 
   /// Agent service; see proto/umbra/v1/agent.proto.
   Task<v1::Shadow> keep_shadow(v1::KeepShadowRequest request);
@@ -106,6 +110,7 @@ class Host {
   std::uint64_t owned_since(const std::string& vm_uuid) const;
   asio::awaitable<void> supervised(std::shared_ptr<shadow::Source> source, std::string vm_uuid);
   std::string refusal() const;
+  std::vector<std::string> still_held() const;
 
   asio::any_io_executor executor_;
   Clock& clock_;
@@ -159,6 +164,7 @@ class Host {
   bool inventory_known_ = false;
   bool recovered_ = false;
   bool loss_told_ = false;  // that the journal was lost
+  bool releasing_ = false;
   bool stopping_ = false;
 };
 

@@ -1,5 +1,6 @@
 // umbra-agentd: keeps shadows of this host's VMs, and other hosts' shadows here.
 #include <spdlog/spdlog.h>
+#include <sysexits.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -17,9 +18,16 @@ namespace {
 
 namespace asio = boost::asio;
 
-int complain(const umbra::Error& error) {
+/// @param status EX_CONFIG: systemd starts it no more until somebody has mended its configuration
+/// (umbra-agentd.service)
+int complain(const umbra::Error& error, int status = EXIT_FAILURE) {
   spdlog::critical("{}", error);
-  return 1;
+  return status;
+}
+
+int status_of(const umbra::Error& error) {
+  const bool configured_so = error.code == umbra::Errc::kInvalid || error.code == umbra::Errc::kNotFound;
+  return configured_so ? EX_CONFIG : EXIT_FAILURE;
 }
 
 asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agent, umbra::systemd::Notifier& notifier) {
@@ -27,6 +35,17 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agen
   co_await signals.async_wait(asio::use_awaitable);
   spdlog::info("stopping; held shadows stay held");
   notifier.stopping();
+  co_await agent.stop();
+  io.stop();
+}
+
+/// Of the package's removal.
+asio::awaitable<void> let_go(asio::io_context& io, umbra::agent::Agent& agent, int& status) {
+  const auto released = co_await agent.release(std::chrono::minutes(1));
+  if (released)
+    spdlog::info("no shadow is held here, and none elsewhere of a VM that runs here; guests run on");
+  else
+    status = complain(released.error());
   co_await agent.stop();
   io.stop();
 }
@@ -70,16 +89,20 @@ int main(int argc, char** argv) {
   app.add_flag("--guard", guard,
                "at boot, before libvirt: keep it from starting VMs that another host may be running, and end");
   app.set_version_flag("--version", std::string("umbra-agentd ") + UMBRA_VERSION);
+  const auto* release = app.add_subcommand(
+      "release",
+      "let go of all shadows, those held here and those of VMs that run here, and end; guests run on. "
+      "Stop the agent first: systemctl stop umbra-agentd");
   CLI11_PARSE(app, argc, argv);
 
   umbra::init_log("umbra-agentd", "info");
   auto read = umbra::Config::load(file);
-  if (!read) return complain(read.error());
+  if (!read) return complain(read.error(), EX_CONFIG);
   auto config = umbra::agent::AgentConfig::from(std::move(*read));
-  if (!config) return complain(config.error());
+  if (!config) return complain(config.error(), EX_CONFIG);
   if (check) {
     const auto tls = umbra::agent::load_credentials(*config);
-    if (!tls) return complain(tls.error());
+    if (!tls) return complain(tls.error(), EX_CONFIG);
     for (const auto& warning : tls->warnings()) spdlog::warn("{}", warning);
     std::cout << file << " is fine\n";
     return 0;
@@ -106,7 +129,15 @@ int main(int argc, char** argv) {
   asio::io_context io(1);
   asio::signal_set reloads(io, SIGHUP);  // from here on it ends nothing, and is kept until somebody looks
   auto agent = umbra::agent::Agent::start(io.get_executor(), std::move(*config));
-  if (!agent) return complain(agent.error());
+  if (!agent) return complain(agent.error(), status_of(agent.error()));
+  if (release->parsed()) {
+    int status = 0;
+    asio::co_spawn(io, let_go(io, **agent, status), [](std::exception_ptr bug) {
+      if (bug) std::rethrow_exception(bug);
+    });
+    io.run();
+    return status;
+  }
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
   asio::co_spawn(io, reload_when_told(reloads, **agent), asio::detached);

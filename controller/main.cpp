@@ -1,5 +1,6 @@
 // umbra-controllerd: forecasts, decides, and has the agents carry it out.
 #include <spdlog/spdlog.h>
+#include <sysexits.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -14,9 +15,16 @@ namespace {
 
 namespace asio = boost::asio;
 
-int complain(const umbra::Error& error) {
+/// @param status EX_CONFIG: systemd starts it no more until somebody has mended its configuration
+/// (umbra-controllerd.service)
+int complain(const umbra::Error& error, int status = EXIT_FAILURE) {
   spdlog::critical("{}", error);
-  return 1;
+  return status;
+}
+
+int status_of(const umbra::Error& error) {
+  const bool configured_so = error.code == umbra::Errc::kInvalid || error.code == umbra::Errc::kNotFound;
+  return configured_so ? EX_CONFIG : EXIT_FAILURE;
 }
 
 asio::awaitable<void> until_told(asio::io_context& io, umbra::controller::Controller& controller,
@@ -50,12 +58,12 @@ int main(int argc, char** argv) {
 
   umbra::init_log("umbra-controllerd", "info");
   auto read = umbra::Config::load(file);
-  if (!read) return complain(read.error());
+  if (!read) return complain(read.error(), EX_CONFIG);
   auto settings = umbra::controller::Settings::from(std::move(*read));
-  if (!settings) return complain(settings.error());
+  if (!settings) return complain(settings.error(), EX_CONFIG);
   if (check) {
     const auto tls = umbra::controller::load_credentials(*settings);
-    if (!tls) return complain(tls.error());
+    if (!tls) return complain(tls.error(), EX_CONFIG);
     for (const auto& warning : tls->warnings()) spdlog::warn("{}", warning);
     std::cout << file << " is fine\n";
     return 0;
@@ -69,7 +77,7 @@ int main(int argc, char** argv) {
   asio::signal_set reloads(io, SIGHUP);  // from here on it ends nothing, and is kept until somebody looks
   umbra::SystemClock clock;
   auto controller = umbra::controller::Controller::start(io.get_executor(), std::move(*settings), clock);
-  if (!controller) return complain(controller.error());
+  if (!controller) return complain(controller.error(), status_of(controller.error()));
   spdlog::info("umbra-controllerd {} listens on {}:{}", UMBRA_VERSION, (*controller)->endpoint().address().to_string(),
                (*controller)->endpoint().port());
   umbra::systemd::Notifier notifier(io.get_executor());

@@ -101,7 +101,7 @@ TEST(Gate, is_a_template_that_the_agent_alone_may_start) {
   const auto judged = run("systemd-analyze security --offline=true --no-pager --threshold=25 " + copy.string());
   EXPECT_EQ(judged.code, 0) << judged.output;
   EXPECT_NE(source.find("\nRestart=no\n"), std::string::npos) << "its streams end with it";
-  const auto rule = text_of(fs::path(UMBRA_UNITS) / "umbra-gate.rules");
+  const auto rule = text_of(fs::path(UMBRA_SYSTEMD) / "polkit/umbra-gate.rules");
   EXPECT_NE(rule.find(R"(/^umbra-gate@[0-9a-f-]{36}\.[sd][0-9]+\.service$/)"), std::string::npos);
 }
 
@@ -113,7 +113,9 @@ INSTANTIATE_TEST_SUITE_P(Each, Units, testing::Values("umbra-agentd.service", "u
 TEST(Sysusers, makes_the_users_that_the_units_name) {
   const auto directory = TemporaryDirectory::make("umbra-sysusers-").value();
   const auto root = directory.path().string();
-  const auto made = run("systemd-sysusers --root=" + root + " " UMBRA_UNITS "/umbra-sysusers.conf");
+  const auto made =
+      run("systemd-sysusers --root=" + root +
+          " " UMBRA_SYSTEMD "/sysusers/umbra-agentd.conf " UMBRA_SYSTEMD "/sysusers/umbra-controller.conf");
   EXPECT_EQ(made.code, 0) << made.output;
   const std::string users = text_of(fs::path(root) / "etc/passwd");
   for (const char* unit : {"umbra-agentd.service", "umbra-controllerd.service"}) {

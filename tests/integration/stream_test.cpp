@@ -122,7 +122,8 @@ TEST_F(Stream, OfAGuestThatIsSuspendedForAWhileWaitsForIt) {
 TEST_F(Stream, OverALinkThatDoesNotKeepUpStopsNoGuest) {
   heat();
   const auto from = home(), to = other(from);
-  fleet_->in(from, {"tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "20mbit", "burst", "64k", "limit", "4m"});
+  fleet_->in(from,
+             {"tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "20mbit", "burst", "64k", "limit", "4m"});
   const auto primary = fleet_->qemu(from, "web1");
   Traffic traffic(*fleet_, "web1");
   const auto refused = fleet_->ctl({"cutover", "web1"});

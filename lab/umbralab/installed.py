@@ -1,0 +1,200 @@
+"""A fleet of containers on which Umbra is installed from its packages: `umbra-fleet`, and what docs/install.md does by hand."""
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import containers, nodes, state, trees
+from .common import ROOT, LabError, run, say, wait_until
+from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, Lab, Node
+
+PACKAGES = ROOT / 'build/packages'
+OF_ROLE = {'host': ['umbra-agentd'], 'edge': ['umbra-agentd'], 'controller': ['umbra-controller', 'umbra-cli']}
+CONTROLLER = '''[listen]
+endpoint = "{node.address}:{port}"
+
+[tls]
+ca = "/etc/umbra/controller/ca.pem"
+certificate = "/etc/umbra/controller/cert.pem"
+key = "/etc/umbra/controller/key.pem"
+'''
+AGENT = '''[agent]
+name = "{node.name}"
+role = "{node.role}"
+zone = "{node.zone}"
+
+[controller]
+endpoint = "{controller.address}:{controller_port}"
+name = "controller"
+
+[listen]
+endpoint = "{node.address}:{port}"
+
+[network]
+underlay_address = "{node.address}"
+gateway_mac = "{mac}"
+gateway_address = "{gateway}"
+
+[tls]
+ca = "/etc/umbra/agent/ca.pem"
+certificate = "/etc/umbra/agent/cert.pem"
+key = "/etc/umbra/agent/key.pem"
+'''
+GUEST = '''<domain type='qemu'>
+  <name>{name}</name>
+  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{address}</umbra:address></umbra:vm></metadata>
+  <memory unit='MiB'>160</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{image}/vmlinuz</kernel>
+    <initrd>{image}/initrd.gz</initrd>
+    <cmdline>console=ttyS0 quiet ip4={address} canary=64:64</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='ethernet'>
+      <mac address='52:54:00:55:00:{number:02x}'/>
+      <target dev='tap{number}' managed='no'/>
+      <model type='virtio'/>
+    </interface>
+    <serial type='pty'/>
+    <controller type='usb' model='none'/>
+    <memballoon model='virtio'/>
+  </devices>
+</domain>
+'''
+IMAGE = Path('/var/lib/umbra-guest')  # on the nodes
+
+
+def up(lab: Lab, packages: Path) -> None:
+    if not list(packages.glob('*.deb')):
+        raise LabError(f'there are no packages in {packages}', 'make them: packaging/build')
+    tree = trees.ready(packages)
+    image = Path(run([ROOT / 'lab/guest/build'], deadline=300).strip())
+    lab.dir.mkdir(parents=True)
+    lab.save()
+    nodes.make_network(lab)
+    for node in lab.nodes.values():
+        containers.prepare(lab, node, tree)
+        boot(lab, node, packages, image)
+    for node in lab.nodes.values():
+        containers.await_up(lab, node)
+
+
+def boot(lab: Lab, node: Node, packages: Path, image: Path) -> None:
+    for path, at in ((packages, '/srv/packages'), (image, str(IMAGE))):
+        (containers.root(lab, node.name) / at.lstrip('/')).mkdir(parents=True, exist_ok=True)
+    containers.boot(lab, node, [f'{packages}:/srv/packages', f'{image}:{IMAGE}'])
+
+
+def install(lab: Lab, node: Node, packages: list[str] | None = None) -> None:
+    files = ' '.join(f'/srv/packages/{name}_*.deb' for name in packages or OF_ROLE[node.role])
+    containers.shell(lab, node.name, f'apt-get -qq install -y --no-install-recommends {files}', deadline=300)
+
+
+def configure(lab: Lab) -> None:
+    """The fleet's certificate authority on the controller, certificates and configuration everywhere, and all services."""
+    controller = lab.nodes['controller']
+    pki = '/root/pki'
+    containers.shell(lab, 'controller', f'umbractl pki init --dir {pki}')
+    for node in lab.nodes.values():
+        role = 'agent' if node.role == 'host' else node.role
+        place, user = ('controller', 'umbra-controller') if node.role == 'controller' else ('agent', 'umbra')
+        containers.shell(lab, 'controller', f'umbractl pki issue --dir {pki} --role {role} --name {node.name} --out /root/{node.name}')
+        files = subprocess.run(containers.inside(lab, 'controller', 'tar', '-C', f'/root/{node.name}', '-cf', '-', '.'),
+                               capture_output=True, check=True).stdout
+        containers.shell(lab, node.name, f'install -d -m 0750 -o root -g {user} /etc/umbra/{place}')
+        subprocess.run(containers.inside(lab, node.name, 'tar', '-C', f'/etc/umbra/{place}', '--no-same-owner', '-xf', '-'), input=files,
+                       check=True)
+        containers.shell(lab, node.name, f'chown -R {user}: /etc/umbra/{place}')
+        text = (CONTROLLER.format(node=node, port=CONTROLLER_PORT) if node.role == 'controller' else
+                AGENT.format(node=node, port=AGENT_PORT, controller=controller, controller_port=CONTROLLER_PORT, mac=GATEWAY_MAC,
+                             gateway=GATEWAY_ADDRESS))
+        name = 'controllerd' if node.role == 'controller' else 'agentd'
+        containers.shell(lab, node.name, f'cat > /etc/umbra/{name}.toml <<EOF\n{text}EOF')
+    containers.shell(lab, 'controller', f'umbractl pki issue --dir {pki} --role admin --name admin --out /root/.config/umbra')
+    for node in sorted(lab.nodes.values(), key=lambda each: each.role != 'controller'):
+        unit = 'umbra-controllerd' if node.role == 'controller' else 'umbra-agentd'
+        containers.shell(lab, node.name, f'systemctl start {unit}', deadline=150)
+
+
+def ctl(lab: Lab, *words: str, deadline: float = 60, check: bool = True) -> str:
+    """umbractl as admin, on the controller."""
+    own = '/root/.config/umbra'
+    return run(containers.inside(lab, 'controller', 'umbractl', '--controller', f"{lab.nodes['controller'].address}:{CONTROLLER_PORT}",
+                                 '--ca', f'{own}/ca.pem', '--cert', f'{own}/cert.pem', '--key', f'{own}/key.pem', *words),
+               deadline=deadline, check=check)
+
+
+def add_guest(lab: Lab, name: str, number: int, host: str) -> str:
+    """@return its address"""
+    address = f'{state.GUESTS}.{number}'
+    definition = GUEST.format(name=name, number=number, address=address, image=IMAGE)
+    run(containers.inside(lab, host, 'virsh', '-q', 'define', '/dev/stdin'), text=definition)
+    # The agent makes the tap of what is defined.
+    wait_until(f'the tap of {name}', lambda: f'tap{number}' in containers.shell(lab, host, 'ls /sys/class/net'), deadline=30)
+    containers.shell(lab, host, f'virsh -q start {shlex.quote(name)}')
+    return address
+
+
+def down(lab: Lab) -> None:
+    nodes.unmake(lab)
+    containers.unmake(lab)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog='umbra-fleet', description='A fleet of containers that boot Debian with systemd, on which '
+                                     'Umbra is installed from its packages.')
+    parser.add_argument('--lab', default='fleet', metavar='NAME', help='of several at once (fleet)')
+    verbs = parser.add_subparsers(dest='verb', required=True)
+    start = verbs.add_parser('up', help='boot the nodes, install the packages, configure and start Umbra')
+    start.add_argument('--packages', type=Path, default=PACKAGES, metavar='DIR', help='of packaging/build (build/packages)')
+    start.add_argument('--hosts', type=int, default=2, metavar='N')
+    start.add_argument('--bare', action='store_true', help='nodes alone: nothing is installed')
+    enter = verbs.add_parser('exec', help='run a command on a node')
+    enter.add_argument('node')
+    enter.add_argument('command', nargs=argparse.REMAINDER)
+    asked = verbs.add_parser('ctl', help='run umbractl as admin')
+    asked.add_argument('words', nargs=argparse.REMAINDER)
+    verbs.add_parser('down', help='take it all away')
+    wanted = parser.parse_args()
+    try:
+        if os.geteuid() != 0:
+            raise LabError('containers need root', 'run it as root')
+        if wanted.verb == 'up':
+            if state.exists(wanted.lab):
+                raise LabError(f"fleet '{wanted.lab}' is there already", f'umbra-fleet --lab {wanted.lab} down')
+            lab = Lab(state.valid_name(wanted.lab), nodes=nodes.plan(wanted.hosts, 1, ['a']))
+            try:
+                up(lab, wanted.packages.resolve())
+                if not wanted.bare:
+                    with ThreadPoolExecutor(2) as pool:
+                        list(pool.map(lambda node: install(lab, node), lab.nodes.values()))
+                    configure(lab)
+            except BaseException:
+                down(lab)
+                raise
+            say(f"fleet '{lab.name}' is up: {', '.join(lab.nodes)}")
+        elif wanted.verb == 'down':
+            down(state.load(wanted.lab) if state.exists(wanted.lab) else Lab(state.valid_name(wanted.lab)))
+        elif wanted.verb == 'ctl':
+            print(ctl(state.load(wanted.lab), *wanted.words), end='')
+        else:
+            words = wanted.command[1:] if wanted.command[:1] == ['--'] else wanted.command
+            return subprocess.run(containers.inside(state.load(wanted.lab), wanted.node, *words)).returncode
+    except LabError as error:
+        say(f'{error}' + (f'; {error.remedy}' if error.remedy else ''))
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

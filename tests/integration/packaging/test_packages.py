@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""The packages on hosts that boot with systemd: installed, configured wrongly and rightly, used, upgraded, removed, purged.
+
+One fleet for all, and one guest; the tests run in the order of their names. As root; packaging/build comes first.
+"""
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / 'lab'))
+sys.dont_write_bytecode = True
+
+from umbralab import containers, installed, nodes
+from umbralab.common import LabError, run, wait_until
+from umbralab.state import Lab
+
+VM = 'web1'
+
+
+class Packages(unittest.TestCase):
+    lab: Lab
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.lab = Lab(f'pkg{os.getpid()}', nodes=nodes.plan(2, 1, ['a']))
+        cls.addClassCleanup(installed.down, cls.lab)
+        installed.up(cls.lab, Path(os.environ.get('UMBRA_PACKAGES', installed.PACKAGES)).resolve())
+
+    def on(self, node: str, script: str, *, deadline: float = 60, check: bool = True) -> str:
+        return containers.shell(self.lab, node, script, deadline=deadline, check=check).strip()
+
+    def ctl(self, *words: str, deadline: float = 60) -> str:
+        return installed.ctl(self.lab, *words, deadline=deadline)
+
+    def property(self, node: str, unit: str, name: str) -> str:
+        return self.on(node, f'systemctl show -P {name} {unit}')
+
+    def shadow(self) -> dict:
+        found = json.loads(self.ctl('shadows', '-o', 'json'))
+        rows = found if isinstance(found, list) else found['shadows']
+        return next((row for row in rows if row.get('vm') == VM or row.get('vm_name') == VM), {})
+
+    def home(self) -> str:
+        return next(host for host in ('host1', 'host2') if f'\n{VM}\n' in '\n' + self.on(host, 'virsh list --name --state-running') + '\n'
+                    and self.on(host, f'virsh domstate {VM}') == 'running')
+
+    @staticmethod
+    def other(host: str) -> str:
+        return 'host2' if host == 'host1' else 'host1'
+
+    def answers(self) -> bool:
+        asked = nodes.in_network_of(self.lab, 'edge1', sys.executable, ROOT / 'lab/umbralab/probe.py', '10.50.0.1', '--first', '20')
+        return bool(run(asked, deadline=30))
+
+    def keep(self, tier: str = 'hot') -> None:
+        # Straight after a restart a host may be said to be away; whoever asks asks again.
+        to = self.other(self.home())
+
+        def kept() -> bool:
+            try:
+                self.ctl('shadow', 'keep', VM, '--to', to, '--tier', tier, deadline=120)
+                return True
+            except LabError as error:
+                self.why = str(error)
+                return False
+
+        self.why = ''
+        try:
+            wait_until('a shadow is kept', kept, deadline=120, every=2)
+        except LabError as error:
+            raise LabError(f'{error}: {self.why}') from None
+
+    def test_1_nothing_runs_until_it_is_configured(self) -> None:
+        for node in self.lab.nodes.values():
+            installed.install(self.lab, node)
+            unit = 'umbra-controllerd' if node.role == 'controller' else 'umbra-agentd'
+            self.assertEqual(self.on(node.name, f'systemctl is-enabled {unit}'), 'enabled')
+            self.assertEqual(self.property(node.name, unit, 'ActiveState'), 'inactive')
+            self.assertEqual(self.on(node.name, 'systemctl --failed --no-legend'), '')
+        self.assertIn('umbra', self.on('host1', 'id -nG umbra').split())
+        self.assertIn('libvirt', self.on('host1', 'id -nG umbra').split())
+        self.assertEqual(self.on('host1', 'systemctl is-enabled umbra-guard'), 'enabled')
+
+    def test_2_a_wrong_configuration_is_said_once(self) -> None:
+        self.on('host2', 'printf "[agent]\\nnam = \\"host2\\"\\n" > /etc/umbra/agentd.toml; systemctl start umbra-agentd || true')
+        time.sleep(3)
+        self.assertEqual(self.property('host2', 'umbra-agentd', 'ActiveState'), 'failed')
+        self.assertEqual(self.property('host2', 'umbra-agentd', 'NRestarts'), '0')
+        self.assertEqual(self.property('host2', 'umbra-agentd', 'ExecMainStatus'), '78')
+        self.assertIn('/etc/umbra/agentd.toml', self.on('host2', 'journalctl -u umbra-agentd -o cat'))
+        self.on('host2', 'rm /etc/umbra/agentd.toml; systemctl reset-failed umbra-agentd')
+
+    def test_3_the_first_shadow_and_the_first_move(self) -> None:
+        installed.configure(self.lab)
+        installed.add_guest(self.lab, VM, 1, 'host1')
+        self.assertTrue(self.answers())
+        self.assertEqual(self.on('host1', 'ps -o user= -p $(systemctl show -P MainPID umbra-agentd)'), 'umbra')
+        self.keep()
+        for host in ('host1', 'host2'):  # started through systemd, as polkit allows the agent
+            self.assertEqual(len(self.gates(host)), 1, self.on(host, 'systemctl list-units --all "umbra-gate@*"'))
+        self.ctl('cutover', VM)
+        self.assertEqual(self.home(), 'host2')
+        self.assertTrue(self.answers())
+        wait_until('the gates are gone', lambda: not self.gates('host1') and not self.gates('host2'), deadline=30)
+        self.assertEqual(self.on('host1', 'systemctl --failed --no-legend'), '')
+
+    def gates(self, host: str) -> list[str]:
+        return self.on(host, 'systemctl list-units --no-legend --plain --state=active "umbra-gate@*" | cut -d" " -f1').split()
+
+    def test_4_an_upgrade_under_a_shadow_keeps_it(self) -> None:
+        self.keep()
+        pids = {host: self.on(host, f'systemctl show -P MainPID {self.gates(host)[0]}') for host in ('host1', 'host2')}
+        qemus = {host: self.on(host, 'pgrep -f qemu-system | sort') for host in pids}
+        for host in pids:
+            before = self.property(host, 'umbra-agentd', 'MainPID')
+            self.on(host, 'apt-get -qq install -y --reinstall --no-install-recommends /srv/packages/umbra-agentd_*.deb', deadline=300)
+            self.assertEqual(self.property(host, 'umbra-agentd', 'ActiveState'), 'active')
+            self.assertNotEqual(self.property(host, 'umbra-agentd', 'MainPID'), before)
+        wait_until('the shadow is hot again', lambda: self.shadow().get('phase') == 'hot', deadline=60, every=0.5)
+        self.assertEqual({host: self.on(host, f'systemctl show -P MainPID {self.gates(host)[0]}') for host in pids}, pids)
+        self.assertEqual({host: self.on(host, 'pgrep -f qemu-system | sort') for host in pids}, qemus)
+
+    def test_5_an_agent_that_hangs_is_started_again(self) -> None:
+        home = self.home()
+        pid = self.property(home, 'umbra-agentd', 'MainPID')
+        self.on(home, f'kill -STOP {pid}')
+        wait_until('the watchdog has it started again', lambda: self.property(home, 'umbra-agentd', 'MainPID') not in (pid, '0') and
+                   self.property(home, 'umbra-agentd', 'ActiveState') == 'active', deadline=90, every=0.5)
+        self.assertTrue(self.answers())
+        self.keep()
+
+    def test_6_removed_from_the_standby_its_shadow_goes_and_the_guest_stays(self) -> None:
+        home, away = self.home(), self.other(self.home())
+        self.on(away, 'apt-get -qq remove -y umbra-agentd', deadline=150)
+        self.assertEqual(self.on(away, 'virsh list --all --name'), '')
+        self.assertEqual(self.on(away, 'pgrep -f qemu-system || true'), '')
+        self.assertEqual(self.home(), home)
+        self.assertTrue(self.answers())
+        self.on(away, 'apt-get -qq purge -y umbra-agentd', deadline=150)
+        self.assertEqual(self.on(away, 'ls -d /etc/umbra /var/lib/umbra 2> /dev/null || true'), '')
+        self.assertEqual(self.on(away, 'ip route show proto 117'), '')
+        self.assertNotIn('tap1', self.on(away, 'ls /sys/class/net').split())
+
+    def test_7_removed_from_under_a_guest_it_runs_on(self) -> None:
+        home = self.home()
+        guest = self.on(home, 'pgrep -f qemu-system')
+        self.on(home, 'apt-get -qq remove -y umbra-agentd', deadline=150)
+        self.assertEqual(self.on(home, 'pgrep -f qemu-system'), guest)
+        self.assertTrue(self.answers(), 'its tap and routes stay as long as it runs')
+        self.assertEqual(self.on(home, 'systemctl --failed --no-legend'), '')
+        self.on(home, 'apt-get -qq purge -y umbra-agentd', deadline=150)
+        self.assertEqual(self.on(home, 'ls -d /etc/umbra /var/lib/umbra 2> /dev/null || true'), '')
+        self.assertEqual(self.on(home, 'pgrep -f qemu-system'), guest)
+        self.assertTrue(self.answers())
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
