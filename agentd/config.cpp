@@ -21,9 +21,10 @@ Result<T> checked(Config& config, std::string_view key, Result<T> parsed) {
   return parsed;
 }
 
-Bytes size(Config& config, std::string_view key, Bytes fallback) {
-  const auto text = config.text(key, "");
-  return text.empty() ? fallback : checked(config, key, parse_bytes(text)).value_or(fallback);
+/// @param fallback also for a text that is empty
+Bytes size(Config& config, std::string_view key, std::string_view fallback) {
+  const auto text = config.text(key, fallback);
+  return checked(config, key, parse_bytes(text.empty() ? fallback : text)).value_or(Bytes{});
 }
 
 std::chrono::milliseconds positive(Config& config, std::string_view key, std::chrono::milliseconds fallback) {
@@ -87,7 +88,7 @@ std::string gate_program(Config& config) {
 
 }  // namespace
 
-Result<AgentConfig> AgentConfig::from(Config config) {
+Result<AgentConfig> AgentConfig::from(Config& config) {
   AgentConfig out;
   out.name = config.required_text("agent.name");
   const auto role = config.text("agent.role", "host");
@@ -124,8 +125,8 @@ Result<AgentConfig> AgentConfig::from(Config config) {
 
   out.cpus = config.number("capacity.cpus", 0, 0, 100'000);
   out.standby.node = out.name;
-  out.standby.memory = size(config, "capacity.memory", Bytes{});
-  out.standby.reserve = size(config, "shadow.reserve_memory", mebibytes(256));
+  out.standby.memory = size(config, "capacity.memory", "0");
+  out.standby.reserve = size(config, "shadow.reserve_memory", "256MiB");
   out.gates.address = config.text("migration.address", out.underlay_address);
   check_own_address(config, "migration.address", out.gates.address);
   out.gates.port_first = static_cast<std::uint16_t>(config.integer("migration.port_first", 49300, 1024, 65535));

@@ -42,7 +42,7 @@ struct AgentConfig {
   std::chrono::milliseconds guard_deadline{10'000};  ///< how long the boot guard waits for the controller
 
   /// @error kInvalid with file, line, key and remedy
-  static Result<AgentConfig> from(Config config);
+  static Result<AgentConfig> from(Config& config);
 };
 
 }  // namespace umbra::agent

@@ -77,10 +77,15 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
   std::string file = "/etc/umbra/agentd.toml";
+  const auto packaged = std::filesystem::path(umbra::kPackagedConfig) / "agentd.toml";
   std::string forget;
-  bool check = false, guard = false;
-  app.add_option("-c,--config", file, "configuration file")->capture_default_str();
-  app.add_flag("--check", check, "check the configuration and the certificates, and end");
+  bool check = false, print = false, guard = false;
+  app.add_option("-c,--config", file,
+                 "configuration file; its drop-ins, FILE.d/*.toml, override it, and it overrides " + packaged.string())
+      ->capture_default_str();
+  auto* check_flag = app.add_flag("--check", check, "check the configuration and the certificates, and end");
+  app.add_flag("--print-config", print, "print every key, its value and the file and line that it comes from, and end")
+      ->excludes(check_flag);
   app.add_option(
          "--forget-damaged", forget,
          "forget the damaged journal records of this VM (uuid) and end; look at the VM on both hosts first, and "
@@ -96,10 +101,14 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   umbra::init_log("umbra-agentd", "info");
-  auto read = umbra::Config::load(file);
+  auto read = umbra::Config::load_layers(file, packaged);
   if (!read) return complain(read.error(), EX_CONFIG);
-  auto config = umbra::agent::AgentConfig::from(std::move(*read));
+  auto config = umbra::agent::AgentConfig::from(*read);
   if (!config) return complain(config.error(), EX_CONFIG);
+  if (print) {
+    std::cout << read->print();
+    return 0;
+  }
   if (check) {
     const auto tls = umbra::agent::load_credentials(*config);
     if (!tls) return complain(tls.error(), EX_CONFIG);

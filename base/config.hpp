@@ -3,9 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,13 +12,26 @@
 
 namespace umbra {
 
-/// A parsed file. Every getter takes "section.key"; `finish()` at the end reports the first wrong value, the first
-/// missing one, or the first key that no getter asked for (a typo).
+/// Where packages put a daemon's defaults, as NAME.toml.
+inline constexpr std::string_view kPackagedConfig = "/usr/lib/umbra";
+/// A layer of a configuration may be so long.
+inline constexpr std::size_t kMostLayerBytes = 1 << 20;
+/// So many drop-ins may a configuration have.
+inline constexpr std::size_t kMostDropIns = 100;
+
+/// A parsed file, or several in layers. Every getter takes "section.key"; `finish()` at the end reports the first wrong
+/// value, the first missing one, or the first key that no getter asked for (a typo).
 /// Single thread; meant for start-up.
 class Config {
  public:
-  /// @error kNotFound no such file; kInvalid not TOML, with line and column
+  /// Reads one file.
+  /// @error kNotFound cannot be read; kInvalid larger than kMostLayerBytes, or not TOML, with line and column
   static Result<Config> load(const std::filesystem::path& file);
+  /// Reads `packaged`, which may be absent, then `file`, then FILE.d/*.toml in the order of their names (systemd's
+  /// drop-ins). What comes later wins, key by key; a list replaces the whole list below it. Errors name the file that
+  /// the value came from.
+  /// @error as load(); kInvalid more than kMostDropIns, or a section in one layer that is a value in another
+  static Result<Config> load_layers(const std::filesystem::path& file, const std::filesystem::path& packaged);
   static Result<Config> parse(std::string_view text, std::string_view name);
 
   Config(Config&&) noexcept;
@@ -33,7 +44,7 @@ class Config {
   double number(std::string_view key, double fallback, double least, double most);
   bool boolean(std::string_view key, bool fallback);
   std::vector<std::string> texts(std::string_view key);
-  /// How many [[key]] there are. Their own keys are "key[0].name" and so on.
+  /// How many [[key]] there are; `key = []` says none. Their own keys are "key[0].name" and so on.
   std::size_t tables(std::string_view key);
   /// Written as "250ms", "5s", "10min", "2h".
   std::chrono::milliseconds duration(std::string_view key, std::chrono::milliseconds fallback);
@@ -41,6 +52,10 @@ class Config {
   /// Records a complaint about a key's value that a caller found itself.
   void complain(std::string_view key, std::string_view cause, std::string_view remedy);
   Result<void> finish() const;
+
+  /// What the getters were asked for, and what they answered, as TOML that reads the same: by section and key, with
+  /// the file and line of each in a comment, or "default". Of use once finish() found nothing.
+  std::string print() const;
 
  private:
   struct State;
@@ -50,5 +65,7 @@ class Config {
 
 /// Reads "250ms", "5s", "10min", "2h", "1d". @error kInvalid
 Result<std::chrono::milliseconds> parse_duration(std::string_view text);
+/// The same, written in the largest unit that leaves no fraction.
+std::string format_duration(std::chrono::milliseconds duration);
 
 }  // namespace umbra

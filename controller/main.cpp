@@ -50,17 +50,26 @@ asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::control
 int main(int argc, char** argv) {
   CLI::App app{"Umbra's controller: forecasts demand, weighs dangers, and moves VMs before trouble comes."};
   std::string file = "/etc/umbra/controllerd.toml";
-  bool check = false;
-  app.add_option("-c,--config", file, "configuration file")->capture_default_str();
-  app.add_flag("--check", check, "check the configuration and the certificates, and end");
+  const auto packaged = std::filesystem::path(umbra::kPackagedConfig) / "controllerd.toml";
+  bool check = false, print = false;
+  app.add_option("-c,--config", file,
+                 "configuration file; its drop-ins, FILE.d/*.toml, override it, and it overrides " + packaged.string())
+      ->capture_default_str();
+  auto* check_flag = app.add_flag("--check", check, "check the configuration and the certificates, and end");
+  app.add_flag("--print-config", print, "print every key, its value and the file and line that it comes from, and end")
+      ->excludes(check_flag);
   app.set_version_flag("--version", std::string("umbra-controllerd ") + UMBRA_VERSION);
   CLI11_PARSE(app, argc, argv);
 
   umbra::init_log("umbra-controllerd", "info");
-  auto read = umbra::Config::load(file);
+  auto read = umbra::Config::load_layers(file, packaged);
   if (!read) return complain(read.error(), EX_CONFIG);
-  auto settings = umbra::controller::Settings::from(std::move(*read));
+  auto settings = umbra::controller::Settings::from(*read);
   if (!settings) return complain(settings.error(), EX_CONFIG);
+  if (print) {
+    std::cout << read->print();
+    return 0;
+  }
   if (check) {
     const auto tls = umbra::controller::load_credentials(*settings);
     if (!tls) return complain(tls.error(), EX_CONFIG);

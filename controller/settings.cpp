@@ -90,7 +90,7 @@ FenceSettings read_fence(Config& config) {
 
 }  // namespace
 
-Result<Settings> Settings::from(Config config) {
+Result<Settings> Settings::from(Config& config) {
   Settings settings;
   settings.name = config.text("controller.name", "");
   settings.state_dir = config.text("controller.state_dir", "/var/lib/umbra/controller");

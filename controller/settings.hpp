@@ -23,7 +23,7 @@ struct Settings {
   FenceSettings fence;
 
   /// @error kInvalid, naming file, line, key and remedy
-  static Result<Settings> from(Config config);
+  static Result<Settings> from(Config& config);
 };
 
 }  // namespace umbra::controller

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 
 #include "agentd/config.hpp"
+#include "base/temporary_directory.hpp"
+#include "base/tests/config_text.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -38,7 +40,7 @@ std::string file(std::string_view section = "", std::string_view line = "", std:
 Result<AgentConfig> parsed(const std::string& text) {
   auto config = Config::parse(text, "agent.toml");
   if (!config) return fail(config.error());
-  return AgentConfig::from(std::move(*config));
+  return AgentConfig::from(*config);
 }
 
 TEST(AgentConfig, HasAFallbackForWhatNeedNotBeSaid) {
@@ -165,6 +167,52 @@ TEST(AgentConfig, RefusesAKeyThatNobodyKnows) {
   ASSERT_FALSE(config);
   EXPECT_THAT(config.error().message, HasSubstr("unknown key shadow.refresh_intervall"));
   EXPECT_EQ(config.error().remedy, "correct or remove it");
+}
+
+/// What `umbra-agentd --print-config` writes, without the origins.
+std::string agent_keys(Result<Config> config) {
+  if (!config) return config.error().text();
+  const auto read = AgentConfig::from(*config);
+  return read ? test::without_origins(config->print()) : read.error().text();
+}
+
+TEST(AgentConfig, IsPrintedSoThatItReadsTheSame) {
+  const auto keys = agent_keys(Config::parse(
+      file("shadow", "refresh_interval = '90s'\nreserve_memory = '1GiB'\nallowed_paths = ['/srv/a', '/srv/\"b\"']"),
+      "agent.toml"));
+  EXPECT_THAT(keys, HasSubstr("refresh_interval = \"90s\"\n"));
+  EXPECT_THAT(keys, HasSubstr("allowed_paths = [\"/srv/a\", \"/srv/\\\"b\\\"\"]\n"));
+  EXPECT_THAT(keys, HasSubstr("address = \"10.0.0.1\"\n")) << "migration.address, the underlay's";
+  EXPECT_EQ(agent_keys(Config::parse(keys, "printed.toml")), keys);
+}
+
+class PackagedAgentConfig : public testing::Test {
+ protected:
+  /// The packaged defaults under `text`, as agentd.toml.
+  std::string keys_over_packaged(const std::string& text) {
+    std::ofstream(directory.path() / "agentd.toml") << text;
+    return agent_keys(Config::load_layers(directory.path() / "agentd.toml", packaged));
+  }
+
+  const std::filesystem::path packaged = std::filesystem::path(UMBRA_PACKAGED_CONFIG) / "agentd.toml";
+  TemporaryDirectory directory = TemporaryDirectory::make("umbra-agentd-").value();
+};
+
+TEST_F(PackagedAgentConfig, NamesEveryKeyAndNoOther) {
+  EXPECT_EQ(test::keys_of(test::with_examples(test::text_of(packaged))),
+            test::keys_of(agent_keys(Config::parse(file(), "agent.toml"))));
+}
+
+TEST_F(PackagedAgentConfig, ChangesNothing) {
+  EXPECT_EQ(keys_over_packaged(file()), agent_keys(Config::parse(file(), "agent.toml")));
+}
+
+TEST_F(PackagedAgentConfig, HasExamplesThatMayBeTaken) {
+  auto text = test::with_examples(test::text_of(packaged));
+  const auto gate = text.find("gate = ");
+  text.replace(gate, text.find('\n', gate) - gate, "gate = ''");  // it must be there, which it is once installed
+  EXPECT_EQ(agent_keys(Config::parse(keys_over_packaged(text), "printed.toml")), keys_over_packaged(text));
+  EXPECT_THAT(keys_over_packaged(text), HasSubstr("[agent]\n"));
 }
 
 }  // namespace

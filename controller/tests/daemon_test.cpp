@@ -32,6 +32,20 @@ class Daemon : public testing::Test {
   rpc::TlsFiles good = fleet.issue({v1::ROLE_CONTROLLER, "controller", {"127.0.0.1"}});
 };
 
+TEST_F(Daemon, PrintsItsConfigurationWithoutCertificates) {
+  auto files = good;
+  files.key = fleet.directory() / "nowhere.key";
+  const auto file = configure(files, "controller");
+  const auto ran = Process({UMBRA_CONTROLLERD, "--print-config", "-c", file}, {}).wait();
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("name = \"controller\"  # " + file + ":2\n"));
+  EXPECT_THAT(ran.out, HasSubstr("tick = \"5s\"  # "));
+  std::ofstream(file, std::ios::app) << "nonsense = 1\n";
+  const auto refused = Process({UMBRA_CONTROLLERD, "--print-config", "-c", file}, {}).wait();
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("unknown key tls.nonsense"));
+}
+
 TEST_F(Daemon, CheckLooksAtTheCertificates) {
   using std::chrono::days;
   EXPECT_EQ(check(good).status, 0);

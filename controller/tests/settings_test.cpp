@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "base/temporary_directory.hpp"
+#include "base/tests/config_text.hpp"
 #include "controller/brain/zone_feed.hpp"
 
 namespace umbra::controller {
@@ -16,7 +18,7 @@ constexpr std::string_view kTls = "[tls]\nca = 'ca.crt'\ncertificate = 'c.crt'\n
 
 Result<Settings> read(const std::string& text) {
   UMBRA_TRY(auto config, Config::parse(text + std::string(kTls), "controllerd.toml"));
-  return Settings::from(std::move(config));
+  return Settings::from(config);
 }
 
 TEST(Settings, HaveDefaultsThatWork) {
@@ -98,10 +100,64 @@ TEST(Settings, RefuseNonsenseWithFileLineAndRemedy) {
 TEST(Settings, NameWhatIsMissing) {
   auto config = Config::parse("", "controllerd.toml");
   ASSERT_TRUE(config);
-  const auto settings = Settings::from(std::move(*config));
+  const auto settings = Settings::from(*config);
   ASSERT_FALSE(settings);
   EXPECT_EQ(settings.error().text(),
             "controllerd.toml: tls.ca: is missing (give it a value; docs/configuration.md tells what it means)");
+}
+
+/// What `umbra-controllerd --print-config` writes, without the origins.
+std::string settings_keys(Result<Config> config) {
+  if (!config) return config.error().text();
+  const auto read = Settings::from(*config);
+  return read ? test::without_origins(config->print()) : read.error().text();
+}
+
+constexpr std::string_view kFenceAgents =
+    "[[fence.agent]]\nhost = 'host1'\ncommand = ['/bin/off', '--now']\n"
+    "[[fence.agent]]\nhost = 'host2'\ncommand = ['/bin/off']\nstatus = ['/bin/ask']\noff = 'OFF'\ntimeout = '5s'\n";
+
+std::string with_tls(std::string_view text) {
+  return std::string(text) + std::string(kTls);
+}
+
+TEST(Settings, ArePrintedSoThatTheyReadTheSame) {
+  const auto keys = settings_keys(
+      Config::parse(with_tls("[brain]\nforecast_step = '1s'\n" + std::string(kFenceAgents)), "controllerd.toml"));
+  EXPECT_THAT(keys, HasSubstr("history = \"10000s\"\n")) << "the longest of so short steps";
+  EXPECT_THAT(keys, HasSubstr("[[fence.agent]]\n"
+                              "command = [\"/bin/off\"]\nhost = \"host2\"\noff = \"OFF\"\n"
+                              "status = [\"/bin/ask\"]\ntimeout = \"5s\"\n"));
+  EXPECT_EQ(settings_keys(Config::parse(keys, "printed.toml")), keys);
+}
+
+class PackagedSettings : public testing::Test {
+ protected:
+  /// The packaged defaults under `text`, as controllerd.toml.
+  std::string keys_over_packaged(const std::string& text) {
+    std::ofstream(directory.path() / "controllerd.toml") << text;
+    return settings_keys(Config::load_layers(directory.path() / "controllerd.toml", packaged));
+  }
+
+  const std::filesystem::path packaged = std::filesystem::path(UMBRA_PACKAGED_CONFIG) / "controllerd.toml";
+  TemporaryDirectory directory = TemporaryDirectory::make("umbra-controllerd-").value();
+};
+
+TEST_F(PackagedSettings, NameEveryKeyAndNoOther) {
+  EXPECT_EQ(test::keys_of(test::with_examples(test::text_of(packaged))),
+            test::keys_of(settings_keys(Config::parse(with_tls(kFenceAgents), "controllerd.toml"))));
+}
+
+TEST_F(PackagedSettings, ChangeNothing) {
+  // Values that other defaults follow among them.
+  for (const auto* text : {"", "[brain]\nforecast_step = '1s'\n", "[brain]\nconfirm_n = 1\n"})
+    EXPECT_EQ(keys_over_packaged(with_tls(text)), settings_keys(Config::parse(with_tls(text), "controllerd.toml")));
+}
+
+TEST_F(PackagedSettings, HaveExamplesThatMayBeTaken) {
+  const auto keys = keys_over_packaged(test::with_examples(test::text_of(packaged)));
+  EXPECT_THAT(keys, HasSubstr("[[fence.agent]]\n"));
+  EXPECT_EQ(settings_keys(Config::parse(keys, "printed.toml")), keys);
 }
 
 TEST(ZoneFeed, ReadsHealthAndReason) {
