@@ -1,4 +1,5 @@
 # Compiler, warnings, sanitizers and the libraries that every component sees.
+option(UMBRA_WARNINGS_ARE_ERRORS "off for compilers that warn of more than ours" ON)
 option(UMBRA_FUZZ "the fuzzers of the readers (forecast_io/fuzz); needs clang" OFF)
 option(UMBRA_SANITIZE "address or thread; empty for none" "")
 
@@ -15,8 +16,7 @@ add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>)
 # GCC 12 takes a std::string's memcpy, once inlined at -O3, for one of nearly all memory (GCC bugs 105329, 105651).
 add_compile_options($<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-stringop-overflow>
                     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-restrict>)
-set(CMAKE_COMPILE_WARNING_AS_ERROR ON CACHE BOOL "off for compilers that know warnings that ours do not")
-add_compile_options(-Wall -Wextra -Wshadow -Wconversion
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion $<$<BOOL:${UMBRA_WARNINGS_ARE_ERRORS}>:-Werror>
                     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fpch-preprocess>)
 # GCC collects garbage at every third of growth above what a precompiled header brought; a file needs less than this.
 add_compile_options("$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-heapsize=2097152>")
@@ -36,9 +36,12 @@ endif()
 set(Protobuf_USE_STATIC_LIBS ON)
 set(Boost_USE_STATIC_LIBS ON)
 
-# From 1.81 on Asio has the coroutine fixes that GCC 12 needs.
+# From 1.81 on Asio has the coroutine fixes that GCC 12 needs; bookworm has 1.81 beside its default.
 set(Boost_NO_WARN_NEW_VERSIONS ON)
-find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(Boost 1.81 EXACT QUIET COMPONENTS json)
+if(NOT Boost_FOUND)
+  find_package(Boost 1.81 REQUIRED COMPONENTS json)
+endif()
 find_package(OpenSSL REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(ZLIB REQUIRED)  # of Protobuf, once that is linked in
