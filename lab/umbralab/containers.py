@@ -4,14 +4,16 @@ The rest is the lab's: the network, where a node's files are, and the first proc
 """
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 from . import nodes
-from .common import LabError, run, say, wait_until
+from .common import LabError, run, wait_until
 from .state import Lab, Node
 
 NSPAWN = '/usr/bin/systemd-nspawn'
@@ -52,16 +54,22 @@ def boot(lab: Lab, node: Node, binds: list[Path]) -> None:
              f'--network-namespace-path=/run/netns/{lab.netns(node.name)}', '--resolv-conf=off', '--link-journal=no', '--timezone=off',
              '--capability=all', '--bind=/dev/net/tun', '--console=pipe', *(f'--bind-ro={path}' for path in binds)]
     # Hosts of today have one hierarchy of control groups, whatever this machine has.
-    environment = {**os.environ, 'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY': '1'}
+    environment = {**os.environ, 'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY': '1', 'SYSTEMD_NSPAWN_API_VFS_WRITABLE': 'network'}
     with open(directory / 'init.log', 'ab') as log:
         outer = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd='/',
                                  env=environment)
     children = Path(f'/proc/{outer.pid}/task/{outer.pid}/children')
 
     def first() -> str:
+        """Its systemd, which is the first process of its own; before, helpers of systemd-nspawn come and go."""
         if outer.poll() is not None:
             raise LabError(f'{node.name} does not boot: {(directory / "init.log").read_text()[-1000:]}')
-        return next(iter(children.read_text().split()), '')
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                status = Path(f'/proc/{child}/status').read_text()
+                if status.startswith('Name:\tsystemd\n') and re.search(r'^NSpid:.*\t1$', status, re.MULTILINE):
+                    return child
+        return ''
 
     leader = wait_until(f'{node.name} begins to boot', first, deadline=20)
     fields = Path(f'/proc/{leader}/stat').read_text().rpartition(')')[2].split()

@@ -71,7 +71,7 @@ GUEST = '''<domain type='qemu'>
   </devices>
 </domain>
 '''
-IMAGE = Path('/var/lib/umbra-guest')  # on the nodes
+IMAGE = Path('/var/lib/libvirt/images')  # on the nodes; other hosts' domains may use what is there
 
 
 def up(lab: Lab, packages: Path) -> None:
@@ -172,7 +172,7 @@ def main() -> int:
         if wanted.verb == 'up':
             if state.exists(wanted.lab):
                 raise LabError(f"fleet '{wanted.lab}' is there already", f'umbra-fleet --lab {wanted.lab} down')
-            lab = Lab(state.valid_name(wanted.lab), nodes=nodes.plan(wanted.hosts, 1, ['a']))
+            lab = Lab(state.valid_name(wanted.lab), nodes=nodes.plan(wanted.hosts, 1, ['a', 'b']))
             try:
                 up(lab, wanted.packages.resolve())
                 if not wanted.bare:
