@@ -199,6 +199,10 @@ shadow::Journal* Agent::journal() {
 Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Agent::~Agent() = default;
 
+Condition Agent::condition() const {
+  return parts_->host ? parts_->host->condition() : Condition{true, "an edge: routes follow the VMs"};
+}
+
 void Agent::reload() {
   parts_->credentials->ask();
 }

@@ -49,6 +49,9 @@ class Agent {
   /// Leaves shadows held in QEMU, for the next life; closes connections. Awaited before the executor stops.
   asio::awaitable<void> stop();
 
+  /// Of an edge: settled from the begin.
+  Condition condition() const;
+
   Host* host();                ///< null on an edge
   shadow::Journal* journal();  ///< null on an edge
 

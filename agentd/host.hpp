@@ -16,6 +16,11 @@
 
 namespace umbra::agent {
 
+struct Condition {
+  bool settled = false;  ///< libvirt was reached, and the hold is proven or cannot be
+  std::string text;
+};
+
 /// Keeps the inventory, supervises one Source per VM that has or had a shadow, and owns the Standby.
 ///
 /// Nothing is decided while libvirt cannot be asked: the last known inventory is reported as not known, shadows stay as
@@ -66,6 +71,8 @@ class Host {
   /// The report that was filled last arrived.
   void delivered(const v1::ReportRequest& report);
   const v1::HoldProof& proof() const { return proof_; }
+  /// How it is, in a line for whoever looks at the service.
+  Condition condition() const;
   /// A VM of this host's own, as it was last reported; nothing when it has none of that uuid.
   const v1::Vm* vm(const std::string& vm_uuid) const;
 

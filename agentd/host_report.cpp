@@ -32,6 +32,16 @@ void Host::fill(v1::ReportRequest& report) const {
   }
 }
 
+Condition Host::condition() const {
+  if (!hypervisor_up_) return {false, "libvirt is not reachable; VMs and shadows stay as they are"};
+  if (!recovered_) return {false, "recovering what an earlier life left"};
+  if (!proof_.proven() && proof_.detail().empty()) return {false, "the hold is being proven"};
+  if (!proof_.proven()) return {true, "no warm shadows here: " + proof_.detail()};
+  const auto kept = std::ranges::count_if(sources_, [](const auto& entry) { return exists(entry.second->phase()); });
+  return {true, fmt::format("VMs: {}, {} with a shadow elsewhere; shadows held here: {}", vms_.size(), kept,
+                            standby_.count())};
+}
+
 /// The newest epoch in which it was decided that the VM is this host's: it moved here, or a cutover from here was given
 /// up or refused. Nothing while a cutover from here is undecided, and once it has moved away.
 std::uint64_t Host::owned_since(const std::string& vm_uuid) const {

@@ -39,6 +39,25 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agen
   io.stop();
 }
 
+/// Ready once it is known whether this host can hold shadows; a host without libvirt is, too, after a while, and says
+/// so.
+asio::awaitable<void> keep_systemd_informed(umbra::agent::Agent& agent, umbra::systemd::Notifier& notifier) {
+  using namespace std::chrono_literals;
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  const auto patience = std::chrono::steady_clock::now() + 10s;
+  std::string told;
+  for (bool ready = false;;) {
+    const auto condition = agent.condition();
+    if (condition.text != told) notifier.status(told = condition.text);
+    if (!ready && (condition.settled || std::chrono::steady_clock::now() >= patience)) {
+      ready = true;
+      notifier.ready();
+    }
+    timer.expires_after(500ms);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
 /// Of the package's removal.
 asio::awaitable<void> let_go(asio::io_context& io, umbra::agent::Agent& agent, int& status) {
   const auto released = co_await agent.release(std::chrono::minutes(1));
@@ -148,7 +167,7 @@ int main(int argc, char** argv) {
     return status;
   }
   umbra::systemd::Notifier notifier(io.get_executor());
-  notifier.ready();
+  asio::co_spawn(io, keep_systemd_informed(**agent, notifier), asio::detached);
   asio::co_spawn(io, reload_when_told(reloads, **agent), asio::detached);
   asio::co_spawn(io, until_told(io, **agent, notifier), asio::detached);
   io.run();

@@ -1,5 +1,6 @@
 // umbra-controllerd itself: what --check looks at, and that SIGHUP reloads.
 #include <signal.h>
+#include <sysexits.h>
 
 #include <fstream>
 
@@ -42,7 +43,7 @@ TEST_F(Daemon, PrintsItsConfigurationWithoutCertificates) {
   EXPECT_THAT(ran.out, HasSubstr("tick = \"5s\"  # "));
   std::ofstream(file, std::ios::app) << "nonsense = 1\n";
   const auto refused = Process({UMBRA_CONTROLLERD, "--print-config", "-c", file}, {}).wait();
-  EXPECT_EQ(refused.status, 1);
+  EXPECT_EQ(refused.status, EX_CONFIG);
   EXPECT_THAT(refused.err, HasSubstr("unknown key tls.nonsense"));
 }
 
@@ -51,7 +52,7 @@ TEST_F(Daemon, CheckLooksAtTheCertificates) {
   EXPECT_EQ(check(good).status, 0);
   const auto expect_refused = [&](const rpc::TlsFiles& files, const std::string& name, const std::string& why) {
     const auto ran = check(files, name);
-    EXPECT_EQ(ran.status, 1) << why;
+    EXPECT_EQ(ran.status, EX_CONFIG) << why;
     EXPECT_THAT(ran.err, HasSubstr(why));
   };
   expect_refused(good, "other", "the certificate is controller's, but [controller] name is other");

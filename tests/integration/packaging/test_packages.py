@@ -99,6 +99,17 @@ class Packages(unittest.TestCase):
         self.assertIn('umbra', self.on('host1', 'id -nG umbra').split())
         self.assertIn('libvirt', self.on('host1', 'id -nG umbra').split())
         self.assertEqual(self.on('host1', 'systemctl is-enabled umbra-guard'), 'enabled')
+        left_alone = 'our %nrconf; do "/etc/needrestart/conf.d/umbra-agentd.conf" // die $@; print q(umbra-gate@x.service) =~ (keys %{$nrconf{override_rc}})[0];'
+        self.assertEqual(self.on('host1', f"perl -we '{left_alone}'"), '1')
+
+    def test_1b_the_test_that_the_packages_bring(self) -> None:
+        """On the edge, which gets a controller for the while."""
+        installed.install(self.lab, self.lab.nodes['edge1'], ['umbra-controller', 'umbra-cli'])
+        script = (ROOT / 'packaging/debian/tests/one-machine').read_text()
+        run(containers.inside(self.lab, 'edge1', 'sh', '-eu', '-s'), text=script, deadline=90)
+        self.on('edge1', 'apt-get -qq purge -y umbra-agentd umbra-controller umbra-cli', deadline=150)
+        self.assertEqual(self.on('edge1', 'ls -d /etc/umbra /var/lib/umbra 2> /dev/null || true'), '')
+        installed.install(self.lab, self.lab.nodes['edge1'])
 
     def test_2_a_wrong_configuration_is_said_once(self) -> None:
         self.on('host2', 'printf "[agent]\\nnam = \\"host2\\"\\n" > /etc/umbra/agentd.toml; systemctl start umbra-agentd || true')
@@ -113,6 +124,7 @@ class Packages(unittest.TestCase):
         installed.configure(self.lab)
         installed.add_guest(self.lab, VM, 1, 'host1')
         self.await_answer()
+        self.assertIn('VMs: ', self.property('host1', 'umbra-agentd', 'StatusText'))
         self.assertEqual(self.on('host1', 'ps -o user= -p $(systemctl show -P MainPID umbra-agentd)'), 'umbra')
         self.keep()
         for host in ('host1', 'host2'):  # started through systemd, as polkit allows the agent
@@ -146,6 +158,17 @@ class Packages(unittest.TestCase):
         wait_until('the watchdog has it started again', lambda: self.property(home, 'umbra-agentd', 'MainPID') not in (pid, '0') and
                    self.property(home, 'umbra-agentd', 'ActiveState') == 'active', deadline=90, every=0.5)
         self.await_answer()
+        self.keep()
+
+    def test_5b_without_libvirt_it_serves_and_says_so(self) -> None:
+        away = self.other(self.home())
+        self.ctl('shadow', 'drop', VM)
+        self.on(away, 'systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd')
+        self.on(away, 'systemctl restart umbra-agentd', deadline=60)
+        self.assertEqual(self.property(away, 'umbra-agentd', 'ActiveState'), 'active')
+        self.assertIn('libvirt is not reachable', self.property(away, 'umbra-agentd', 'StatusText'))
+        self.on(away, 'systemctl start libvirtd.socket libvirtd')
+        wait_until('it has found libvirt', lambda: 'VMs: 0' in self.property(away, 'umbra-agentd', 'StatusText'), deadline=60, every=0.5)
         self.keep()
 
     def test_6_removed_from_the_standby_its_shadow_goes_and_the_guest_stays(self) -> None:
