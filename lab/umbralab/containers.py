@@ -71,7 +71,12 @@ def boot(lab: Lab, node: Node, binds: list[Path]) -> None:
                     return child
         return ''
 
-    leader = wait_until(f'{node.name} begins to boot', first, deadline=20)
+    try:
+        leader = wait_until(f'{node.name} begins to boot', first, deadline=20)
+    except BaseException:  # nobody else knows of it
+        for pid in [*map(int, children.read_text().split()), outer.pid] if outer.poll() is None else []:
+            os.kill(pid, signal.SIGKILL)
+        raise
     fields = Path(f'/proc/{leader}/stat').read_text().rpartition(')')[2].split()
     (directory / 'init.pid').write_text(f'{leader} {fields[19]}\n')
 
