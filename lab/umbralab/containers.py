@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -38,7 +37,7 @@ def prepare(lab: Lab, node: Node, tree: Path) -> None:
          directory / 'root'])
     etc = directory / 'root/etc'
     (etc / 'hostname').write_text(f'{node.name}\n')
-    (etc / 'hosts').write_text('127.0.0.1 localhost\n' + ''.join(f'{each.address} {each.name}\n' for each in lab.nodes.values()))
+    (etc / 'hosts').write_text(nodes.hosts_file(lab))
     (etc / 'sysctl.d/60-router.conf').write_text(SYSCTL)
     quiet = ['console-getty.service', 'apt-daily.timer', 'apt-daily-upgrade.timer', 'e2scrub_all.timer']
     if node.role != 'host':
@@ -47,7 +46,7 @@ def prepare(lab: Lab, node: Node, tree: Path) -> None:
         (etc / 'systemd/system' / unit).symlink_to('/dev/null')
 
 
-def boot(lab: Lab, node: Node, binds: list[Path]) -> None:
+def boot(lab: Lab, node: Node, binds: list[str]) -> None:
     """Starts it; await_up() waits."""
     directory = lab.node_dir(node.name)
     words = [NSPAWN, f'--directory={root(lab, node.name)}', f'--machine={node.name}', '--register=no', '--keep-unit', '--boot', '--quiet',
@@ -77,8 +76,7 @@ def boot(lab: Lab, node: Node, binds: list[Path]) -> None:
         for pid in [*map(int, children.read_text().split()), outer.pid] if outer.poll() is None else []:
             os.kill(pid, signal.SIGKILL)
         raise
-    fields = Path(f'/proc/{leader}/stat').read_text().rpartition(')')[2].split()
-    (directory / 'init.pid').write_text(f'{leader} {fields[19]}\n')
+    nodes.record_anchor(lab, node.name, leader)
 
 
 def await_up(lab: Lab, node: Node) -> None:
@@ -101,16 +99,7 @@ def shell(lab: Lab, node: str, script: str, *, deadline: float = 60, check: bool
     return run(inside(lab, node, 'sh', '-euc', script), deadline=deadline, check=check)
 
 
-def halt(lab: Lab, node: str, deadline: float = 60) -> None:
-    """Shuts it down as its power button would; returns when it is off."""
-    if (pid := nodes.anchor(lab, node)) is None:
-        return
-    os.kill(pid, signal.SIGRTMIN + 4)
-    wait_until(f'{node} shuts down', lambda: nodes.anchor(lab, node) is None, deadline=deadline)
-
-
-def unmake(lab: Lab) -> None:
+def unmount(lab: Lab) -> None:
     """After nodes.unmake()."""
-    for directory in sorted((lab.dir / 'nodes').glob('*/root')) if lab.dir.is_dir() else []:
+    for directory in (lab.dir / 'nodes').glob('*/root'):
         run(['umount', '--recursive', directory], check=False)
-    shutil.rmtree(lab.dir, ignore_errors=True)

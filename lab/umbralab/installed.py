@@ -3,15 +3,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import subprocess
 import sys
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import containers, nodes, state, trees
+from . import containers, guests, hosts, nodes, state, trees
 from .common import ROOT, LabError, run, say, wait_until
-from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, Lab, Node
+from .state import AGENT_PORT, CONTROLLER_PORT, GATEWAY_ADDRESS, GATEWAY_MAC, Lab, Node, Vm
 
 PACKAGES = ROOT / 'build/packages'
 OF_ROLE = {'host': ['umbra-agentd'], 'edge': ['umbra-agentd'], 'controller': ['umbra-controller', 'umbra-cli']}
@@ -44,32 +44,6 @@ gateway_address = "{gateway}"
 ca = "/etc/umbra/agent/ca.pem"
 certificate = "/etc/umbra/agent/cert.pem"
 key = "/etc/umbra/agent/key.pem"
-'''
-GUEST = '''<domain type='qemu'>
-  <name>{name}</name>
-  <metadata><umbra:vm xmlns:umbra='https://umbra.invalid/vm/1'><umbra:address>{address}</umbra:address></umbra:vm></metadata>
-  <memory unit='MiB'>160</memory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{image}/vmlinuz</kernel>
-    <initrd>{image}/initrd.gz</initrd>
-    <cmdline>console=ttyS0 quiet ip4={address} canary=64:64</cmdline>
-  </os>
-  <features><acpi/></features>
-  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
-  <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <interface type='ethernet'>
-      <mac address='52:54:00:55:00:{number:02x}'/>
-      <target dev='tap{number}' managed='no'/>
-      <model type='virtio'/>
-    </interface>
-    <serial type='pty'/>
-    <controller type='usb' model='none'/>
-    <memballoon model='virtio'/>
-  </devices>
-</domain>
 '''
 IMAGE = Path('/var/lib/libvirt/images')  # on the nodes; other hosts' domains may use what is there
 
@@ -134,20 +108,21 @@ def ctl(lab: Lab, *words: str, deadline: float = 60, check: bool = True) -> str:
                deadline=deadline, check=check)
 
 
-def add_guest(lab: Lab, name: str, number: int, host: str) -> str:
-    """@return its address"""
-    address = f'{state.GUESTS}.{number}'
-    definition = GUEST.format(name=name, number=number, address=address, image=IMAGE)
+def add_guest(lab: Lab, name: str, number: int, host: str) -> Vm:
+    vm = Vm(name, number, str(uuid.uuid4()), host, memory_mib=160, canary='64:64', transient=False)
+    definition = guests.XML.format(vm=vm, guest=IMAGE, canary=f' canary={vm.canary}', emulator=hosts.EMULATOR, disk='', shared='', monitor='')
     run(containers.inside(lab, host, 'virsh', '-q', 'define', '/dev/stdin'), text=definition)
     # The agent makes the tap of what is defined.
-    wait_until(f'the tap of {name}', lambda: f'tap{number}' in containers.shell(lab, host, 'ls /sys/class/net'), deadline=30)
-    containers.shell(lab, host, f'virsh -q start {shlex.quote(name)}')
-    return address
+    wait_until(f'the tap of {name}', lambda: vm.tap in containers.shell(lab, host, 'ls /sys/class/net').split(), deadline=30)
+    containers.shell(lab, host, f'virsh -q start {name}')
+    return vm
 
 
 def down(lab: Lab) -> None:
-    nodes.unmake(lab)
-    containers.unmake(lab)
+    with state.locked(lab.name):
+        nodes.unmake(lab)
+        containers.unmount(lab)
+        state.forget(lab)
 
 
 def main() -> int:

@@ -42,10 +42,13 @@ def join(lab: Lab, node: Node) -> None:
         text=f'link set lo up\naddress add {node.address}/24 dev eth0\nlink set eth0 up\n')
 
 
+def hosts_file(lab: Lab) -> str:
+    return '127.0.0.1 localhost\n' + ''.join(f'{node.address} {node.name}\n' for node in lab.nodes.values())
+
+
 def boot(lab: Lab, nodes: list[Node]) -> None:
     """Starts the anchors of these nodes and waits until all are ready."""
-    (lab.dir / 'hosts').write_text(
-        '127.0.0.1 localhost\n' + ''.join(f'{node.address} {node.name}\n' for node in lab.nodes.values()))
+    (lab.dir / 'hosts').write_text(hosts_file(lab))
     for node in nodes:
         directory = lab.node_dir(node.name)
         directory.mkdir(parents=True, exist_ok=True)
@@ -60,11 +63,21 @@ def boot(lab: Lab, nodes: list[Node]) -> None:
                    remedy=f'see {directory}/init.log')
 
 
+def _stat(pid: object) -> list[str]:
+    """Of /proc/PID/stat, what comes after the name: the state is field 0, the time of the start field 19."""
+    return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+
+
+def record_anchor(lab: Lab, node: str, pid: object) -> None:
+    """What node-init does of itself, for another first process."""
+    (lab.node_dir(node) / 'init.pid').write_text(f'{pid} {_stat(pid)[19]}\n')
+
+
 def anchor(lab: Lab, node: str) -> int | None:
     """Process id of the node's first process, if it is alive and still the one that was recorded."""
     try:
         pid, started = (lab.node_dir(node) / 'init.pid').read_text().split()
-        fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+        fields = _stat(pid)
     except (OSError, ValueError):
         return None
     return int(pid) if fields[19] == started and fields[0] not in 'ZX' else None
