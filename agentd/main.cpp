@@ -1,6 +1,5 @@
 // umbra-agentd: keeps shadows of this host's VMs, and other hosts' shadows here.
 #include <spdlog/spdlog.h>
-#include <sysexits.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -10,6 +9,7 @@
 #include "agentd/agent.hpp"
 #include "agentd/guard.hpp"
 #include "agentd/shadow/journal.hpp"
+#include "base/daemon.hpp"
 #include "base/log.hpp"
 #include "base/printable.hpp"
 #include "systemd/notify.hpp"
@@ -17,18 +17,6 @@
 namespace {
 
 namespace asio = boost::asio;
-
-/// @param status EX_CONFIG: systemd starts it no more until somebody has mended its configuration
-/// (umbra-agentd.service)
-int complain(const umbra::Error& error, int status = EXIT_FAILURE) {
-  spdlog::critical("{}", error);
-  return status;
-}
-
-int status_of(const umbra::Error& error) {
-  const bool configured_so = error.code == umbra::Errc::kInvalid || error.code == umbra::Errc::kNotFound;
-  return configured_so ? EX_CONFIG : EXIT_FAILURE;
-}
 
 asio::awaitable<void> until_told(asio::io_context& io, umbra::agent::Agent& agent, umbra::systemd::Notifier& notifier) {
   asio::signal_set signals(io, SIGTERM, SIGINT);
@@ -64,7 +52,7 @@ asio::awaitable<void> let_go(asio::io_context& io, umbra::agent::Agent& agent, i
   if (released)
     spdlog::info("no shadow is held here, and none elsewhere of a VM that runs here; guests run on");
   else
-    status = complain(released.error());
+    status = umbra::complain(released.error());
   co_await agent.stop();
   io.stop();
 }
@@ -75,7 +63,7 @@ int run_guard(umbra::agent::AgentConfig config) {
   int status = 0;
   const auto ended = [&status](std::exception_ptr bug, umbra::Result<void> guarded) {
     if (bug) std::rethrow_exception(bug);
-    if (!guarded) status = complain(guarded.error());
+    if (!guarded) status = umbra::complain(guarded.error());
   };
   asio::co_spawn(io, umbra::agent::guard(io.get_executor(), std::move(config)), ended);
   io.run();
@@ -95,16 +83,9 @@ asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::agent::
 int main(int argc, char** argv) {
   CLI::App app{
       "Umbra's agent: keeps paused, pre-copied shadows of this host's VMs on other hosts, and cuts over to them."};
-  std::string file = "/etc/umbra/agentd.toml";
-  const auto packaged = std::filesystem::path(umbra::kPackagedConfig) / "agentd.toml";
+  umbra::ConfigOptions options(app, "agentd");
   std::string forget;
-  bool check = false, print = false, guard = false;
-  app.add_option("-c,--config", file,
-                 "configuration file; its drop-ins, FILE.d/*.toml, override it, and it overrides " + packaged.string())
-      ->capture_default_str();
-  auto* check_flag = app.add_flag("--check", check, "check the configuration and the certificates, and end");
-  app.add_flag("--print-config", print, "print every key, its value and the file and line that it comes from, and end")
-      ->excludes(check_flag);
+  bool guard = false;
   app.add_option(
          "--forget-damaged", forget,
          "forget the damaged journal records of this VM (uuid) and end; look at the VM on both hosts first, and "
@@ -120,29 +101,23 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   umbra::init_log("umbra-agentd", "info");
-  auto read = umbra::Config::load_layers(file, packaged);
-  if (!read) return complain(read.error(), EX_CONFIG);
+  auto read = options.load();
+  if (!read) return umbra::complain(read.error(), EX_CONFIG);
   auto config = umbra::agent::AgentConfig::from(*read);
-  if (!config) return complain(config.error(), EX_CONFIG);
-  if (print) {
+  if (!config) return umbra::complain(config.error(), EX_CONFIG);
+  if (options.print()) {
     std::cout << read->print();
     return 0;
   }
-  if (check) {
-    const auto tls = umbra::agent::load_credentials(*config);
-    if (!tls) return complain(tls.error(), EX_CONFIG);
-    for (const auto& warning : tls->warnings()) spdlog::warn("{}", warning);
-    std::cout << file << " is fine\n";
-    return 0;
-  }
+  if (options.check()) return options.checked(umbra::agent::load_credentials(*config));
   if (!forget.empty()) {
     const auto journal = config->state_dir / "journal.sqlite";
     const auto forgotten = umbra::shadow::Journal::forget_damaged(journal, forget);
-    if (!forgotten) return complain(forgotten.error());
+    if (!forgotten) return umbra::complain(forgotten.error());
     if (*forgotten == 0)
-      return complain({umbra::Errc::kNotFound,
-                       fmt::format("nothing damaged of VM {} is set aside", umbra::printable(forget)),
-                       "give the uuid that the alert names; umbractl doctor shows it"});
+      return umbra::complain({umbra::Errc::kNotFound,
+                              fmt::format("nothing damaged of VM {} is set aside", umbra::printable(forget)),
+                              "give the uuid that the alert names; umbractl doctor shows it"});
     std::cout << *forgotten << " damaged records of VM " << forget << " forgotten\n";
     return 0;
   }
@@ -157,7 +132,7 @@ int main(int argc, char** argv) {
   asio::io_context io(1);
   asio::signal_set reloads(io, SIGHUP);  // from here on it ends nothing, and is kept until somebody looks
   auto agent = umbra::agent::Agent::start(io.get_executor(), std::move(*config));
-  if (!agent) return complain(agent.error(), status_of(agent.error()));
+  if (!agent) return umbra::complain(agent.error(), umbra::status_of(agent.error()));
   if (release->parsed()) {
     int status = 0;
     asio::co_spawn(io, let_go(io, **agent, status), [](std::exception_ptr bug) {

@@ -1,12 +1,12 @@
 // umbra-controllerd: forecasts, decides, and has the agents carry it out.
 #include <spdlog/spdlog.h>
-#include <sysexits.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <iostream>
 
+#include "base/daemon.hpp"
 #include "base/log.hpp"
 #include "controller/controller.hpp"
 #include "systemd/notify.hpp"
@@ -14,18 +14,6 @@
 namespace {
 
 namespace asio = boost::asio;
-
-/// @param status EX_CONFIG: systemd starts it no more until somebody has mended its configuration
-/// (umbra-controllerd.service)
-int complain(const umbra::Error& error, int status = EXIT_FAILURE) {
-  spdlog::critical("{}", error);
-  return status;
-}
-
-int status_of(const umbra::Error& error) {
-  const bool configured_so = error.code == umbra::Errc::kInvalid || error.code == umbra::Errc::kNotFound;
-  return configured_so ? EX_CONFIG : EXIT_FAILURE;
-}
 
 asio::awaitable<void> until_told(asio::io_context& io, umbra::controller::Controller& controller,
                                  umbra::systemd::Notifier& notifier) {
@@ -49,34 +37,20 @@ asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::control
 
 int main(int argc, char** argv) {
   CLI::App app{"Umbra's controller: forecasts demand, weighs dangers, and moves VMs before trouble comes."};
-  std::string file = "/etc/umbra/controllerd.toml";
-  const auto packaged = std::filesystem::path(umbra::kPackagedConfig) / "controllerd.toml";
-  bool check = false, print = false;
-  app.add_option("-c,--config", file,
-                 "configuration file; its drop-ins, FILE.d/*.toml, override it, and it overrides " + packaged.string())
-      ->capture_default_str();
-  auto* check_flag = app.add_flag("--check", check, "check the configuration and the certificates, and end");
-  app.add_flag("--print-config", print, "print every key, its value and the file and line that it comes from, and end")
-      ->excludes(check_flag);
+  umbra::ConfigOptions options(app, "controllerd");
   app.set_version_flag("--version", std::string("umbra-controllerd ") + UMBRA_VERSION);
   CLI11_PARSE(app, argc, argv);
 
   umbra::init_log("umbra-controllerd", "info");
-  auto read = umbra::Config::load_layers(file, packaged);
-  if (!read) return complain(read.error(), EX_CONFIG);
+  auto read = options.load();
+  if (!read) return umbra::complain(read.error(), EX_CONFIG);
   auto settings = umbra::controller::Settings::from(*read);
-  if (!settings) return complain(settings.error(), EX_CONFIG);
-  if (print) {
+  if (!settings) return umbra::complain(settings.error(), EX_CONFIG);
+  if (options.print()) {
     std::cout << read->print();
     return 0;
   }
-  if (check) {
-    const auto tls = umbra::controller::load_credentials(*settings);
-    if (!tls) return complain(tls.error(), EX_CONFIG);
-    for (const auto& warning : tls->warnings()) spdlog::warn("{}", warning);
-    std::cout << file << " is fine\n";
-    return 0;
-  }
+  if (options.check()) return options.checked(umbra::controller::load_credentials(*settings));
   spdlog::drop_all();
   umbra::init_log("umbra-controllerd", settings->log_level);
 
@@ -86,7 +60,7 @@ int main(int argc, char** argv) {
   asio::signal_set reloads(io, SIGHUP);  // from here on it ends nothing, and is kept until somebody looks
   umbra::SystemClock clock;
   auto controller = umbra::controller::Controller::start(io.get_executor(), std::move(*settings), clock);
-  if (!controller) return complain(controller.error(), status_of(controller.error()));
+  if (!controller) return umbra::complain(controller.error(), umbra::status_of(controller.error()));
   spdlog::info("umbra-controllerd {} listens on {}:{}", UMBRA_VERSION, (*controller)->endpoint().address().to_string(),
                (*controller)->endpoint().port());
   umbra::systemd::Notifier notifier(io.get_executor());

@@ -1,24 +1,14 @@
 // umbra-gate: carries one shadow's migration stream between its QEMU and the other host's gate.
-#include <spdlog/spdlog.h>
-
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 
+#include "base/daemon.hpp"
 #include "base/log.hpp"
 #include "gate/control.hpp"
 #include "gate/launch.hpp"
 #include "systemd/notify.hpp"
-
-namespace {
-
-int complain(const umbra::Error& error) {
-  spdlog::critical("{}", error);
-  return 1;
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{
@@ -40,13 +30,13 @@ int main(int argc, char** argv) {
   std::optional<umbra::gate::Detached> detached;
   if (detach) {
     auto begun = umbra::gate::Detached::begin();
-    if (!begun) return complain(begun.error());
+    if (!begun) return umbra::complain(begun.error());
     detached.emplace(std::move(*begun));
   }
   umbra::SystemClock clock;
   boost::asio::io_context io(1);
   auto listening = umbra::gate::Control::listen(io.get_executor(), clock, control);
-  if (!listening) return complain(listening.error());
+  if (!listening) return umbra::complain(listening.error());
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
   if (detached) detached->ready(log);

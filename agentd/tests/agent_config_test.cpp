@@ -1,8 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "agentd/config.hpp"
-#include "base/temporary_directory.hpp"
-#include "base/tests/config_text.hpp"
+#include "base/tests/packaged_config.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -169,12 +168,7 @@ TEST(AgentConfig, RefusesAKeyThatNobodyKnows) {
   EXPECT_EQ(config.error().remedy, "correct or remove it");
 }
 
-/// What `umbra-agentd --print-config` writes, without the origins.
-std::string agent_keys(Result<Config> config) {
-  if (!config) return config.error().text();
-  const auto read = AgentConfig::from(*config);
-  return read ? test::without_origins(config->print()) : read.error().text();
-}
+constexpr auto agent_keys = test::printed_keys<AgentConfig>;
 
 TEST(AgentConfig, IsPrintedSoThatItReadsTheSame) {
   const auto keys = agent_keys(Config::parse(
@@ -186,16 +180,9 @@ TEST(AgentConfig, IsPrintedSoThatItReadsTheSame) {
   EXPECT_EQ(agent_keys(Config::parse(keys, "printed.toml")), keys);
 }
 
-class PackagedAgentConfig : public testing::Test {
+class PackagedAgentConfig : public test::PackagedConfig<AgentConfig> {
  protected:
-  /// The packaged defaults under `text`, as agentd.toml.
-  std::string keys_over_packaged(const std::string& text) {
-    std::ofstream(directory.path() / "agentd.toml") << text;
-    return agent_keys(Config::load_layers(directory.path() / "agentd.toml", packaged));
-  }
-
-  const std::filesystem::path packaged = std::filesystem::path(UMBRA_PACKAGED_CONFIG) / "agentd.toml";
-  TemporaryDirectory directory = TemporaryDirectory::make("umbra-agentd-").value();
+  PackagedAgentConfig() : PackagedConfig("agentd.toml") {}
 };
 
 TEST_F(PackagedAgentConfig, NamesEveryKeyAndNoOther) {

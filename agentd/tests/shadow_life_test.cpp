@@ -75,18 +75,6 @@ TEST(ShadowLife, OfAHotShadowConnectsToWhatItsCutoverWillFlip) {
   EXPECT_EQ(written.routers_size(), 0) << "the journal is written in the middle of cutovers";
 }
 
-TEST(ShadowLife, AHostSaysInALineHowItIs) {
-  TwoHosts world;
-  ASSERT_TRUE(world.until([&] { return world.source.process->host()->condition().settled; }, 10s));
-  world.warm();
-  EXPECT_EQ(world.source.process->host()->condition().text, "VMs: 1, 1 with a shadow elsewhere; shadows held here: 0");
-  EXPECT_EQ(world.standby.process->host()->condition().text, "VMs: 0, 0 with a shadow elsewhere; shadows held here: 1");
-  world.source.hypervisor->set_connected(false);
-  world.pass(100ms);
-  EXPECT_FALSE(world.source.process->host()->condition().settled);
-  EXPECT_THAT(world.source.process->host()->condition().text, HasSubstr("libvirt is not reachable"));
-}
-
 TEST(ShadowLife, HowFastMemoryIsDirtiedIsKnownWithoutAShadow) {
   TwoHosts::Options options;
   options.dirty_rate = BytesPerSecond{30'000'000};

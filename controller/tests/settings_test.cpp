@@ -5,8 +5,7 @@
 
 #include <fstream>
 
-#include "base/temporary_directory.hpp"
-#include "base/tests/config_text.hpp"
+#include "base/tests/packaged_config.hpp"
 #include "controller/brain/zone_feed.hpp"
 
 namespace umbra::controller {
@@ -106,12 +105,7 @@ TEST(Settings, NameWhatIsMissing) {
             "controllerd.toml: tls.ca: is missing (give it a value; docs/configuration.md tells what it means)");
 }
 
-/// What `umbra-controllerd --print-config` writes, without the origins.
-std::string settings_keys(Result<Config> config) {
-  if (!config) return config.error().text();
-  const auto read = Settings::from(*config);
-  return read ? test::without_origins(config->print()) : read.error().text();
-}
+constexpr auto settings_keys = test::printed_keys<Settings>;
 
 constexpr std::string_view kFenceAgents =
     "[[fence.agent]]\nhost = 'host1'\ncommand = ['/bin/off', '--now']\n"
@@ -131,16 +125,9 @@ TEST(Settings, ArePrintedSoThatTheyReadTheSame) {
   EXPECT_EQ(settings_keys(Config::parse(keys, "printed.toml")), keys);
 }
 
-class PackagedSettings : public testing::Test {
+class PackagedSettings : public test::PackagedConfig<Settings> {
  protected:
-  /// The packaged defaults under `text`, as controllerd.toml.
-  std::string keys_over_packaged(const std::string& text) {
-    std::ofstream(directory.path() / "controllerd.toml") << text;
-    return settings_keys(Config::load_layers(directory.path() / "controllerd.toml", packaged));
-  }
-
-  const std::filesystem::path packaged = std::filesystem::path(UMBRA_PACKAGED_CONFIG) / "controllerd.toml";
-  TemporaryDirectory directory = TemporaryDirectory::make("umbra-controllerd-").value();
+  PackagedSettings() : PackagedConfig("controllerd.toml") {}
 };
 
 TEST_F(PackagedSettings, NameEveryKeyAndNoOther) {
