@@ -12,6 +12,22 @@ namespace umbra::controller {
 
 using namespace std::chrono_literals;
 
+/// Runs as time does, but on the day that a test wants.
+class ClockOfADay final : public Clock {
+ public:
+  std::chrono::steady_clock::time_point steady() const override { return std::chrono::steady_clock::now(); }
+  std::chrono::microseconds wall() const override { return began_ + since(); }
+  /// Now it is `now`; before anything has read this clock.
+  void set_wall(std::chrono::sys_seconds now) { began_ = now.time_since_epoch() - since(); }
+
+ private:
+  std::chrono::microseconds since() const {
+    return std::chrono::duration_cast<std::chrono::microseconds>(steady() - start_);
+  }
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::microseconds began_ = SystemClock().wall();
+};
+
 /// Everything runs on one io_context that the test drives; a test that hangs is ended by ctest's time limit.
 class LiveFleet : public testing::Test {
  protected:
@@ -130,7 +146,7 @@ class LiveFleet : public testing::Test {
 
   rpc::TestFleet fleet;
   asio::io_context io{1};
-  SystemClock clock;
+  ClockOfADay clock;
   Settings settings;
   FakeHosts hosts;
   std::unique_ptr<Controller> controller;
