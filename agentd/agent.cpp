@@ -4,6 +4,7 @@
 
 #include "agentd/peers.hpp"
 #include "agentd/registry_link.hpp"
+#include "agentd/renewal.hpp"
 #include "agentd/services.hpp"
 #include "agentd/shadow/proof.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
@@ -48,6 +49,7 @@ struct Agent::Parts {
   std::unique_ptr<rpc::Door> door;
   std::unique_ptr<RegistryLink> controller;
   std::unique_ptr<rpc::TlsKeeper> credentials;
+  std::unique_ptr<Renewal> renewal;
 
   v1::Credentials describe_credentials() const;
   v1::RegisterRequest introduce() const;
@@ -179,11 +181,21 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
                             }};
   p.controller = std::make_unique<RegistryLink>(executor, clock, *p.around.transport, p.config.controller_endpoint,
                                                 p.config.controller_name, for_controller, std::move(hooks));
+  p.renewal = std::make_unique<Renewal>(
+      executor, clock, p.around.tls,
+      Renewal::Hooks{.controller = [&p] { return p.controller->session(); },
+                     .renewed = [&p] { p.credentials->ask(); },
+                     .failed =
+                         [&p](const Error& why) {
+                           p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, "",
+                                          fmt::format("its certificate cannot be renewed yet: {}", why));
+                         }});
   const auto root = [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);  // ends the process: systemd restarts it, and recovery knows more than we do
   };
   asio::co_spawn(executor, p.controller->run(), root);
   asio::co_spawn(executor, p.credentials->run(), root);
+  if (p.config.renew) asio::co_spawn(executor, p.renewal->run(), root);
   if (p.host) asio::co_spawn(executor, p.host->run(), root);
   asio::co_spawn(executor, p.upkeep->run(), root);
   return std::unique_ptr<Agent>(new Agent(std::move(parts)));
@@ -215,6 +227,7 @@ Task<void> Agent::release(Deadline deadline) {
 
 asio::awaitable<void> Agent::stop() {
   parts_->credentials->stop();
+  parts_->renewal->stop();
   if (parts_->host) parts_->host->stop();
   parts_->controller->stop();
   parts_->upkeep->stop();

@@ -108,6 +108,7 @@ Result<AgentConfig> AgentConfig::from(Config& config) {
   out.tls.certificate = config.required_text("tls.certificate");
   out.tls.key = config.required_text("tls.key");
   out.tls.crl = config.text("tls.crl", "");
+  out.renew = config.boolean("tls.renew", false);
   out.libvirt_uri = config.text("libvirt.uri", "qemu:///system");
   out.emulator = config.text("libvirt.emulator", "/usr/bin/qemu-system-x86_64");
 

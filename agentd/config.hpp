@@ -27,6 +27,7 @@ struct AgentConfig {
   std::string controller_name;
   std::string listen_endpoint;
   rpc::TlsFiles tls;
+  bool renew = false;  ///< the controller is asked for another certificate in time
   std::string libvirt_uri;
   std::filesystem::path emulator;  ///< the QEMU that the hold is proven on
   std::string underlay_address;

@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "agentd/agent.hpp"
+#include "agentd/enroll.hpp"
 #include "agentd/guard.hpp"
 #include "agentd/shadow/journal.hpp"
 #include "base/daemon.hpp"
@@ -70,6 +71,53 @@ int run_guard(umbra::agent::AgentConfig config) {
   return status;
 }
 
+/// `umbra-agentd enroll`
+struct EnrollVerb {
+  umbra::agent::EnrollOptions options;
+  const CLI::App* verb = nullptr;
+
+  explicit EnrollVerb(CLI::App& app) {
+    auto* enroll = app.add_subcommand(
+        "enroll",
+        "join a fleet with the token that `umbractl invite` printed: makes a key, has the controller certify it, and "
+        "writes the configuration unless there is one. Then: systemctl enable --now umbra-agentd");
+    enroll->add_option("--controller", options.controller, "the controller, for new nodes")
+        ->type_name("HOST:PORT")
+        ->required();
+    enroll->add_option("--token", options.token, "the token, valid once")->type_name("TOKEN")->required();
+    enroll
+        ->add_option("--address", options.address,
+                     "this machine's own address in the fleet; the one from which the controller is reached, if none "
+                     "is given")
+        ->type_name("ADDRESS");
+    enroll->add_option("--port", options.port, "where other nodes dial it (7701)")
+        ->type_name("PORT")
+        ->check(CLI::Range(1, 65535));
+    enroll->add_option("--state-dir", options.state_dir, "where its credentials and its journal are kept")
+        ->type_name("DIR");
+    enroll->add_option("--user", options.user, "that the agent runs as (umbra)")->type_name("USER");
+    verb = enroll;
+  }
+
+  int run(const umbra::ConfigOptions& config) {
+    options.config_file = config.file();
+    options.load = [&config]() -> umbra::Result<umbra::agent::AgentConfig> {
+      UMBRA_TRY(auto read, config.load());
+      return umbra::agent::AgentConfig::from(read);
+    };
+    asio::io_context io(1);
+    int status = 0;
+    asio::co_spawn(io, umbra::agent::enroll(io.get_executor(), options),
+                   [&status](std::exception_ptr bug, const umbra::Result<std::string>& done) {
+                     if (bug) std::rethrow_exception(bug);
+                     if (!done) status = umbra::complain(done.error());
+                     if (done) std::cout << *done << "\n";
+                   });
+    io.run();
+    return status;
+  }
+};
+
 /// systemctl reload
 asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::agent::Agent& agent) {
   while (true) {
@@ -98,9 +146,11 @@ int main(int argc, char** argv) {
       "release",
       "let go of all shadows, those held here and those of VMs that run here, and end; guests run on. "
       "Stop the agent first: systemctl stop umbra-agentd");
+  EnrollVerb enroll(app);
   CLI11_PARSE(app, argc, argv);
 
   umbra::init_log("umbra-agentd", "info");
+  if (enroll.verb->parsed()) return enroll.run(options);
   auto read = options.load();
   if (!read) return umbra::complain(read.error(), EX_CONFIG);
   auto config = umbra::agent::AgentConfig::from(*read);

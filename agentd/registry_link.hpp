@@ -31,6 +31,8 @@ class RegistryLink {
   void stop();
   /// News: report soon.
   void nudge();
+  /// @error kUnavailable there is none now
+  Result<std::shared_ptr<rpc::Session>> session() const { return link_->session(); }
   bool registered() const { return registered_; }
 
  private:

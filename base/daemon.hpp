@@ -32,6 +32,7 @@ class ConfigOptions {
 
   /// @error as Config::load_layers()
   Result<Config> load() const { return Config::load_layers(file_, packaged_); }
+  const std::string& file() const { return file_; }
   bool print() const { return print_; }
   bool check() const { return check_; }
   /// The end of --check. @return the program's exit status

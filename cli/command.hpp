@@ -85,6 +85,7 @@ void add_backtest_verb(CLI::App& app, Action& action);      // backtest
 void add_plot_verb(CLI::App& app, Action& action);          // plot
 void add_doctor_verb(CLI::App& app, Action& action);        // doctor
 void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew|revoke|crl
+void add_invite_verb(CLI::App& app, Action& action);        // invite
 void add_version_verb(CLI::App& app, Action& action);       // version
 void add_completion_verbs(CLI::App& app, Action& action);   // completion bash
 

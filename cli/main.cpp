@@ -94,10 +94,10 @@ int run(int argc, char** argv) {
   Flags flags;
   Action action;
   add_global_options(app, flags);
-  for (auto* add :
-       {add_inventory_verbs, add_shadow_verbs, add_move_verbs, add_evacuate_verb, add_host_loss_verbs, add_why_verb,
-        add_event_verbs, add_audit_verb, add_zone_verbs, add_maintenance_verbs, add_telemetry_verbs, add_forecast_verb,
-        add_backtest_verb, add_plot_verb, add_doctor_verb, add_pki_verbs, add_version_verb, add_completion_verbs})
+  for (auto* add : {add_inventory_verbs, add_shadow_verbs, add_move_verbs, add_evacuate_verb, add_host_loss_verbs,
+                    add_why_verb, add_event_verbs, add_audit_verb, add_zone_verbs, add_maintenance_verbs,
+                    add_telemetry_verbs, add_forecast_verb, add_backtest_verb, add_plot_verb, add_doctor_verb,
+                    add_pki_verbs, add_invite_verb, add_version_verb, add_completion_verbs})
     add(app, action);
   try {
     app.parse(argc, argv);

@@ -52,6 +52,7 @@ struct Controller::Parts {
   Audit audit{*events, clock, executor};
   Certificates certificates{*inventory, *events, clock, executor, tls};
   TaskGroup tasks{executor};
+  Enrolment enrolment{settings.enrolment, *inventory, *store, *events, clock, tls};
   Signal beat{executor, clock};
   Brain brain{settings.brain};
   Zones zones{store->wishes, settings.brain.zone_recovery};
@@ -88,8 +89,8 @@ struct Controller::Parts {
       *inventory, *store, *events, clock, executor, tasks, mover, resolver, settings.brain, settings.fence, [this] {
         return pilot.picture();
       }};
-  Core core{clock,  *store, *events, audit, certificates, *inventory, addresses, zones,
-            demand, brain,  keeper,  mover, evacuator,    pilot,      host_loss, resolver};
+  Core core{clock,  *store, *events, audit, certificates, enrolment, *inventory, addresses, zones,
+            demand, brain,  keeper,  mover, evacuator,    pilot,     host_loss,  resolver};
   std::shared_ptr<rpc::Transport> transport;
   std::unique_ptr<rpc::Door> door;
 };
@@ -118,6 +119,7 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
   UMBRA_TRY(p.door,
             p.transport->listen(p.settings.listen, services.watched([&p](const auto& call) { p.audit.failed(call); }),
                                 std::move(hooks)));
+  UMBRA_CHECK(p.enrolment.open(executor, p.door->endpoint().port()));
   UMBRA_CHECK(p.mover.resume());
   UMBRA_CHECK(p.host_loss.load());
   p.tasks.spawn(watch_heartbeats(*p.inventory, clock, p.beat));

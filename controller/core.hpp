@@ -3,6 +3,7 @@
 
 #include "controller/audit.hpp"
 #include "controller/certificates.hpp"
+#include "controller/enrolment.hpp"
 #include "controller/inventory/addresses.hpp"
 #include "controller/pilot.hpp"
 #include "controller/planner/evacuation.hpp"
@@ -17,6 +18,7 @@ struct Core {
   EventLog& events;
   Audit& audit;
   Certificates& certificates;
+  Enrolment& enrolment;
   Inventory& inventory;
   AddressBook& addresses;
   Zones& zones;

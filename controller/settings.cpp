@@ -116,6 +116,10 @@ Result<Settings> Settings::from(Config& config) {
   settings.brain = read_brain(config);
   settings.zone_feed = config.text("zones.feed", "");
   settings.fence = read_fence(config);
+  settings.enrolment.issuer = config.text("enrolment.issuer", "");
+  settings.enrolment.listen = config.text("enrolment.listen", "[::]:7444");
+  if (const auto endpoint = rpc::parse_endpoint(settings.enrolment.listen); !endpoint)
+    config.complain("enrolment.listen", endpoint.error().message, endpoint.error().remedy);
   UMBRA_CHECK(config.finish());
   return settings;
 }

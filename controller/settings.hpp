@@ -3,6 +3,7 @@
 
 #include "base/config.hpp"
 #include "controller/brain/settings.hpp"
+#include "controller/enrolment.hpp"
 #include "controller/inventory/inventory.hpp"
 #include "controller/planner/fence_agent.hpp"
 #include "netswitch/address_rules.hpp"
@@ -21,6 +22,7 @@ struct Settings {
   BrainSettings brain;
   std::filesystem::path zone_feed;  ///< empty: none
   FenceSettings fence;
+  EnrolmentSettings enrolment;
 
   /// @error kInvalid, naming file, line, key and remedy
   static Result<Settings> from(Config& config);

@@ -56,6 +56,21 @@ Task<tcp::resolver::results_type> resolve(asio::any_io_executor executor, std::s
                   "correct the name, or see to name resolution on this host"});
 }
 
+/// `on_closed` is told the end of a session that was made.
+Task<std::shared_ptr<Session>> dial(asio::any_io_executor executor, std::string address, Tls tls, Expect expect,
+                                    Services services, Deadline deadline, Limits limits,
+                                    TlsSession::OnClosed on_closed) {
+  const auto until = std::chrono::steady_clock::now() + deadline;
+  UMBRA_CO_TRY(auto socket, co_await reach(executor, address, deadline));
+  const auto left =
+      std::max(std::chrono::duration_cast<Deadline>(until - std::chrono::steady_clock::now()), Deadline(1));
+  UMBRA_CO_TRY(auto opened, co_await open(std::move(socket), asio::ssl::stream_base::client, address, std::move(tls),
+                                          std::move(expect), left));
+  co_return TlsSession::start(std::move(opened), std::move(address), std::move(services), limits, std::move(on_closed));
+}
+
+}  // namespace
+
 Task<tcp::socket> reach(asio::any_io_executor executor, std::string address, Deadline deadline) {
   UMBRA_CO_TRY(const auto endpoints, co_await resolve(executor, address, deadline));
   tcp::socket socket(executor);
@@ -75,21 +90,6 @@ Task<tcp::socket> reach(asio::any_io_executor executor, std::string address, Dea
   co_return fail({Errc::kUnavailable, fmt::format("cannot connect to {}: {}", address, error.message()),
                   "check that the service runs there and that no firewall is in between"});
 }
-
-/// `on_closed` is told the end of a session that was made.
-Task<std::shared_ptr<Session>> dial(asio::any_io_executor executor, std::string address, Tls tls, Expect expect,
-                                    Services services, Deadline deadline, Limits limits,
-                                    TlsSession::OnClosed on_closed) {
-  const auto until = std::chrono::steady_clock::now() + deadline;
-  UMBRA_CO_TRY(auto socket, co_await reach(executor, address, deadline));
-  const auto left =
-      std::max(std::chrono::duration_cast<Deadline>(until - std::chrono::steady_clock::now()), Deadline(1));
-  UMBRA_CO_TRY(auto opened, co_await open(std::move(socket), asio::ssl::stream_base::client, address, std::move(tls),
-                                          std::move(expect), left));
-  co_return TlsSession::start(std::move(opened), std::move(address), std::move(services), limits, std::move(on_closed));
-}
-
-}  // namespace
 
 Result<HostPort> parse_address(std::string_view text) {
   const auto colon = std::min(text.rfind(':'), text.size());

@@ -17,6 +17,10 @@ struct HostPort {
 /// "host1.example.net:7443", "10.0.0.1:7443", "[fd00::1]:7443" → its parts. @error kInvalid
 Result<HostPort> parse_address(std::string_view text);
 
+/// A TCP connection to an address of that name, tried one after the other.
+/// @error kInvalid the address; kUnavailable nobody listens there, or no such host; kTimeout
+Task<asio::ip::tcp::socket> reach(asio::any_io_executor executor, std::string address, Deadline deadline);
+
 /// Connects once. Await it on `executor`, on which the session then runs.
 /// @param address "host:port" or "[v6]:port"
 /// @param services what the peer may call over this session

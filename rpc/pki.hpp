@@ -14,6 +14,7 @@
 namespace umbra::rpc::pki {
 
 inline constexpr std::chrono::hours kCaValidity = std::chrono::days(3650);
+inline constexpr std::chrono::hours kIssuerValidity = std::chrono::days(1825);
 inline constexpr std::chrono::hours kNodeValidity = std::chrono::days(825);
 inline constexpr std::chrono::hours kCrlValidity = std::chrono::days(90);
 
@@ -33,6 +34,16 @@ Files node_files(const std::filesystem::path& directory, std::string_view name);
 /// write
 Result<Files> create_ca(const std::filesystem::path& directory, std::string fleet,
                         std::chrono::hours validity = kCaValidity);
+
+/// Makes a CA in `directory` that the CA of `ca_directory` signs: a machine that has its key signs nodes while the
+/// fleet's own key is kept elsewhere. Its certificate is also added to `issuers_file(ca_directory)`.
+/// @error as create_ca; kUnsupported the CA may not sign CAs
+Result<Files> create_issuer(const std::filesystem::path& ca_directory, const std::string& name,
+                            const std::filesystem::path& directory, std::chrono::hours validity = kIssuerValidity);
+/// The CAs that were made with create_issuer: `issuers.crt`.
+std::filesystem::path issuers_file(const std::filesystem::path& ca_directory);
+/// What every node of the fleet is to trust, as PEM: the CA and its issuers. @error kNotFound, kInvalid
+Result<std::string> trusted_by(const std::filesystem::path& ca_directory);
 
 /// What to certify. Nodes can be both ends of connections; admins and viewers only dial.
 struct Subject {

@@ -1,25 +1,13 @@
 #include "rpc/signers.hpp"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 
 namespace umbra::rpc {
 namespace {
 
 using StoreContext = std::unique_ptr<X509_STORE_CTX, x509::Release<X509_STORE_CTX_free>>;
-using Octets = std::unique_ptr<unsigned char, x509::Release<[](unsigned char* octets) { OPENSSL_free(octets); }>>;
 
 constexpr std::size_t kMostKnown = 16;  // a fleet has one controller, and for a while its successor
-
-std::string sha256_of_key(X509& certificate) {
-  unsigned char* raw = nullptr;
-  const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(&certificate), &raw);
-  const Octets der(raw);
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  if (length >= 0) SHA256(raw, static_cast<std::size_t>(length), reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
 
 x509::Certificate read(const std::string& der) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
@@ -54,7 +42,7 @@ Result<void> verify(const Trust& trust, Signer& signer, std::optional<UnixMillis
     signer.from = std::max(signer.from, x509::not_before(*sk_X509_value(chain, i)));
     signer.until = std::min(signer.until, x509::not_after(*sk_X509_value(chain, i)));
   }
-  signer.fleet = sha256_of_key(*sk_X509_value(chain, length - 1));
+  signer.fleet = x509::key_digest(*sk_X509_value(chain, length - 1));
   return {};
 }
 

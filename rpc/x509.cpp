@@ -1,6 +1,7 @@
 #include "rpc/x509.hpp"
 
 #include <openssl/err.h>
+#include <openssl/sha.h>
 
 #include <boost/asio/ip/address.hpp>
 #include <cerrno>
@@ -186,6 +187,15 @@ std::string issuer_of(const X509_CRL& list) {
   char* text = nullptr;
   const auto length = BIO_get_mem_data(bio.get(), &text);
   return length > 0 ? shown({text, static_cast<std::size_t>(length)}) : std::string("an unnamed issuer");
+}
+
+std::string key_digest(const X509& certificate) {
+  unsigned char* raw = nullptr;
+  const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(&certificate), &raw);
+  const std::unique_ptr<unsigned char, Release<[](unsigned char* octets) { OPENSSL_free(octets); }>> der(raw);
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  if (length >= 0) SHA256(raw, static_cast<std::size_t>(length), reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
 }
 
 std::time_t not_before(const X509& certificate) {

@@ -56,6 +56,9 @@ std::string subject_of(const X509& certificate);
 std::string issuer_of(const X509_CRL& list);
 std::time_t revoked_since(const X509_REVOKED& entry);
 
+/// SHA-256 of its public key, 32 octets: the same for all certificates of that key.
+std::string key_digest(const X509& certificate);
+
 std::time_t not_before(const X509& certificate);
 std::time_t not_after(const X509& certificate);
 std::time_t last_update(const X509_CRL& list);

@@ -1,5 +1,5 @@
-// pki init|issue|show|renew|revoke|crl: the fleet's own certificate authority. Needs no controller: it comes before
-// one.
+// pki init|issuer|issue|show|renew|revoke|crl: the fleet's own certificate authority. Needs no controller: it comes
+// before one.
 #include "rpc/pki.hpp"
 #include <CLI/App.hpp>
 
@@ -119,7 +119,8 @@ Result<void> issue_into(const fs::path& ca_directory, const rpc::pki::Subject& s
   UMBRA_CHECK(place(files.key, out / kKey, there));
   UMBRA_CHECK(place(files.certificate, out / kCertificate, there));
   if (fs::exists(out / kCa)) return {};  // perhaps a bundle, which has our CA
-  fs::copy_file(pki::ca_files(ca_directory).certificate, staging.path() / kCa);
+  UMBRA_TRY(const auto trusted, pki::trusted_by(ca_directory));
+  UMBRA_CHECK(pki::write_file(staging.path() / kCa, trusted, 0644, pki::Existing::kKeep));
   return place(staging.path() / kCa, out / kCa, false);
 }
 
@@ -162,6 +163,34 @@ void add_init(CLI::App& parent, Action& action) {
             return fail(
                 {Errc::kConflict, fmt::format("{} holds a node's credentials", words->dir), "give another --dir"});
         UMBRA_TRY(const auto files, pki::create_ca(words->dir, words->fleet, std::chrono::days(words->days)));
+        show_files(context, {{"ca", files.certificate}, {"ca_key", files.key}});
+        return {};
+      });
+    };
+  });
+}
+
+void add_issuer(CLI::App& parent, Action& action) {
+  struct Words {
+    std::string dir, out, name = "1";
+    std::int64_t days = 0;
+  };
+  auto words = std::make_shared<Words>();
+  auto& verb = add_verb(parent, "issuer",
+                        "Make a CA for the controller, which signs hosts and edges that join by `umbractl invite`, "
+                        "and renews their certificates. Before `pki issue`, so that everybody trusts it",
+                        "umbractl pki issuer --dir ~/fleet-ca --out issuer");
+  verb.add_option("--dir", words->dir, "The certificate authority's directory")->type_name("DIR")->required();
+  verb.add_option("--out", words->out, "Where the issuer is made; goes to the controller whole")
+      ->type_name("DIR")
+      ->required();
+  verb.add_option("--name", words->name, "What tells it from an earlier one (1)")->type_name("NAME");
+  add_days(verb, words->days, pki::kIssuerValidity);
+  verb.callback([&action, words] {
+    action = [words](const Context& context) {
+      return attempt([&]() -> Result<void> {
+        UMBRA_TRY(const auto files,
+                  pki::create_issuer(words->dir, words->name, words->out, std::chrono::days(words->days)));
         show_files(context, {{"ca", files.certificate}, {"ca_key", files.key}});
         return {};
       });
@@ -363,6 +392,7 @@ void add_pki_verbs(CLI::App& app, Action& action) {
                         "umbractl pki init --dir ~/fleet-ca");
   verb.require_subcommand(1);
   add_init(verb, action);
+  add_issuer(verb, action);
   add_issue(verb, action);
   add_show(verb, action);
   add_renew(verb, action);

@@ -406,6 +406,16 @@ Task<v1::Fence> FakeFleet::fence_host(rpc::Caller caller, v1::FenceHostRequest r
   co_return fence;
 }
 
+Task<v1::InviteReply> FakeFleet::invite(rpc::Caller, v1::InviteRequest request) {
+  if (request.name() == "host1")
+    co_return fail({Errc::kConflict, "host1 is in the fleet, and connected", "choose another name"});
+  v1::InviteReply reply;
+  reply.set_token(std::string(64, 'x'));
+  reply.set_until_unix_ms(SystemClock().unix_ms() + request.valid_ms());
+  reply.set_port(7444);
+  co_return reply;
+}
+
 Task<v1::UnfenceHostReply> FakeFleet::unfence_host(rpc::Caller, v1::UnfenceHostRequest request) {
   UMBRA_CO_CHECK(check_host(request.host()));
   hosts_[request.host()].clear_fence();

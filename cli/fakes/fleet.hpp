@@ -53,6 +53,7 @@ class FakeFleet final : public v1::FleetService {
   Task<void> migrate(rpc::Caller, v1::MigrateRequest, rpc::Sink<v1::MoveProgress>) override;
   Task<void> evacuate(rpc::Caller, v1::EvacuateRequest, rpc::Sink<v1::EvacuateProgress>) override;
   Task<v1::Fence> fence_host(rpc::Caller, v1::FenceHostRequest) override;
+  Task<v1::InviteReply> invite(rpc::Caller, v1::InviteRequest) override;
   Task<v1::UnfenceHostReply> unfence_host(rpc::Caller, v1::UnfenceHostRequest) override;
   Task<v1::ListFencesReply> list_fences(rpc::Caller, v1::ListFencesRequest) override;
   Task<v1::RestartVmReply> restart_vm(rpc::Caller, v1::RestartVmRequest) override;

@@ -37,6 +37,7 @@ class FleetService final : public v1::FleetService {
   Task<v1::RestartVmReply> restart_vm(rpc::Caller caller, v1::RestartVmRequest request) override;
   Task<v1::ResolveVmReply> resolve_vm(rpc::Caller caller, v1::ResolveVmRequest request) override;
 
+  Task<v1::InviteReply> invite(rpc::Caller caller, v1::InviteRequest request) override;
   Task<v1::Zone> set_zone(rpc::Caller caller, v1::SetZoneRequest request) override;
   Task<v1::Maintenance> add_maintenance(rpc::Caller caller, v1::AddMaintenanceRequest request) override;
   Task<v1::ListMaintenanceReply> list_maintenance(rpc::Caller caller, v1::ListMaintenanceRequest request) override;

@@ -50,4 +50,9 @@ Task<v1::WhoseVmsReply> RegistryService::whose_vms(rpc::Caller caller, v1::Whose
   co_return core_.host_loss.whose(caller.name, request);
 }
 
+Task<v1::RenewCertificateReply> RegistryService::renew_certificate(rpc::Caller caller,
+                                                                   v1::RenewCertificateRequest request) {
+  co_return core_.enrolment.renew(caller, request);
+}
+
 }  // namespace umbra::controller

@@ -12,6 +12,7 @@ class RegistryService final : public v1::RegistryService {
   explicit RegistryService(Core core) : core_(core), check_(core.inventory, core.events, core.clock) {}
   Task<v1::RegisterReply> register_(rpc::Caller caller, v1::RegisterRequest request) override;
   Task<v1::ReportReply> report(rpc::Caller caller, v1::ReportRequest request) override;
+  Task<v1::RenewCertificateReply> renew_certificate(rpc::Caller caller, v1::RenewCertificateRequest request) override;
   Task<v1::WhoseVmsReply> whose_vms(rpc::Caller caller, v1::WhoseVmsRequest request) override;
 
  private:

@@ -97,4 +97,13 @@ Task<v1::ImportTelemetryReply> FleetService::import_telemetry(rpc::Caller caller
   co_return reply;
 }
 
+Task<v1::InviteReply> FleetService::invite(rpc::Caller caller, v1::InviteRequest request) {
+  UMBRA_CO_CHECK(check_texts(request));
+  auto reply = core_.enrolment.invite(request);
+  if (reply)
+    audit(caller, fmt::format("invite as {} of zone {}", rpc::role_name(request.role()), request.zone()),
+          {request.name(), ""});
+  co_return reply;
+}
+
 }  // namespace umbra::controller

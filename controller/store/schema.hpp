@@ -7,7 +7,7 @@
 namespace umbra::controller {
 
 /// state.db: what must survive. Columns hold what queries ask for; `record` is the protobuf message.
-inline constexpr std::array<std::string_view, 5> kStateSchema{R"sql(
+inline constexpr std::array<std::string_view, 6> kStateSchema{R"sql(
 CREATE TABLE nodes(
   name TEXT PRIMARY KEY, version TEXT NOT NULL, last_seen INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 
@@ -72,6 +72,11 @@ CREATE INDEX events_of_kind ON events(kind, at, id);
 )sql",
                                                               R"sql(
 ALTER TABLE definitions ADD COLUMN autostart INTEGER NOT NULL DEFAULT 0;
+)sql",
+                                                              R"sql(
+CREATE TABLE invitations(
+  name TEXT PRIMARY KEY, role INTEGER NOT NULL, zone TEXT NOT NULL, secret TEXT NOT NULL UNIQUE,
+  until INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID;
 )sql"};
 
 /// telemetry.db: what may be lost.

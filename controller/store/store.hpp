@@ -5,6 +5,7 @@
 
 #include "controller/store/fence_store.hpp"
 #include "controller/store/fleet_store.hpp"
+#include "controller/store/invitation_store.hpp"
 #include "controller/store/log_store.hpp"
 #include "controller/store/telemetry_store.hpp"
 #include "controller/store/wish_store.hpp"
@@ -26,6 +27,7 @@ class Store {
   WishStore wishes{state_};
   LogStore log{state_};
   FenceStore fences{state_};
+  InvitationStore invitations{state_};
   TelemetryStore telemetry;
 
  private:
