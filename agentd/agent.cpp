@@ -7,6 +7,7 @@
 #include "agentd/renewal.hpp"
 #include "agentd/services.hpp"
 #include "agentd/shadow/proof.hpp"
+#include "agentd/shutdown.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
 #include "netswitch/netlink_kernel.hpp"
 #include "netswitch/upkeep.hpp"
@@ -50,6 +51,7 @@ struct Agent::Parts {
   std::unique_ptr<RegistryLink> controller;
   std::unique_ptr<rpc::TlsKeeper> credentials;
   std::unique_ptr<Renewal> renewal;
+  std::unique_ptr<Shutdown> shutdown;  // hosts only
 
   v1::Credentials describe_credentials() const;
   v1::RegisterRequest introduce() const;
@@ -99,6 +101,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
       .hypervisor = {},
       .gates = {},
       .disk = std::make_shared<asio::thread_pool>(1),
+      .watches_shutdown = std::getenv("NOTIFY_SOCKET") != nullptr,
       .prove = [executor, emulator = config.emulator] { return shadow::prove_hold(executor, clock, emulator); }};
   UMBRA_TRY(around.kernel, netswitch::NetlinkKernel::open());
   if (config.role == NodeRole::kHost) {
@@ -195,6 +198,17 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   };
   asio::co_spawn(executor, p.controller->run(), root);
   asio::co_spawn(executor, p.credentials->run(), root);
+  if (p.host && p.around.watches_shutdown) {
+    p.shutdown = std::make_unique<Shutdown>(
+        executor, clock,
+        Shutdown::Hooks{
+            .controller = [&p] { return p.controller->session(); },
+            .release = [&p](Deadline deadline) { return p.host->release(deadline); },
+            .resume = [&p] { p.host->resume(); },
+            .tell = [&p](v1::Severity severity,
+                         const std::string& text) { p.outbox.event(v1::EVENT_KIND_HOST, severity, "", text); }});
+    asio::co_spawn(executor, p.shutdown->run(), root);
+  }
   if (p.config.renew) asio::co_spawn(executor, p.renewal->run(), root);
   if (p.host) asio::co_spawn(executor, p.host->run(), root);
   asio::co_spawn(executor, p.upkeep->run(), root);
@@ -212,6 +226,7 @@ Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Agent::~Agent() = default;
 
 Condition Agent::condition() const {
+  if (parts_->shutdown && !parts_->shutdown->text().empty()) return {true, parts_->shutdown->text()};
   return parts_->host ? parts_->host->condition() : Condition{true, "an edge: routes follow the VMs"};
 }
 
@@ -228,6 +243,7 @@ Task<void> Agent::release(Deadline deadline) {
 asio::awaitable<void> Agent::stop() {
   parts_->credentials->stop();
   parts_->renewal->stop();
+  if (parts_->shutdown) parts_->shutdown->stop();
   if (parts_->host) parts_->host->stop();
   parts_->controller->stop();
   parts_->upkeep->stop();

@@ -21,6 +21,7 @@ struct Surroundings {
   std::shared_ptr<virt::Hypervisor> hypervisor;  ///< hosts only, as all below
   std::shared_ptr<shadow::Gates> gates;
   std::shared_ptr<boost::asio::thread_pool> disk;  ///< for the journal's fsyncs; null: they block the agent
+  bool watches_shutdown = false;                   ///< as a service of this machine: no agent of a lab
   std::function<Task<v1::HoldProof>()> prove;
 };
 

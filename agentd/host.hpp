@@ -44,6 +44,8 @@ class Host {
   /// on.
   /// @error kTimeout what could not be let go of; kUnavailable libvirt
   Task<void> release(Deadline deadline);
+  /// Takes shadows again, after release().
+  void resume() { releasing_ = false; }
 
   /// Agent service; see proto/umbra/v1/agent.proto.
   Task<v1::Shadow> keep_shadow(v1::KeepShadowRequest request);

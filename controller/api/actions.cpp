@@ -1,3 +1,4 @@
+#include "controller/api/evacuate.hpp"
 #include "controller/api/fleet_service.hpp"
 #include "controller/api/tidy.hpp"
 #include "controller/api/views.hpp"
@@ -200,27 +201,8 @@ Task<void> FleetService::evacuate(rpc::Caller caller, v1::EvacuateRequest reques
   audit(caller, fmt::format("evacuate {}: {} VMs", request.host_or_zone(), plan.size()));
   const auto reason =
       request.reason().empty() ? fmt::format("evacuation of {}", request.host_or_zone()) : request.reason();
-  const auto evacuation = core_.evacuator.start(std::move(plan), reason, caller.name);
-  std::map<std::string, std::uint64_t> seen;
-  bool ended = false;
-  while (!ended) {
-    ended = evacuation->ended();  // before looking, so that the last news are told too
-    const auto moves = evacuation->moves;
-    for (const auto& move : moves) {
-      if (std::exchange(seen[move->vm_uuid], move->news) == move->news) continue;
-      v1::EvacuateProgress news;
-      *news.mutable_move() = move->progress;
-      if (move->end && *move->end) *news.mutable_move()->mutable_result() = **move->end;
-      news.set_moved(evacuation->moved);
-      news.set_failed(evacuation->failed);
-      UMBRA_CO_CHECK(co_await sink.send(std::move(news)));
-    }
-    if (!ended) co_await core_.mover.changed().wait_until(core_.clock.steady() + kLook);
-  }
-  v1::EvacuateProgress last;
-  last.set_moved(evacuation->moved);
-  last.set_failed(evacuation->failed);
-  co_return co_await sink.send(std::move(last));
+  auto evacuation = core_.evacuator.start(std::move(plan), reason, caller.name);
+  co_return co_await controller::follow(core_, std::move(evacuation), std::move(sink));
 }
 
 }  // namespace umbra::controller
