@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "agentd/metrics.hpp"
 #include "agentd/peers.hpp"
 #include "agentd/registry_link.hpp"
 #include "agentd/renewal.hpp"
@@ -9,6 +10,7 @@
 #include "agentd/shadow/proof.hpp"
 #include "agentd/shutdown.hpp"
 #include "agentd/virt/libvirt_hypervisor.hpp"
+#include "metrics/endpoint.hpp"
 #include "netswitch/netlink_kernel.hpp"
 #include "netswitch/upkeep.hpp"
 #include "rpc/tls_keeper.hpp"
@@ -52,10 +54,13 @@ struct Agent::Parts {
   std::unique_ptr<rpc::TlsKeeper> credentials;
   std::unique_ptr<Renewal> renewal;
   std::unique_ptr<Shutdown> shutdown;  // hosts only
+  double route_repairs = 0;
+  std::unique_ptr<metrics::Endpoint> scraped;
 
   v1::Credentials describe_credentials() const;
   v1::RegisterRequest introduce() const;
   v1::ReportRequest report();
+  std::vector<prometheus::MetricFamily> describe() const;
 };
 
 v1::RegisterRequest Agent::Parts::introduce() const {
@@ -88,6 +93,16 @@ v1::ReportRequest Agent::Parts::report() {
   *report.mutable_credentials() = describe_credentials();
   if (host) host->fill(report);
   return report;
+}
+
+std::vector<prometheus::MetricFamily> Agent::Parts::describe() const {
+  v1::ReportRequest report;
+  if (host) host->fill(report);
+  return agent::describe(report, {.connected = controller->registered(),
+                                  .certificate_until_unix_ms = credentials->not_after_unix_ms(),
+                                  .now_unix_ms = around.clock.unix_ms(),
+                                  .route_repairs = route_repairs,
+                                  .is_host = host != nullptr});
 }
 
 Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentConfig config) {
@@ -143,6 +158,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
   p.network = std::make_unique<Network>(*p.fabric, p.config.name);
   p.upkeep = std::make_unique<netswitch::Upkeep>(
       executor, clock, *p.around.kernel, *p.fabric, [&p](auto tone, const std::string& vm, const std::string& text) {
+        ++p.route_repairs;
         p.outbox.event(v1::EVENT_KIND_ROUTE,
                        tone == netswitch::Upkeep::Tone::kAlert ? v1::SEVERITY_ALERT : v1::SEVERITY_WARNING, vm, text);
         if (p.controller) p.controller->nudge();
@@ -193,6 +209,11 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, Agen
                            p.outbox.event(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING, "",
                                           fmt::format("its certificate cannot be renewed yet: {}", why));
                          }});
+  if (!p.config.metrics_listen.empty()) {
+    UMBRA_TRY(p.scraped,
+              metrics::Endpoint::listen(executor, p.config.metrics_listen, std::make_shared<prometheus::Registry>(),
+                                        [&p] { return p.describe(); }));
+  }
   const auto root = [](std::exception_ptr bug) {
     if (bug) std::rethrow_exception(bug);  // ends the process: systemd restarts it, and recovery knows more than we do
   };
@@ -241,6 +262,7 @@ Task<void> Agent::release(Deadline deadline) {
 }
 
 asio::awaitable<void> Agent::stop() {
+  parts_->scraped.reset();
   parts_->credentials->stop();
   parts_->renewal->stop();
   if (parts_->shutdown) parts_->shutdown->stop();

@@ -4,6 +4,7 @@
 
 #include "base/log.hpp"
 #include "base/units.hpp"
+#include "metrics/endpoint.hpp"
 #include "rpc/dialer.hpp"
 #include "rpc/server.hpp"
 
@@ -99,6 +100,8 @@ Result<AgentConfig> AgentConfig::from(Config& config) {
   out.state_dir = config.text("agent.state_dir", "/var/lib/umbra/agent");
   out.log_level = config.text("agent.log_level", "info");
   (void)checked(config, "agent.log_level", check_log_level(out.log_level));
+  out.metrics_listen = config.text("metrics.listen", "");
+  if (!out.metrics_listen.empty()) (void)checked(config, "metrics.listen", metrics::check_endpoint(out.metrics_listen));
   out.controller_endpoint = config.required_text("controller.endpoint");
   (void)checked(config, "controller.endpoint", rpc::parse_address(out.controller_endpoint));
   out.controller_name = config.text("controller.name", "");

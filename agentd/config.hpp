@@ -36,6 +36,7 @@ struct AgentConfig {
   GateConfig gates;
   shadow::StandbyConfig standby;
   shadow::SourceConfig source;
+  std::string metrics_listen;  ///< empty: no metrics are served
   std::chrono::milliseconds sample_interval{5'000};
   virt::ForeignRules foreign;                        ///< what other hosts' domains may have here
   std::filesystem::path autostart_dir;               ///< libvirt's links to the definitions that it starts at boot

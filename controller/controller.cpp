@@ -5,6 +5,9 @@
 #include "controller/api/fleet_service.hpp"
 #include "controller/api/registry_service.hpp"
 #include "controller/inventory/routes.hpp"
+#include "controller/metrics.hpp"
+#include "metrics/cutovers.hpp"
+#include "metrics/endpoint.hpp"
 #include "rpc/warrant.hpp"
 
 namespace umbra::controller {
@@ -49,6 +52,8 @@ struct Controller::Parts {
   std::unique_ptr<Store> store;
   std::unique_ptr<EventLog> events;
   std::unique_ptr<Inventory> inventory;
+  std::shared_ptr<prometheus::Registry> counted = std::make_shared<prometheus::Registry>();
+  metrics::Cutovers cutovers{*counted};
   Audit audit{*events, clock, executor};
   Certificates certificates{*inventory, *events, clock, executor, tls};
   TaskGroup tasks{executor};
@@ -67,9 +72,11 @@ struct Controller::Parts {
                       [this](const std::string& vm, const std::string& host, const Error&) {
                         brain.failed_there(vm, host, clock.steady());
                       }};
-  Mover mover{*inventory, *store,   *events,
-              clock,      executor, tasks,
-              keeper,     warrants, [this](const v1::CutoverResult& result) { pilot.ended(result); }};
+  Mover mover{
+      *inventory, *store, *events, clock, executor, tasks, keeper, warrants, [this](const v1::CutoverResult& result) {
+        cutovers.ended(result);
+        pilot.ended(result);
+      }};
   Evacuator evacuator{*inventory, *events, mover, tasks, settings.brain.moves_per_host};
   Pilot pilot{*inventory,
               *store,
@@ -93,6 +100,7 @@ struct Controller::Parts {
             demand, brain,  keeper,  mover, evacuator,    pilot,     host_loss,  resolver};
   std::shared_ptr<rpc::Transport> transport;
   std::unique_ptr<rpc::Door> door;
+  std::unique_ptr<metrics::Endpoint> scraped;
 };
 
 Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor executor, Settings settings, Clock& clock) {
@@ -120,6 +128,11 @@ Result<std::unique_ptr<Controller>> Controller::start(asio::any_io_executor exec
             p.transport->listen(p.settings.listen, services.watched([&p](const auto& call) { p.audit.failed(call); }),
                                 std::move(hooks)));
   UMBRA_CHECK(p.enrolment.open(executor, p.door->endpoint().port()));
+  if (!p.settings.metrics_listen.empty()) {
+    UMBRA_TRY(p.scraped, metrics::Endpoint::listen(executor, p.settings.metrics_listen, p.counted, [&p] {
+                return describe(p.core, p.settings.state_dir, p.certificates.own().not_after_unix_ms());
+              }));
+  }
   UMBRA_CHECK(p.mover.resume());
   UMBRA_CHECK(p.host_loss.load());
   p.tasks.spawn(watch_heartbeats(*p.inventory, clock, p.beat));
@@ -137,6 +150,7 @@ Controller::Controller(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) 
 Controller::~Controller() = default;
 
 asio::awaitable<void> Controller::stop() {
+  parts_->scraped.reset();
   const auto drained = co_await parts_->door->drain(kDrain);
   if (!drained) spdlog::debug("{}", drained.error());
   parts_->host_loss.stop();

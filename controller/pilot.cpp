@@ -154,6 +154,11 @@ void Pilot::act(const Verdict& verdict) {
                 fmt::format("{}: {}", verdict.decision->action(), verdict.decision->reason()),
                 {record->host, record->vm.name()}, "brain");
     const auto id = store_.log.add_decision(verdict.vm_uuid, *verdict.decision);
+    const auto action = verdict.decision->action();
+    const auto what = assessment.cutover ? "cutover" : action.substr(0, action.find_first_of(" :"));
+    const auto& causes = verdict.decision->causes();
+    const auto likeliest = std::ranges::max_element(causes, {}, &v1::Cause::probability);
+    ++decided_[{what, likeliest == causes.end() ? "none" : likeliest->name()}];
     if (!id) spdlog::error("a decision could not be stored: {}", id.error());
     if (id && assessment.cutover) cutover_decisions_[verdict.vm_uuid] = *id;
   }

@@ -35,6 +35,10 @@ class Pilot {
   /// A cutover has ended: notes it under the decision it came from, and starts the cooldown.
   void ended(const v1::CutoverResult& result);
 
+  using Decided = std::map<std::pair<std::string, std::string>, std::uint64_t>;
+  /// How often something was decided in this life, by what and by the likeliest cause.
+  const Decided& decided() const { return decided_; }
+
  private:
   void read_feed();
   void tell_growing();
@@ -55,6 +59,7 @@ class Pilot {
   Signal nudged_;
   std::map<std::string, Pin> pins_;
   std::map<std::string, std::uint64_t> cutover_decisions_;  ///< by VM uuid
+  Decided decided_;
   TimePoint profiles_at_{};
   std::uint64_t profiles_of_ = 0;  ///< the inventory's generation
   TimePoint house_due_{};

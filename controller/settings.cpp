@@ -1,6 +1,7 @@
 #include "controller/settings.hpp"
 
 #include "base/log.hpp"
+#include "metrics/endpoint.hpp"
 #include "rpc/server.hpp"
 
 namespace umbra::controller {
@@ -104,6 +105,11 @@ Result<Settings> Settings::from(Config& config) {
   settings.tls.certificate = config.required_text("tls.certificate");
   settings.tls.key = config.required_text("tls.key");
   settings.tls.crl = config.text("tls.crl", "");
+  settings.metrics_listen = config.text("metrics.listen", "");
+  if (!settings.metrics_listen.empty()) {
+    if (const auto endpoint = metrics::check_endpoint(settings.metrics_listen); !endpoint)
+      config.complain("metrics.listen", endpoint.error().message, endpoint.error().remedy);
+  }
   settings.heartbeat.interval = positive(config, "heartbeat.interval", settings.heartbeat.interval);
   if (settings.heartbeat.interval < kShortestHeartbeat)
     config.complain("heartbeat.interval", "is shorter than agents ever report", "give at least 100ms");

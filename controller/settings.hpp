@@ -23,6 +23,7 @@ struct Settings {
   std::filesystem::path zone_feed;  ///< empty: none
   FenceSettings fence;
   EnrolmentSettings enrolment;
+  std::string metrics_listen;  ///< empty: no metrics are served
 
   /// @error kInvalid, naming file, line, key and remedy
   static Result<Settings> from(Config& config);

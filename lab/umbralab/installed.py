@@ -20,7 +20,8 @@ JOIN = re.compile(r'On (\S+), as root:\n +(umbra-agentd enroll .*)')
 IMAGE = Path('/var/lib/libvirt/images')  # on the nodes; other hosts' domains may use what is there
 
 
-def up(lab: Lab, packages: Path) -> None:
+def up(lab: Lab, packages: Path) -> Path:
+    """@return where the guests' image is"""
     if not list(packages.glob('*.deb')):
         raise LabError(f'there are no packages in {packages}', 'make them: packaging/build')
     tree = trees.ready(packages)
@@ -33,6 +34,7 @@ def up(lab: Lab, packages: Path) -> None:
         boot(lab, node, packages, image)
     for node in lab.nodes.values():
         containers.await_up(lab, node)
+    return image
 
 
 def boot(lab: Lab, node: Node, packages: Path, image: Path) -> None:
@@ -78,7 +80,7 @@ def configure(lab: Lab) -> None:
 
 def ctl(lab: Lab, *words: str, deadline: float = 60, check: bool = True) -> str:
     """umbractl as admin, on the controller."""
-    return run(containers.inside(lab, 'controller', 'env', 'HOME=/root', 'umbractl', *words), deadline=deadline, check=check)
+    return run(containers.inside(lab, 'controller', 'umbractl', *words), deadline=deadline, check=check)
 
 
 def add_guest(lab: Lab, name: str, number: int, host: str) -> Vm:

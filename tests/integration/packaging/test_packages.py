@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 import unittest
@@ -30,7 +31,8 @@ class Packages(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.lab = Lab(f'pkg{os.getpid()}', nodes=nodes.plan(2, 1, ['a']))
         cls.addClassCleanup(installed.down, cls.lab)
-        installed.up(cls.lab, Path(os.environ.get('UMBRA_PACKAGES', installed.PACKAGES)).resolve())
+        cls.packages = Path(os.environ.get('UMBRA_PACKAGES', installed.PACKAGES)).resolve()
+        cls.image = installed.up(cls.lab, cls.packages)
 
     def on(self, node: str, script: str, *, deadline: float = 60, check: bool = True) -> str:
         return containers.shell(self.lab, node, script, deadline=deadline, check=check).strip()
@@ -54,9 +56,9 @@ class Packages(unittest.TestCase):
     def other(host: str) -> str:
         return 'host2' if host == 'host1' else 'host1'
 
-    def await_answer(self) -> None:
+    def await_answer(self, address: str = '10.50.0.1') -> None:
         """Through the edge."""
-        asked = nodes.in_network_of(self.lab, 'edge1', sys.executable, ROOT / 'lab/umbralab/probe.py', '10.50.0.1', '--first', '5')
+        asked = nodes.in_network_of(self.lab, 'edge1', sys.executable, ROOT / 'lab/umbralab/probe.py', address, '--first', '5')
 
         def answered() -> bool:
             try:
@@ -65,7 +67,7 @@ class Packages(unittest.TestCase):
             except LabError:
                 return False
 
-        wait_until(f'{VM} answers', answered, deadline=60, every=0.5)
+        wait_until(f'{address} answers', answered, deadline=60, every=0.5)
 
     def qemus(self, host: str) -> list[str]:
         """Those of guests and shadows; another is the agent's own, which proves the hold."""
@@ -124,6 +126,10 @@ class Packages(unittest.TestCase):
         installed.configure(self.lab)
         installed.add_guest(self.lab, VM, 1, 'host1')
         self.await_answer()
+        said = installed.follow(self.lab, 'The first move')  # umbractl doctor has nothing to complain of, or ends with 1
+        self.assertIn('moved', said)
+        self.assertEqual(self.home(), 'host2')
+        self.ctl('migrate', VM, '--to', 'host1', deadline=120)
         self.assertIn('VMs: ', self.property('host1', 'umbra-agentd', 'StatusText'))
         self.assertEqual(self.on('host1', 'ps -o user= -p $(systemctl show -P MainPID umbra-agentd)'), 'umbra')
         self.keep()
@@ -170,6 +176,61 @@ class Packages(unittest.TestCase):
         self.on(away, 'systemctl start libvirtd.socket libvirtd')
         wait_until('it has found libvirt', lambda: 'VMs: 0' in self.property(away, 'umbra-agentd', 'StatusText'), deadline=60, every=0.5)
         self.keep()
+
+    def test_5c_a_certificate_is_renewed_before_it_ends(self) -> None:
+        """The agent has one that was made for a day, so it is due at once."""
+        home = self.home()
+        tls = '/var/lib/umbra/agent/tls'
+        was = self.on(home, f'openssl x509 -noout -serial -enddate -in {tls}/cert.pem')
+        key = self.on(home, f'cat {tls}/key.pem')
+        made = (f'umbractl pki renew --dir /var/lib/umbra/controller/issuer --out /root/renewed --days 1')
+        self.on('controller', f'mkdir -p /root/renewed; cat > /root/renewed/key.pem <<EOF\n{key}\nEOF\n'
+                f'cat > /root/renewed/cert.pem <<EOF\n{self.on(home, f"cat {tls}/cert.pem")}\nEOF\n{made}')
+        short = self.on('controller', 'cat /root/renewed/cert.pem; rm -r /root/renewed')
+        self.on('controller', 'chown -R umbra-controller: /var/lib/umbra/controller/issuer')
+        self.on(home, f'cat > {tls}/cert.pem <<EOF\n{short}\nEOF\nsystemctl restart umbra-agentd', deadline=60)
+        wait_until('it has another', lambda: 'notAfter' in self.on(home, f'openssl x509 -noout -enddate -in {tls}/cert.pem') and
+                   self.on(home, f'openssl x509 -noout -checkend {80 * 86400} -in {tls}/cert.pem || true').endswith('will not expire'),
+                   deadline=60, every=0.5)
+        self.assertNotEqual(self.on(home, f'openssl x509 -noout -serial -enddate -in {tls}/cert.pem'), was)
+        self.assertEqual(self.on(home, f'cat {tls}/key.pem'), key)
+        self.await_answer()
+
+    def test_5d_a_reboot_moves_the_guests_first(self) -> None:
+        home, away = self.home(), self.other(self.home())
+        self.ctl('shadow', 'drop', VM)
+        second = installed.add_guest(self.lab, 'web2', 2, home)
+        wait_until('web2 is known', lambda: 'web2' in self.ctl('vms'), deadline=60)
+        addresses = ('10.50.0.1', '10.50.0.2')
+        for address in addresses:
+            self.await_answer(address)
+        tools = ROOT / 'lab/umbralab'
+        watches = [subprocess.Popen(nodes.in_network_of(self.lab, 'edge1', sys.executable, tools / tool, address, *more), text=True,
+                                    stdout=subprocess.PIPE)
+                   for address in addresses for tool, more in (('probe.py', ['--seconds', '600', '--rate', '50']), ('echo.py', []))]
+        try:
+            time.sleep(2)
+            self.on(home, 'systemctl reboot', check=False)
+            wait_until('the host is down', lambda: nodes.anchor(self.lab, home) is None, deadline=300, every=0.5)
+            time.sleep(3)
+        finally:
+            for watch in watches:
+                watch.terminate()
+            told = [json.loads(watch.communicate(timeout=30)[0]) for watch in watches]
+        for probe, echo in zip(told[0::2], told[1::2]):
+            self.assertEqual(probe['lost'], 0, told)
+            self.assertEqual(echo['broken'], '', told)
+            self.assertGreater(echo['exchanges'], 50, told)
+        for vm in (VM, second.name):
+            self.assertEqual(self.on(away, f'virsh domstate {vm}'), 'running')
+        self.assertIn('shuts down; 2 VMs are moved away', self.ctl('events'))
+
+        installed.boot(self.lab, self.lab.nodes[home], self.packages, self.image)
+        containers.await_up(self.lab, self.lab.nodes[home])
+        wait_until('it is back in the fleet', lambda: self.property(home, 'umbra-agentd', 'StatusText').startswith('VMs: '), deadline=60)
+        self.assertEqual(self.on(away, f'virsh domstate {VM}'), 'running')
+        self.assertEqual(self.qemus(home), [])
+        self.on(away, 'virsh -q destroy web2; virsh -q undefine web2')
 
     def test_6_removed_from_the_standby_its_shadow_goes_and_the_guest_stays(self) -> None:
         home, away = self.home(), self.other(self.home())
