@@ -1,6 +1,6 @@
 #include "agentd/outbox.hpp"
 
-#include <spdlog/spdlog.h>
+#include "systemd/event_journal.hpp"
 
 namespace umbra::agent {
 
@@ -19,10 +19,6 @@ void Outbox::forget(Queue<T>& queue, const Field& field) {
 }
 
 void Outbox::event(v1::EventKind kind, v1::Severity severity, const std::string& vm, const std::string& text) {
-  const auto level = severity == v1::SEVERITY_ALERT     ? spdlog::level::err
-                     : severity == v1::SEVERITY_WARNING ? spdlog::level::warn
-                                                        : spdlog::level::info;
-  spdlog::log(level, "{}{}{}", vm, vm.empty() ? "" : ": ", text);
   v1::Event event;
   event.set_at_unix_ms(clock_.unix_ms());
   event.set_kind(kind);
@@ -31,7 +27,13 @@ void Outbox::event(v1::EventKind kind, v1::Severity severity, const std::string&
   event.set_vm(vm);
   event.set_text(text);
   event.set_actor("agent " + node_);
+  systemd::log_event(event, vm.empty() ? text : fmt::format("{}: {}", vm, text));
   events_.push(std::move(event));
+}
+
+void Outbox::cutover(v1::CutoverResult result) {
+  systemd::log_cutover(result);
+  cutovers_.push(std::move(result));
 }
 
 void Outbox::fill(v1::ReportRequest& report) {

@@ -17,7 +17,7 @@ class Outbox {
 
   void event(v1::EventKind kind, v1::Severity severity, const std::string& vm, const std::string& text);
   void sample(v1::VmSample sample) { samples_.push(std::move(sample)); }
-  void cutover(v1::CutoverResult result) { cutovers_.push(std::move(result)); }
+  void cutover(v1::CutoverResult result);
 
   /// Adds what is pending to a report. One report is under way at a time.
   void fill(v1::ReportRequest& report);

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/printable.hpp"
+#include "systemd/event_journal.hpp"
 
 namespace umbra::controller {
 
@@ -12,11 +13,8 @@ void EventLog::add(v1::Event event) {
   event.set_vm(limited(event.vm(), kMostName));
   event.set_actor(limited(event.actor(), kMostName));
   if (event.at_unix_ms() == 0) event.set_at_unix_ms(clock_.unix_ms());
-  const auto level = event.severity() == v1::SEVERITY_ALERT     ? spdlog::level::err
-                     : event.severity() == v1::SEVERITY_WARNING ? spdlog::level::warn
-                                                                : spdlog::level::info;
   const auto about = event.vm().empty() ? event.node() : event.vm();
-  spdlog::log(level, "{}{}{} ({})", about, about.empty() ? "" : ": ", event.text(), event.actor());
+  systemd::log_event(event, fmt::format("{}{}{} ({})", about, about.empty() ? "" : ": ", event.text(), event.actor()));
   const auto id = store_.add_event(event);
   if (!id) spdlog::error("an event could not be stored: {}", id.error());
   arrived_.notify();
