@@ -38,7 +38,7 @@ Cutovers::Cutovers(prometheus::Registry& registry)
                     .Add({}, kBuckets)),
       reach_(prometheus::BuildHistogram()
                  .Name("umbra_cutover_reach_seconds")
-                 .Help("From the moment the guest stood still until routes led to it, of cutovers that moved it")
+                 .Help("From the order's arrival until the guest ran on its new host, of cutovers that moved it")
                  .Register(registry)
                  .Add({}, kBuckets)) {
   for (const auto outcome : {v1::OUTCOME_MOVED, v1::OUTCOME_ABORTED, v1::OUTCOME_REFUSED, v1::OUTCOME_UNDECIDED})

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -22,6 +23,11 @@ from umbralab.common import LabError, run, wait_until
 from umbralab.state import Lab
 
 VM = 'web1'
+ASK_PROMETHEUS = """
+import sys, urllib.parse, urllib.request
+query = urllib.parse.urlencode({'query': sys.argv[1]})
+print(urllib.request.urlopen('http://127.0.0.1:9090/api/v1/query?' + query, timeout=10).read().decode())
+"""
 
 
 class Packages(unittest.TestCase):
@@ -140,6 +146,72 @@ class Packages(unittest.TestCase):
         self.await_answer()
         wait_until('the gates are gone', lambda: not self.gates('host1') and not self.gates('host2'), deadline=30)
         self.assertEqual(self.on('host1', 'systemctl --failed --no-legend'), '')
+
+    def test_3b_a_missing_key_and_a_strange_ca_are_said_once(self) -> None:
+        away, tls = self.other(self.home()), '/var/lib/umbra/agent/tls'
+        self.on('controller', 'umbractl pki init --dir /tmp/strange')
+        strange = self.on('controller', 'cat /tmp/strange/ca.crt; rm -r /tmp/strange')
+        for harm, word in ((f'mv {tls}/key.pem {tls}/key.kept', f'{tls}/key.pem'),
+                           (f'cp {tls}/ca.pem {tls}/ca.kept; cat > {tls}/ca.pem <<EOF\n{strange}\nEOF', 'install the CA certificate of the fleet')):
+            self.on(away, f'{harm}\nsystemctl restart umbra-agentd || true')
+            wait_until('it has given up', lambda: self.property(away, 'umbra-agentd', 'ActiveState') == 'failed', deadline=30)
+            self.assertEqual(self.property(away, 'umbra-agentd', 'ExecMainStatus'), '78')
+            self.assertEqual(self.property(away, 'umbra-agentd', 'NRestarts'), '0')
+            self.assertIn(word, self.on(away, 'journalctl -u umbra-agentd -o cat -n 20'))
+            self.on(away, f'for kept in {tls}/*.kept; do mv $kept ${{kept%.kept}}.pem; done; systemctl reset-failed umbra-agentd')
+        self.on(away, 'systemctl start umbra-agentd')
+
+    def test_3c_the_journal_knows_vms_and_cutovers_and_explains_itself(self) -> None:
+        entries = [json.loads(line) for line in self.on('host1', f'journalctl -o json UMBRA_VM={VM}').splitlines()]
+        moved = [entry for entry in entries if 'UMBRA_CUTOVER' in entry]
+        self.assertTrue(moved, entries)
+        self.assertIn('moved from host1 to host2', moved[0]['MESSAGE'])
+        self.assertRegex(moved[0]['UMBRA_CUTOVER'], r'^[0-9a-f-]{36}/[0-9]+$')
+        self.assertIn('umbractl why VM', self.on('host1', f'journalctl -x UMBRA_CUTOVER={moved[0]["UMBRA_CUTOVER"]}'))
+        self.assertIn(VM, self.on('controller', f'journalctl -o cat UMBRA_VM={VM} UMBRA_KIND=cutover'))
+
+    def test_3d_prometheus_scrapes_both_daemons(self) -> None:
+        targets = {}
+        for job, node, unit in (('umbra-agent', 'host1', 'agentd'), ('umbra-agent', 'host2', 'agentd'), ('umbra-agent', 'edge1', 'agentd'),
+                                ('umbra-controller', 'controller', 'controllerd')):
+            at = f'{self.lab.nodes[node].address}:9780'
+            targets.setdefault(job, []).append(at)
+            self.on(node, f'mkdir -p /etc/umbra/{unit}.toml.d; printf "[metrics]\\nlisten = \\"{at}\\"\\n" > /etc/umbra/{unit}.toml.d/metrics.toml; '
+                    f'systemctl restart umbra-{unit}')
+        with tempfile.TemporaryDirectory() as place:
+            config = Path(place) / 'prometheus.yml'
+            config.write_text(json.dumps({
+                'global': {'scrape_interval': '1s', 'evaluation_interval': '1s'},
+                'rule_files': [str(ROOT / 'metrics/rules/umbra.rules.yml')],
+                'scrape_configs': [{'job_name': job, 'static_configs': [{'targets': all}]} for job, all in targets.items()]}))
+            words = ['prometheus', f'--config.file={config}', f'--storage.tsdb.path={place}/data', '--web.listen-address=127.0.0.1:9090']
+            prometheus = subprocess.Popen(nodes.in_network_of(self.lab, 'edge1', *words), stderr=subprocess.DEVNULL)
+            try:
+                def value(query: str) -> list[float]:
+                    asked = nodes.in_network_of(self.lab, 'edge1', sys.executable, '-c', ASK_PROMETHEUS, query)
+                    done = subprocess.run(asked, capture_output=True, text=True)
+                    return [float(row['value'][1]) for row in json.loads(done.stdout)['data']['result']] if done.returncode == 0 else []
+
+                wait_until('all are scraped', lambda: value('up') == [1.0] * 4, deadline=60)
+                wait_until('all nodes are up', lambda: value('umbra_node_up') == [1.0] * 3, deadline=60)
+                wait_until('agents are with their controller', lambda: value('umbra_controller_connected') == [1.0] * 3, deadline=60)
+                wait_until('the VM runs', lambda: value('sum(umbra_vms_running)') == [1.0] and
+                           value('umbra_fleet_vms{state="running"}') == [1.0], deadline=60)
+                self.assertEqual(value('count({__name__=~"umbra_.*"}) > 50'), value('count({__name__=~"umbra_.*"})'))
+                self.assertEqual(value('ALERTS{alertstate="firing"}'), [])
+            finally:
+                prometheus.terminate()
+                prometheus.wait(timeout=30)
+
+    def test_3e_a_reload_takes_a_new_certificate(self) -> None:
+        before = self.property('controller', 'umbra-controllerd', 'MainPID')
+        was = self.on('controller', 'openssl x509 -noout -serial -in /etc/umbra/controller/cert.pem')
+        self.on('controller', 'umbractl pki renew --dir /root/pki --out /etc/umbra/controller; chown -R umbra-controller: /etc/umbra/controller; '
+                'systemctl reload umbra-controllerd')
+        wait_until('it tells so', lambda: 'new certificates' in self.on('controller', 'journalctl -u umbra-controllerd -o cat -n 20'), deadline=30)
+        self.assertNotEqual(self.on('controller', 'openssl x509 -noout -serial -in /etc/umbra/controller/cert.pem'), was)
+        self.assertEqual(self.property('controller', 'umbra-controllerd', 'MainPID'), before)
+        self.ctl('hosts')
 
     def gates(self, host: str) -> list[str]:
         return self.on(host, 'systemctl list-units --no-legend --plain --state=active "umbra-gate@*" | cut -d" " -f1').split()
