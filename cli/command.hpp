@@ -87,5 +87,6 @@ void add_doctor_verb(CLI::App& app, Action& action);        // doctor
 void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew|revoke|crl
 void add_version_verb(CLI::App& app, Action& action);       // version
 void add_completion_verbs(CLI::App& app, Action& action);   // completion bash
+void add_help_verb(CLI::App& app, Action& action);          // help
 
 }  // namespace umbra::cli

@@ -82,6 +82,11 @@ Table hosts_table(const v1::ListHostsReply& reply) {
   return table;
 }
 
+/// Of a VM in an unknown state the last sample is from when its host was last heard.
+bool is_measured(const v1::VmView& view) {
+  return view.has_last_sample() && view.vm().state() != v1::VM_STATE_UNKNOWN;
+}
+
 Table vms_table(const v1::ListVmsReply& reply) {
   Table table({"NAME",
                "STATE",
@@ -100,9 +105,9 @@ Table vms_table(const v1::ListVmsReply& reply) {
     const bool shadowed = view.has_shadow();
     table.add({vm.name(), vm_state(vm.state()), view.host(), view.zone(),
                fmt::format("{}", fmt::join(vm.addresses(), ",")), std::to_string(vm.vcpus()),
-               view.has_last_sample() ? fmt::format("{:.2f}", view.last_sample().cpus_used()) : "",
-               bytes(vm.memory_bytes()), probability(view.migration_probability()),
-               word(view.tier()) + (view.pinned() ? " (pinned)" : ""), shadowed ? view.shadow().standby() : "",
+               is_measured(view) ? fmt::format("{:.2f}", view.last_sample().cpus_used()) : "", bytes(vm.memory_bytes()),
+               probability(view.migration_probability()), word(view.tier()) + (view.pinned() ? " (pinned)" : ""),
+               shadowed ? view.shadow().standby() : "",
                shadowed ? shadow_phase(view.shadow().phase())
                         : Cell(vm.refusal().empty() ? "" : "refused: " + vm.refusal())});
   }
@@ -177,6 +182,9 @@ void add_inventory_verbs(CLI::App& app, Action& action) {
   add_argument(vms_verb, "VM", "Only this one (name or uuid)", [vms](const std::string& name) {
     vms->set_vm(name);
   })->required(false);
+  vms_verb.alias("list");  // as virsh has it
+  vms_verb.add_flag_callback(
+      "--all", [] {}, "Also those that are shut off, which are listed anyway");
   vms_verb.callback([&action, vms] {
     action = [vms](const Context& context) {
       return ask(context, &v1::FleetClient::list_vms, *vms, shower(context, &vms_table, "no VM is known"));

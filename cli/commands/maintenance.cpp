@@ -107,7 +107,8 @@ void add_remove(CLI::App& parent, Action& action) {
   auto& verb = add_verb(parent, "remove", "Take back announced maintenance", "umbractl maintenance remove 3");
   verb.add_option_function<std::uint64_t>(
           "ID", [request](std::uint64_t id) { request->set_id(id); }, "As `maintenance list` shows it")
-      ->required();
+      ->required()
+      ->check(CLI::PositiveNumber);
   verb.callback([&action, request] {
     action = [request](const Context& context) {
       const auto show = [request, json = context.json()](const v1::RemoveMaintenanceReply&) {

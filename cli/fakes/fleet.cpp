@@ -76,6 +76,8 @@ FakeFleet::FakeFleet(asio::any_io_executor executor) : news_(executor, asio::ste
   *web1.add_causes() = cause("capacity", 0.2, "demand exceeds capacity in 20 of 100 paths");
   *web1.add_causes() = cause("maintenance", 0, "");
   web1.set_migration_probability(0.6);
+  web1.mutable_last_sample()->set_at_unix_ms(kNow);
+  web1.mutable_last_sample()->set_cpus_used(0.92);
 }
 
 void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text) {
@@ -86,6 +88,12 @@ void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text) {
   event.set_vm(std::move(vm));
   event.set_text(std::move(text));
   news_.cancel();
+}
+
+void FakeFleet::lose(const std::string& host) {
+  hosts_[host].set_up(false);
+  for (auto& [name, view] : vms_)
+    if (view.host() == host) view.mutable_vm()->set_state(v1::VM_STATE_UNKNOWN);
 }
 
 void FakeFleet::forge(const std::string& text) {

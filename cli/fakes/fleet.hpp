@@ -32,6 +32,8 @@ class FakeFleet final : public v1::FleetService {
   std::string check_detail;      ///< of doctor's check, when given
   std::vector<v1::Event> audit;  ///< what ListAudit looks through; pages of two
 
+  /// The host is down, and what runs there in an unknown state, with the samples of before.
+  void lose(const std::string& host);
   /// Puts a text wherever the controller would show one that others wrote; web1 is still found by its old name.
   void forge(const std::string& text);
   /// Adds an event and wakes who follows.

@@ -34,7 +34,7 @@ TEST_F(Umbractl, WhyExplainsCauseByCauseWithShares) {
   EXPECT_THAT(words, HasSubstr("   24 %  capacity, 20 % by itself: demand exceeds capacity"));
   EXPECT_THAT(words, HasSubstr("Nothing comes from: maintenance."));
   EXPECT_THAT(words, HasSubstr("tier warm on host2"));
-  EXPECT_THAT(words, HasSubstr("  a     none   256 MiB  0.00  0.00  never      no other host here\n"));
+  EXPECT_THAT(words, HasSubstr("  a     none   256 MiB    -     -  never      no other host here\n"));
   EXPECT_THAT(words, HasSubstr("  b     host2  256 MiB"));
   EXPECT_THAT(run({"why", "db1"}).out, HasSubstr("Nothing speaks for a move."));
 
@@ -256,6 +256,8 @@ TEST_F(Umbractl, EveryVerbHasHelpWithAnExample) {
                                                     {"pki", "crl"},
                                                     {"audit"},
                                                     {"version"},
+                                                    {"help"},
+                                                    {"list"},
                                                     {"completion"},
                                                     {"completion", "bash"}};
   for (auto verb : verbs) {
