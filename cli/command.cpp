@@ -57,6 +57,10 @@ CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const 
   return verb.add_option_function<std::string>(name, set, what)->type_name(kind);
 }
 
+void when_given(CLI::App& verb, Action& action, Action what) {
+  verb.callback([&action, what = std::move(what)] { action = what; });
+}
+
 std::vector<const CLI::App*> all_verbs(const CLI::App& parent) {
   return parent.get_subcommands([](const CLI::App* verb) { return !verb->get_group().empty(); });
 }

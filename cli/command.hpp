@@ -40,7 +40,8 @@ using Outcome = tl::expected<ExitCode, Failure>;
 
 struct Context {
   Settings settings;
-  bool colour = false;  ///< on standard output
+  bool colour = false;   ///< on standard output
+  std::size_t room = 0;  ///< columns of the terminal that standard output is; 0 where it is none
   Progress::Mode progress = Progress::Mode::kSilent;
 
   bool json() const { return settings.output == Output::kJson; }
@@ -56,6 +57,9 @@ using Setter = std::function<void(const std::string&)>;
 CLI::Option* add_argument(CLI::App& verb, const char* name, const char* what, const Setter& set);
 CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const char* what, const Setter& set);
 
+/// What the verb does when it was given.
+void when_given(CLI::App& verb, Action& action, Action what);
+
 /// The verbs below `parent`, without hidden ones.
 std::vector<const CLI::App*> all_verbs(const CLI::App& parent);
 /// What was probably meant by `word`; empty when nothing is near.
@@ -69,10 +73,11 @@ std::string for_terminal(std::string_view text);
 void print(std::string_view text);
 
 // Each sets `action` when one of its verbs is given; one file under cli/commands/ each.
-void add_inventory_verbs(CLI::App& app, Action& action);    // hosts vms zones shadows
+void add_inventory_verbs(CLI::App& app, Action& action);    // hosts zones
+void add_vm_verbs(CLI::App& app, Action& action);           // vms, vm show
 void add_event_verbs(CLI::App& app, Action& action);        // events
 void add_audit_verb(CLI::App& app, Action& action);         // audit
-void add_shadow_verbs(CLI::App& app, Action& action);       // shadow keep|drop
+void add_shadow_verbs(CLI::App& app, Action& action);       // shadows, shadow keep|drop|show
 void add_move_verbs(CLI::App& app, Action& action);         // cutover migrate
 void add_evacuate_verb(CLI::App& app, Action& action);      // evacuate
 void add_host_loss_verbs(CLI::App& app, Action& action);    // fence unfence restart resolve

@@ -1,4 +1,5 @@
 // umbractl: the fleet from the command line.
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -50,8 +51,14 @@ bool wants_colour() {
   return ::isatty(STDOUT_FILENO) == 1 && !dumb && (no_colour == nullptr || *no_colour == '\0');
 }
 
+/// Columns of standard output; 0 when it is no terminal.
+std::size_t room_on_terminal() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 Outcome perform(const Settings& settings, const Action& action) {
-  Context context{settings, wants_colour()};
+  Context context{settings, wants_colour(), room_on_terminal()};
   context.progress = ::isatty(STDERR_FILENO) == 1 ? Progress::Mode::kLive
                      : settings.verbose           ? Progress::Mode::kPhases
                                                   : Progress::Mode::kSilent;
@@ -70,10 +77,11 @@ int run(std::vector<std::string> words) {
   Flags flags;
   Action action;
   add_global_options(app, flags);
-  for (auto* add : {add_inventory_verbs, add_shadow_verbs, add_move_verbs, add_evacuate_verb, add_host_loss_verbs,
-                    add_why_verb, add_event_verbs, add_audit_verb, add_zone_verbs, add_maintenance_verbs,
-                    add_telemetry_verbs, add_forecast_verb, add_backtest_verb, add_plot_verb, add_doctor_verb,
-                    add_pki_verbs, add_version_verb, add_completion_verbs, add_help_verb})
+  for (auto* add :
+       {add_inventory_verbs,   add_vm_verbs,        add_shadow_verbs,  add_move_verbs,       add_evacuate_verb,
+        add_host_loss_verbs,   add_why_verb,        add_event_verbs,   add_audit_verb,       add_zone_verbs,
+        add_maintenance_verbs, add_telemetry_verbs, add_forecast_verb, add_backtest_verb,    add_plot_verb,
+        add_doctor_verb,       add_pki_verbs,       add_version_verb,  add_completion_verbs, add_help_verb})
     add(app, action);
   words = spelled_out(app, std::move(words));
   bool json = asks_for_json(words);

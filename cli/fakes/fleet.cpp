@@ -80,13 +80,15 @@ FakeFleet::FakeFleet(asio::any_io_executor executor) : news_(executor, asio::ste
   web1.mutable_last_sample()->set_cpus_used(0.92);
 }
 
-void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text) {
+void FakeFleet::happen(v1::EventKind kind, std::string vm, std::string text, std::string node, v1::Severity severity) {
   auto& event = events_.emplace_back();
   event.set_id(events_.size());
   event.set_at_unix_ms(kNow);
   event.set_kind(kind);
   event.set_vm(std::move(vm));
   event.set_text(std::move(text));
+  event.set_node(std::move(node));
+  event.set_severity(severity);
   news_.cancel();
 }
 
@@ -94,6 +96,14 @@ void FakeFleet::lose(const std::string& host) {
   hosts_[host].set_up(false);
   for (auto& [name, view] : vms_)
     if (view.host() == host) view.mutable_vm()->set_state(v1::VM_STATE_UNKNOWN);
+}
+
+void FakeFleet::own(const std::string& vm, const std::string& account) {
+  vms_[vm].mutable_vm()->set_account(account);
+}
+
+void FakeFleet::refuse(const std::string& vm, const std::string& why) {
+  vms_[vm].mutable_vm()->set_refusal(why);
 }
 
 void FakeFleet::forge(const std::string& text) {

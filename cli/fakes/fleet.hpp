@@ -34,10 +34,14 @@ class FakeFleet final : public v1::FleetService {
 
   /// The host is down, and what runs there in an unknown state, with the samples of before.
   void lose(const std::string& host);
+  /// The VM is this account's; the VM cannot have a shadow.
+  void own(const std::string& vm, const std::string& account);
+  void refuse(const std::string& vm, const std::string& why);
   /// Puts a text wherever the controller would show one that others wrote; web1 is still found by its old name.
   void forge(const std::string& text);
   /// Adds an event and wakes who follows.
-  void happen(v1::EventKind kind, std::string vm, std::string text);
+  void happen(v1::EventKind kind, std::string vm, std::string text, std::string node = {},
+              v1::Severity severity = v1::SEVERITY_INFO);
 
   Task<v1::ListHostsReply> list_hosts(rpc::Caller, v1::ListHostsRequest) override;
   Task<v1::ListVmsReply> list_vms(rpc::Caller, v1::ListVmsRequest) override;

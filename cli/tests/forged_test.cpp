@@ -44,6 +44,8 @@ TEST_F(Forged, NoVerbShowsAForgedTextAsItIs) {
                                                     {"audit", "--since", "2020-01-01T00:00:00Z"},
                                                     {"doctor"},
                                                     {"why", "web1"},
+                                                    {"vm", "show", "web1"},
+                                                    {"shadow", "show", "web1"},
                                                     {"cutover", "web1"},
                                                     {"maintenance", "list"}};
   for (const std::string forgery : kForgeries) {
