@@ -56,6 +56,9 @@ CLI::App& add_verb(CLI::App& parent, const char* name, const char* what, std::st
 using Setter = std::function<void(const std::string&)>;
 CLI::Option* add_argument(CLI::App& verb, const char* name, const char* what, const Setter& set);
 CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const char* what, const Setter& set);
+/// An option that takes one of these words, "up|down".
+CLI::Option* add_choice(CLI::App& verb, const char* name, const std::string& words, const char* what,
+                        const Setter& set);
 
 /// What the verb does when it was given.
 void when_given(CLI::App& verb, Action& action, Action what);
@@ -71,6 +74,8 @@ std::string nearest_option(const CLI::App& verb, std::string_view word);
 std::string for_terminal(std::string_view text);
 /// Writes to standard output, for_terminal().
 void print(std::string_view text);
+/// As it is: what we wrote ourselves, and what takes the terminal over.
+void print_raw(std::string_view text);
 
 // Each sets `action` when one of its verbs is given; one file under cli/commands/ each.
 void add_inventory_verbs(CLI::App& app, Action& action);    // hosts zones
@@ -91,7 +96,7 @@ void add_plot_verb(CLI::App& app, Action& action);          // plot
 void add_doctor_verb(CLI::App& app, Action& action);        // doctor
 void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew|revoke|crl
 void add_version_verb(CLI::App& app, Action& action);       // version
-void add_completion_verbs(CLI::App& app, Action& action);   // completion bash
+void add_completion_verbs(CLI::App& app, Action& action);   // completion bash|zsh|fish
 void add_help_verb(CLI::App& app, Action& action);          // help
 
 }  // namespace umbra::cli

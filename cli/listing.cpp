@@ -55,18 +55,15 @@ void add_list_options(CLI::App& verb, const std::vector<Table::Column>& columns,
 
 void add_filter(CLI::App& verb, const std::string& name, const char* kind, const char* what,
                 std::shared_ptr<ListWish> wish) {
-  auto* option = add_text(verb, ("--" + name).c_str(), kind, what,
-                          [wish, name](const std::string& value) { wish->only[name] = value; });
-  const auto alternatives = CLI::detail::split(kind, '|');
-  if (alternatives.size() < 2) return;
-  option->check(CLI::IsMember(alternatives));
-  option->type_name(kind);
+  const auto option = "--" + name;
+  const auto set = [wish, name](const std::string& value) { wish->only[name] = value; };
+  const bool has_choice = std::string_view(kind).find('|') != std::string_view::npos;
+  has_choice ? add_choice(verb, option.c_str(), kind, what, set) : add_text(verb, option.c_str(), kind, what, set);
 }
 
 void show_list(const Context& context, const ListWish& wish, const std::string& text) {
   if (wish.watch && !context.json()) {
-    constexpr std::string_view kFromTheTop = "\x1b[H\x1b[J";
-    if (context.room > 0) std::fwrite(kFromTheTop.data(), 1, kFromTheTop.size(), stdout);
+    if (context.room > 0) print_raw("\x1b[H\x1b[J");  // from the top
     print(styled(local_time(SystemClock().unix_ms()), Style::kFaint, context.colour) + "\n");
   }
   print(text);

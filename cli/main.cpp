@@ -9,6 +9,7 @@
 #include "base/log.hpp"
 #include "base/printable.hpp"
 #include "cli/command.hpp"
+#include "cli/completing.hpp"
 #include "cli/output/json.hpp"
 #include "cli/usage.hpp"
 
@@ -69,6 +70,17 @@ Outcome perform(const Settings& settings, const Action& action) {
   return outcome;
 }
 
+/// `complete -- WORDS`: no verb, since its words are not there to be understood. ":files" stands for the shell's own.
+int complete(const CLI::App& app, std::vector<std::string> words) {
+  init_log("umbractl", "error");
+  words.erase(words.begin(), words.begin() + (words.size() > 1 && words[1] == "--" ? 2 : 1));
+  const auto wanted = what_is_wanted(app, words);
+  if (wanted.files) print(":files\n");
+  for (const auto& [word, about] : complete(wanted))
+    print_raw(about.empty() ? word + "\n" : word + "\t" + about + "\n");
+  return static_cast<int>(ExitCode::kOk);
+}
+
 int run(std::vector<std::string> words) {
   CLI::App app("Looks after a fleet's virtual machines and their shadows.", "umbractl");
   app.footer(kFooter);
@@ -83,6 +95,7 @@ int run(std::vector<std::string> words) {
         add_maintenance_verbs, add_telemetry_verbs, add_forecast_verb, add_backtest_verb,    add_plot_verb,
         add_doctor_verb,       add_pki_verbs,       add_version_verb,  add_completion_verbs, add_help_verb})
     add(app, action);
+  if (!words.empty() && words.front() == "complete") return complete(app, words);
   words = spelled_out(app, std::move(words));
   bool json = asks_for_json(words);
   const auto give_up = [&](const Failure& failure) {

@@ -10,7 +10,6 @@
 namespace umbra::cli {
 namespace {
 
-constexpr const char* kGroup = "Global options";
 constexpr std::string_view kOutputRemedy = "allowed are table and json";
 
 Result<Output> parse_output(std::string_view text) {
@@ -40,7 +39,7 @@ Result<void> read_config(const std::filesystem::path& file, Settings& settings) 
 
 void add_global_options(CLI::App& app, Flags& flags) {
   const auto add = [&](const char* name, std::string& value, const char* kind, const char* what) {
-    return app.add_option(name, value, what)->type_name(kind)->group(kGroup);
+    return app.add_option(name, value, what)->type_name(kind)->group(kGlobalGroup);
   };
   add("--controller", flags.controller, "HOST:PORT", "The controller to talk to")->envname("UMBRA_CONTROLLER");
   add("--ca", flags.ca, "FILE", "Certificate of the fleet's CA (PEM)")->envname("UMBRA_CA");
@@ -51,7 +50,7 @@ void add_global_options(CLI::App& app, Flags& flags) {
       "Default: ~/.config/umbra/umbractl.toml, else /etc/umbra/umbractl.toml");
   add("-o,--output", flags.output, "table|json", "For people, or one JSON document for programs");
   add("--timeout", flags.timeout, "DURATION", "Longest wait for a connection and for each answer (15s)");
-  app.add_flag("-v,--verbose", flags.verbose, "Say what is going on, also when not on a terminal")->group(kGroup);
+  app.add_flag("-v,--verbose", flags.verbose, "Say what is going on, also when not on a terminal")->group(kGlobalGroup);
 }
 
 std::vector<std::filesystem::path> usual_config_files() {

@@ -38,6 +38,8 @@ struct Settings {
   std::filesystem::path config_file;  ///< that was read; empty when there is none
 };
 
+/// The group of the help in which the global options stand.
+inline constexpr const char* kGlobalGroup = "Global options";
 void add_global_options(CLI::App& app, Flags& flags);
 
 /// Where the configuration is looked for when --config is not given: the user's, then the machine's.

@@ -88,26 +88,19 @@ Task<ExitCode> show_events(v1::FleetClient fleet, EventsWish wish, UnixMillis si
   co_return ExitCode::kOk;
 }
 
-/// The words of an enum of the wire, without the one for "unspecified".
+/// An option whose value is a word of an enum of the wire, but for "unspecified".
 template <class Enum>
-std::map<std::string, Enum> words_of() {
-  std::map<std::string, Enum> words;
+void add_enum(CLI::App& verb, const char* name, const char* what, std::function<void(Enum)> set) {
+  std::map<std::string, Enum> values;
+  std::string words;
   const auto& type = *google::protobuf::GetEnumDescriptor<Enum>();
-  for (int i = 0; i < type.value_count(); ++i)
-    words[enum_word(type, type.value(i)->number())] = static_cast<Enum>(type.value(i)->number());
-  words.erase("unspecified");
-  return words;
-}
-
-/// An option whose value is one of these words.
-template <class Enum>
-void add_word_option(CLI::App& verb, const char* name, const char* what, std::function<void(Enum)> set) {
-  const auto words = words_of<Enum>();
-  std::vector<std::string> names;
-  for (const auto& [word, value] : words) names.push_back(word);
-  add_text(verb, name, "", what, [=](const std::string& word) { set(words.at(word)); })
-      ->check(CLI::IsMember(names))
-      ->type_name(fmt::format("{}", fmt::join(names, "|")));
+  for (int i = 0; i < type.value_count(); ++i) {
+    const auto value = static_cast<Enum>(type.value(i)->number());
+    if (word(value) == "unspecified") continue;
+    values[word(value)] = value;
+    words += (words.empty() ? "" : "|") + word(value);
+  }
+  add_choice(verb, name, words, what, [=](const std::string& given) { set(values.at(given)); });
 }
 
 }  // namespace
@@ -121,10 +114,9 @@ void add_event_verbs(CLI::App& app, Action& action) {
   add_text(verb, "--host", "HOST", "Only this host's", [wish](const std::string& host) { wish->host = host; });
   add_text(verb, "--since", "T", "From then on: a duration before now (2h), or a time like 2026-05-01T12:00:00Z",
            [wish](const std::string& text) { wish->since = text; });
-  add_word_option<v1::EventKind>(verb, "--kind", "Only of this kind",
-                                 [wish](v1::EventKind kind) { wish->kind = kind; });
-  add_word_option<v1::Severity>(verb, "--severity", "Only those that are so severe or worse",
-                                [wish](v1::Severity least) { wish->least = least; });
+  add_enum<v1::EventKind>(verb, "--kind", "Only of this kind", [wish](v1::EventKind kind) { wish->kind = kind; });
+  add_enum<v1::Severity>(verb, "--severity", "Only those that are so severe or worse",
+                         [wish](v1::Severity least) { wish->least = least; });
   verb.add_option_function<std::uint32_t>(
           "--last", [wish](std::uint32_t last) { wish->last = last; }, "How many past ones (100; with --since, all)")
       ->type_name("N")

@@ -70,10 +70,9 @@ void add_keep(CLI::App& parent, Action& action) {
   add_argument(verb, "VM", "Name or uuid", [request](const std::string& vm) { request->set_vm(vm); });
   add_text(verb, "--to", "HOST", "The standby host; otherwise the controller chooses",
            [request](const std::string& host) { request->set_to(host); });
-  add_text(verb, "--tier", "TIER",
-           "How warm: staged (a paused QEMU), warm (memory pre-copied), hot (always fresh); default warm",
-           [request](const std::string& tier) { request->set_tier(kTiers.at(tier)); })
-      ->check(CLI::IsMember({"staged", "warm", "hot"}));
+  add_choice(verb, "--tier", "staged|warm|hot",
+             "How warm: staged (a paused QEMU), warm (memory pre-copied), hot (always fresh); default warm",
+             [request](const std::string& tier) { request->set_tier(kTiers.at(tier)); });
   add_text(verb, "--refresh-interval", "DURATION",
            "How often a warm shadow is brought up to date; otherwise the host's own setting",
            [request](const std::string& text) {

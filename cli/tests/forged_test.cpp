@@ -82,7 +82,7 @@ TEST_F(Forged, TheShellIsOfferedNoNameThatItWouldRun) {
     fake.forge("$(touch${IFS}pwned)");
     return 0;
   });
-  const auto names = run({"completion", "names", "VM"});
+  const auto names = run({"complete", "--", "why", ""});
   EXPECT_EQ(names.out, "db1\n");
   const auto script = write_file("completion.bash", run({"completion", "bash"}).out);
   controller.on_loop([&](FakeFleet& fake) {
