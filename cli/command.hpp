@@ -96,6 +96,7 @@ void add_plot_verb(CLI::App& app, Action& action);          // plot
 void add_doctor_verb(CLI::App& app, Action& action);        // doctor
 void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew|revoke|crl
 void add_version_verb(CLI::App& app, Action& action);       // version
+void add_context_verbs(CLI::App& app, Action& action);      // context add|list|use|remove
 void add_completion_verbs(CLI::App& app, Action& action);   // completion bash|zsh|fish
 void add_help_verb(CLI::App& app, Action& action);          // help
 

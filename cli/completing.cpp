@@ -58,6 +58,8 @@ void add_values(const std::string& kind, Wanted& wanted) {
   const auto has = [&](const char* part) { return kind.find(part) != std::string::npos; };
   if (has("FILE") || has("DIR"))
     wanted.files = true;
+  else if (has("CONTEXT"))
+    for (const auto& name : Contexts::of_user().names()) wanted.candidates.push_back({name, ""});
   else if (has("VM") || has("HOST") || has("ZONE") || has("ACCOUNT"))
     wanted.kind = kind;
   else if (has("|"))
@@ -105,7 +107,7 @@ Result<Settings> settings_of(const std::vector<std::string>& global) {
   } catch (const CLI::ParseError& problem) {
     return fail(Errc::kInvalid, "{}", problem.what());
   }
-  return settle(flags, usual_config_files());
+  return settle(flags, usual_config_files(), Contexts::of_user());
 }
 
 std::vector<Candidate> names_of_fleet(const Wanted& wanted) {

@@ -90,10 +90,11 @@ int run(std::vector<std::string> words) {
   Action action;
   add_global_options(app, flags);
   for (auto* add :
-       {add_inventory_verbs,   add_vm_verbs,        add_shadow_verbs,  add_move_verbs,       add_evacuate_verb,
-        add_host_loss_verbs,   add_why_verb,        add_event_verbs,   add_audit_verb,       add_zone_verbs,
-        add_maintenance_verbs, add_telemetry_verbs, add_forecast_verb, add_backtest_verb,    add_plot_verb,
-        add_doctor_verb,       add_pki_verbs,       add_version_verb,  add_completion_verbs, add_help_verb})
+       {add_inventory_verbs,   add_vm_verbs,        add_shadow_verbs,  add_move_verbs,    add_evacuate_verb,
+        add_host_loss_verbs,   add_why_verb,        add_event_verbs,   add_audit_verb,    add_zone_verbs,
+        add_maintenance_verbs, add_telemetry_verbs, add_forecast_verb, add_backtest_verb, add_plot_verb,
+        add_doctor_verb,       add_pki_verbs,       add_version_verb,  add_context_verbs, add_completion_verbs,
+        add_help_verb})
     add(app, action);
   if (!words.empty() && words.front() == "complete") return complete(app, words);
   words = spelled_out(app, std::move(words));
@@ -111,7 +112,12 @@ int run(std::vector<std::string> words) {
   }
 
   init_log("umbractl", flags.verbose ? "info" : "error");
-  const auto settings = settle(flags, usual_config_files());
+  auto settings = settle(flags, usual_config_files(), Contexts::of_user());
+  // A context in use that is gone or damaged must not stand in the way of choosing another.
+  if (!settings && flags.context.empty() && app.got_subcommand("context")) {
+    settings = Settings{};
+    if (json) settings->output = Output::kJson;
+  }
   if (!settings) return give_up({ExitCode::kUsage, settings.error()});
   json = settings->output == Output::kJson;
   const auto outcome = perform(*settings, action);
