@@ -78,26 +78,27 @@ void print(std::string_view text);
 void print_raw(std::string_view text);
 
 // Each sets `action` when one of its verbs is given; one file under cli/commands/ each.
-void add_inventory_verbs(CLI::App& app, Action& action);    // hosts zones
-void add_vm_verbs(CLI::App& app, Action& action);           // vms, vm show
-void add_event_verbs(CLI::App& app, Action& action);        // events
-void add_audit_verb(CLI::App& app, Action& action);         // audit
-void add_shadow_verbs(CLI::App& app, Action& action);       // shadows, shadow keep|drop|show
-void add_move_verbs(CLI::App& app, Action& action);         // cutover migrate
-void add_evacuate_verb(CLI::App& app, Action& action);      // evacuate
-void add_host_loss_verbs(CLI::App& app, Action& action);    // fence unfence restart resolve
-void add_why_verb(CLI::App& app, Action& action);           // why
-void add_zone_verbs(CLI::App& app, Action& action);         // zone set
-void add_maintenance_verbs(CLI::App& app, Action& action);  // maintenance add|list|remove
-void add_telemetry_verbs(CLI::App& app, Action& action);    // telemetry import
-void add_forecast_verb(CLI::App& app, Action& action);      // forecast
-void add_backtest_verb(CLI::App& app, Action& action);      // backtest
-void add_plot_verb(CLI::App& app, Action& action);          // plot
-void add_doctor_verb(CLI::App& app, Action& action);        // doctor
-void add_pki_verbs(CLI::App& app, Action& action);          // pki init|issue|show|renew|revoke|crl
-void add_version_verb(CLI::App& app, Action& action);       // version
-void add_context_verbs(CLI::App& app, Action& action);      // context add|list|use|remove
-void add_completion_verbs(CLI::App& app, Action& action);   // completion bash|zsh|fish
-void add_help_verb(CLI::App& app, Action& action);          // help
+void add_inventory_verbs(CLI::App& app, Action& action);                 // hosts zones
+void add_vm_verbs(CLI::App& app, Action& action);                        // vms, vm show
+void add_event_verbs(CLI::App& app, Action& action);                     // events
+void add_audit_verb(CLI::App& app, Action& action);                      // audit
+void add_shadow_verbs(CLI::App& app, Action& action);                    // shadows, shadow keep|drop|show
+void add_move_verbs(CLI::App& app, Action& action);                      // cutover migrate
+void add_evacuate_verb(CLI::App& app, Action& action);                   // evacuate
+void add_host_loss_verbs(CLI::App& app, Action& action);                 // fence unfence restart resolve
+void add_why_verb(CLI::App& app, Action& action);                        // why
+void add_zone_verbs(CLI::App& app, Action& action);                      // zone set
+void add_maintenance_verbs(CLI::App& app, Action& action);               // maintenance add|list|remove
+void add_telemetry_verbs(CLI::App& app, Action& action);                 // telemetry import
+void add_forecast_verb(CLI::App& app, Action& action);                   // forecast
+void add_backtest_verb(CLI::App& app, Action& action);                   // backtest
+void add_plot_verb(CLI::App& app, Action& action);                       // plot
+void add_doctor_verb(CLI::App& app, Action& action);                     // doctor
+void add_pki_verbs(CLI::App& app, Action& action);                       // pki init|issue|show|renew|revoke|crl
+void add_version_verb(CLI::App& app, Action& action);                    // version
+void add_context_verbs(CLI::App& app, Action& action);                   // context add|list|use|remove
+void add_completion_verbs(CLI::App& app, Action& action);                // completion bash|zsh|fish
+void add_shell_verb(CLI::App& app, Action& action, const Flags& flags);  // shell
+void add_help_verb(CLI::App& app, Action& action);                       // help
 
 }  // namespace umbra::cli

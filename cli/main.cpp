@@ -96,7 +96,10 @@ int run(std::vector<std::string> words) {
         add_doctor_verb,       add_pki_verbs,       add_version_verb,  add_context_verbs, add_completion_verbs,
         add_help_verb})
     add(app, action);
+  add_shell_verb(app, action, flags);
   if (!words.empty() && words.front() == "complete") return complete(app, words);
+  const bool at_terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  if (words.empty() && at_terminal) words = {"shell"};
   words = spelled_out(app, std::move(words));
   bool json = asks_for_json(words);
   const auto give_up = [&](const Failure& failure) {

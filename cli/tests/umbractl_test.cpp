@@ -60,29 +60,6 @@ TEST_F(Umbractl, EventsAreListedAndFollowedOneObjectALine) {
   EXPECT_EQ(follower.wait().status, 130);
 }
 
-TEST_F(Umbractl, EventsAreNarrowedByTimeKindHostAndSeverity) {
-  controller.on_loop([](FakeFleet& fake) {
-    fake.happen(v1::EVENT_KIND_VM, "web1", "started");
-    fake.happen(v1::EVENT_KIND_HOST, "", "is down", "host1", v1::SEVERITY_ALERT);
-    fake.happen(v1::EVENT_KIND_SHADOW, "web1", "is warm", "host1");
-  });
-  const auto texts = [&](std::vector<std::string> words) {
-    words.insert(words.begin(), "events");
-    std::vector<std::string> found;
-    const auto list = run_json(std::move(words));
-    for (const auto& event : list.at("events").as_array()) found.emplace_back(event.at("text").as_string());
-    return found;
-  };
-  EXPECT_THAT(texts({"--kind", "vm"}), ElementsAre("started"));
-  EXPECT_THAT(texts({"--host", "host1"}), ElementsAre("is down", "is warm"));
-  EXPECT_THAT(texts({"--host", "host1", "--last", "1"}), ElementsAre("is warm")) << "of those that pass";
-  EXPECT_THAT(texts({"--severity", "warning"}), ElementsAre("is down")) << "or worse";
-  EXPECT_THAT(texts({"--since", "2026-05-01T12:00:00Z"}), ElementsAre("started", "is down", "is warm"));
-  EXPECT_THAT(texts({"--since", "2026-05-01T12:00:01Z"}), ElementsAre());
-  EXPECT_THAT(run({"events", "--since", "30"}).err, HasSubstr("--since: '30' is neither a duration with a unit"));
-  EXPECT_THAT(run({"events", "--kind", "dog"}).err, HasSubstr("--kind must be one of host, vm, shadow, cutover"));
-}
-
 TEST_F(Umbractl, ZoneHealthIsSetAsNumberOrPercentage) {
   EXPECT_EQ(run({"zone", "set", "a", "--health", "40%", "--reason", "chiller 2 failed"}).out,
             "zone a: health 0.40 (set 0.40, heartbeats 1.00)\n");
@@ -282,6 +259,7 @@ TEST_F(Umbractl, EveryVerbHasHelpWithAnExample) {
                                                     {"pki", "crl"},
                                                     {"audit"},
                                                     {"version"},
+                                                    {"shell"},
                                                     {"help"},
                                                     {"list"},
                                                     {"context"},
