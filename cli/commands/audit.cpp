@@ -13,7 +13,8 @@ namespace {
 constexpr std::chrono::hours kUsualSince{24};
 
 Table audit_table(const v1::ListAuditReply& found) {
-  Table table({"TIME", "WHO", "ROLE", "FROM", "VM", "OUTCOME", "WHAT"});
+  Table table(
+      {"TIME", "WHO", {"ROLE", Table::Align::kLeft, 1}, {"FROM", Table::Align::kLeft, 2}, "VM", "OUTCOME", "WHAT"});
   for (const auto& event : found.events()) {
     const bool done = event.outcome() == "done" || event.outcome().empty();
     table.add({local_time(event.at_unix_ms()), event.actor(),
@@ -37,7 +38,8 @@ Task<ExitCode> show_audit(v1::FleetClient fleet, v1::ListAuditRequest request, C
   if (context.json())
     print(serialize(boost::json::object{{"events", to_json(found).at("events")}}) + "\n");
   else
-    print(found.events().empty() ? "nothing was asked for in that time\n" : audit_table(found).render(context.colour));
+    print(found.events().empty() ? "nothing was asked for in that time\n"
+                                 : audit_table(found).render(context.colour, context.room));
   co_return ExitCode::kOk;
 }
 

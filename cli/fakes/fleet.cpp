@@ -52,6 +52,9 @@ FakeFleet::FakeFleet(asio::any_io_executor executor) : news_(executor, asio::ste
     host.mutable_capacity()->set_memory_total_bytes(std::uint64_t{8} << 30);
     host.mutable_capacity()->set_memory_free_bytes(std::uint64_t{4} << 30);
     host.mutable_proof()->set_proven(true);
+    host.mutable_proof()->set_qemu_version("8.2.2");
+    host.set_version("0.1.0");
+    host.set_last_seen_unix_ms(kNow);
     zones_[zone].set_name(zone);
     zones_[zone].set_health(1);
     zones_[zone].set_heartbeat_health(1);
@@ -66,6 +69,7 @@ FakeFleet::FakeFleet(asio::any_io_executor executor) : news_(executor, asio::ste
     view.mutable_vm()->set_state(v1::VM_STATE_RUNNING);
     view.mutable_vm()->set_memory_bytes(kMemory);
     view.mutable_vm()->set_vcpus(1);
+    view.mutable_vm()->add_addresses(std::string("10.107.12.") + (name[0] == 'w' ? "101" : "102"));
     view.set_host("host1");
     view.set_zone("a");
     view.set_epoch(1);

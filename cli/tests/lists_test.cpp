@@ -1,6 +1,7 @@
 // Lists: narrowed, sorted, watched; and one thing of them.
 #include <csignal>
 
+#include "cli/output/table.hpp"
 #include "cli/tests/umbractl_fixture.hpp"
 
 namespace umbra::cli::test {
@@ -109,6 +110,20 @@ TEST_F(Lists, EventsAreNarrowedByTimeKindHostAndSeverity) {
   EXPECT_THAT(texts({"--since", "2026-05-01T12:00:01Z"}), ElementsAre());
   EXPECT_THAT(run({"events", "--since", "30"}).err, HasSubstr("--since: '30' is neither a duration with a unit"));
   EXPECT_THAT(run({"events", "--kind", "dog"}).err, HasSubstr("--kind must be one of host, vm, shadow, cutover"));
+}
+
+TEST_F(Lists, FitEightyColumns) {
+  environment["PATH"] = umbractl_path().parent_path().string() + ":/usr/bin:/bin";
+  environment["NO_COLOR"] = "1";
+  run({"shadow", "keep", "web1", "--to", "host2"});
+  run({"zone", "set", "a", "--health", "0.4", "--reason", "chiller 2 failed and chiller 1 is being repaired"});
+  for (const auto* verb : {"vms", "hosts", "shadows", "zones"}) {
+    const auto narrow = fmt::format("stty cols 80; exec umbractl {}", verb);
+    const auto ran = Process({"/bin/sh", "-c", narrow}, environment, false, true).wait();
+    std::istringstream lines(ran.out);
+    // The terminal ends lines with "\r\n".
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), 80U + 1) << ran.out;
+  }
 }
 
 TEST_F(Lists, OneVmIsShownLineByLine) {
