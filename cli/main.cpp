@@ -30,6 +30,7 @@ constexpr const char* kFooter =
     "  130  interrupted; what the controller has begun goes on\n\n"
     "With -o json an error is one object on standard error:\n"
     "  {\"error\":{\"code\":\"not_found\",\"message\":\"…\",\"remedy\":\"…\"}}\n\n"
+    "Alone on a terminal, umbractl is a shell: one verb after the other, with history and completion.\n"
     "`umbractl help VERB` explains a verb. Colour is left out when NO_COLOR is set.";
 
 /// On standard error: for people in two lines; for programs as one object, so that standard output has results alone.
@@ -81,6 +82,12 @@ int complete(const CLI::App& app, std::vector<std::string> words) {
   return static_cast<int>(ExitCode::kOk);
 }
 
+/// Verbs that ask no controller. A context in use that is gone must not stand in the way of choosing another.
+bool does_without_settings(const CLI::App& app) {
+  const auto given = [&](const char* verb) { return app.got_subcommand(verb); };
+  return given("context") || given("completion") || given("help") || given("shell");
+}
+
 int run(std::vector<std::string> words) {
   CLI::App app("Looks after a fleet's virtual machines and their shadows.", "umbractl");
   app.footer(kFooter);
@@ -116,8 +123,7 @@ int run(std::vector<std::string> words) {
 
   init_log("umbractl", flags.verbose ? "info" : "error");
   auto settings = settle(flags, usual_config_files(), Contexts::of_user());
-  // A context in use that is gone or damaged must not stand in the way of choosing another.
-  if (!settings && flags.context.empty() && app.got_subcommand("context")) {
+  if (!settings && does_without_settings(app)) {
     settings = Settings{};
     if (json) settings->output = Output::kJson;
   }

@@ -13,6 +13,9 @@
 
 namespace umbra::cli {
 
+inline constexpr std::uint64_t kFakeMemory = std::uint64_t{256} << 20;  ///< of each VM
+inline constexpr std::int64_t kFakeNow = 1'777'636'800'000;             ///< when all of it happens
+
 /// Two hosts in two zones; `web1` and `db1` run on host1. Shadows warm up in a few steps, cutovers move a VM to its
 /// shadow. Its errors read as the controller's, whose tests (controller/tests/) hold it to the same words. One thread:
 /// the server's.

@@ -58,6 +58,7 @@ TEST_F(ContextVerbs, OneThatIsGoneDoesNotStandInTheWayOfAnother) {
   std::filesystem::remove(fleet.directory() / "umbra/contexts/two.toml");
   EXPECT_EQ(run({"vms"}).err, "umbractl: no context 'two'\n  remedy: see `umbractl context list`\n");
   EXPECT_EQ(run_json({"context", "list"}).at("contexts").as_array().size(), 1U);
+  EXPECT_EQ(run({"completion", "bash"}).status, 0) << "as a package is built";
   EXPECT_EQ(run({"context", "use", "one"}).status, 0);
   EXPECT_EQ(run({"vms"}).status, 0);
 }
