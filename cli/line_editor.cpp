@@ -4,7 +4,6 @@
 #include <histedit.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 
@@ -36,22 +35,23 @@ std::string common_beginning(const std::vector<Candidate>& all) {
   return common;
 }
 
-void wake(int) {}  // that el_gets returns
-
-/// Keeps SIGINT from ending us until destroyed.
-class Interruptible {
+/// Restores what these signals did before: asking the controller takes them, and then gives them back as unhandled.
+class KeptSignals {
  public:
-  Interruptible() {
-    struct sigaction ours {};
-    ours.sa_handler = wake;
-    ::sigaction(SIGINT, &ours, &before_);
+  KeptSignals() {
+    ::sigaction(SIGINT, nullptr, &interrupt_);
+    ::sigaction(SIGTERM, nullptr, &terminate_);
   }
-  Interruptible(const Interruptible&) = delete;
-  Interruptible& operator=(const Interruptible&) = delete;
-  ~Interruptible() { ::sigaction(SIGINT, &before_, nullptr); }
+  KeptSignals(const KeptSignals&) = delete;
+  KeptSignals& operator=(const KeptSignals&) = delete;
+  ~KeptSignals() {
+    ::sigaction(SIGINT, &interrupt_, nullptr);
+    ::sigaction(SIGTERM, &terminate_, nullptr);
+  }
 
  private:
-  struct sigaction before_ {};
+  struct sigaction interrupt_ {};
+  struct sigaction terminate_ {};
 };
 
 }  // namespace
@@ -82,10 +82,10 @@ struct LineEditor::State {
   static unsigned char complete(EditLine* editor, int) {
     const auto* line = ::el_line(editor);
     const auto words = words_typed(std::string(line->buffer, line->cursor));
-    struct sigaction libedits {};  // which asking the controller replaces
-    ::sigaction(SIGINT, nullptr, &libedits);
-    const auto found = of(editor).completer(words);
-    ::sigaction(SIGINT, &libedits, nullptr);
+    const auto found = [&] {
+      const KeptSignals kept;
+      return of(editor).completer(words);
+    }();
     if (found.empty()) return CC_REFRESH_BEEP;
     auto more = common_beginning(found);
     more.erase(0, words.back().size());
@@ -94,6 +94,15 @@ struct LineEditor::State {
     std::string list = "\n";
     for (const auto& each : found) list += each.word + "  ";
     fmt::print("{}\n", list);
+    return CC_REDISPLAY;
+  }
+
+  /// At Ctrl-C: a new line. It is a key and no signal here, which would be lost between two reads.
+  static unsigned char cancel(EditLine* editor, int) {
+    const auto* line = ::el_line(editor);
+    ::el_cursor(editor, static_cast<int>(line->lastchar - line->cursor));
+    ::el_deletestr(editor, static_cast<int>(line->lastchar - line->buffer));
+    fmt::print("\n");
     return CC_REDISPLAY;
   }
 };
@@ -115,6 +124,9 @@ LineEditor::LineEditor(std::filesystem::path history_file, Completer completer) 
   ::el_set(editor, EL_HIST, &::history, state.history.get());
   ::el_set(editor, EL_ADDFN, "complete", "Complete a word", &State::complete);
   ::el_set(editor, EL_BIND, "^I", "complete", nullptr);
+  ::el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+  ::el_set(editor, EL_ADDFN, "cancel", "Give up the line", &State::cancel);
+  ::el_set(editor, EL_BIND, "^C", "cancel", nullptr);
   ::el_source(editor, nullptr);  // ~/.editrc
 }
 
@@ -123,24 +135,16 @@ LineEditor::~LineEditor() = default;
 std::optional<std::string> LineEditor::read(const std::string& prompt) {
   auto& state = *state_;
   state.prompt = prompt;
-  const Interruptible while_reading;
-  while (true) {
-    int count = 0;
-    errno = 0;
-    const char* typed = ::el_gets(state.editor.get(), &count);
-    if (typed == nullptr && errno == EINTR) {
-      ::el_reset(state.editor.get());
-      fmt::print("\n");
-      continue;
-    }
-    if (typed == nullptr || count <= 0) return std::nullopt;
-    std::string line(typed, static_cast<std::size_t>(count));
-    line.erase(line.find_last_not_of("\r\n") + 1);
-    if (line.find_first_not_of(" \t") == std::string::npos) return line;
-    ::history(state.history.get(), &state.event, H_ENTER, line.c_str());
-    if (!state.history_file.empty()) ::history(state.history.get(), &state.event, H_SAVE, state.history_file.c_str());
-    return line;
-  }
+  int count = 0;
+  ::el_set(state.editor.get(), EL_PREP_TERM, 1);  // before the prompt is seen, or what answers it at once is lost
+  const char* typed = ::el_gets(state.editor.get(), &count);
+  if (typed == nullptr || count <= 0) return std::nullopt;
+  std::string line(typed, static_cast<std::size_t>(count));
+  line.erase(line.find_last_not_of("\r\n") + 1);
+  if (line.find_first_not_of(" \t") == std::string::npos) return line;
+  ::history(state.history.get(), &state.event, H_ENTER, line.c_str());
+  if (!state.history_file.empty()) ::history(state.history.get(), &state.event, H_SAVE, state.history_file.c_str());
+  return line;
 }
 
 std::optional<std::vector<std::string>> words_of(const std::string& line) {

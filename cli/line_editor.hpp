@@ -12,7 +12,7 @@
 
 namespace umbra::cli {
 
-/// One at a time. While it reads, SIGINT clears the line.
+/// One at a time. Ctrl-C gives up the line, Ctrl-D on an empty one ends the input.
 class LineEditor {
  public:
   /// What may come after these words, the last of which is being typed.

@@ -54,7 +54,9 @@ TEST_F(Shell, OpensOnATerminalAndCompletesAndRemembers) {
   shell.read_until("zone a sinks");
   shell.type("\x03");  // Ctrl-C ends the verb, not the shell
   shell.read_until("umbra> ");
-  shell.type("half a line\x03");
+  shell.type("half a line");
+  shell.read_until("line");
+  shell.type("\x03");  // and here the line
   shell.read_until("umbra> ");
   shell.type("\x04");
   EXPECT_EQ(shell.wait().status, 0);
