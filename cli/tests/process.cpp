@@ -102,8 +102,7 @@ void Process::type(std::string_view text) const {
 
 std::string Process::read_until(std::string_view text) {
   std::string all;
-  while (all.find(text) == std::string::npos && read_some(out_, all)) {
-  }
+  for (char letter = 0; !all.ends_with(text) && ::read(out_, &letter, 1) == 1;) all += letter;
   return all;
 }
 

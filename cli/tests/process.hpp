@@ -33,7 +33,7 @@ class Process {
   std::string read_line();
   /// Types on its terminal.
   void type(std::string_view text) const;
-  /// Reads its standard output until that has this text. @return all of it
+  /// Reads its standard output up to and with this text. @return all of it
   std::string read_until(std::string_view text);
   void signal(int number) const;
   /// Waits for its end and for the rest of its output.
