@@ -57,6 +57,17 @@ CLI::Option* add_text(CLI::App& verb, const char* name, const char* kind, const 
   return verb.add_option_function<std::string>(name, set, what)->type_name(kind);
 }
 
+CLI::Option* add_choice(CLI::App& verb, const char* name, const std::string& words, const char* what,
+                        const Setter& set) {
+  auto one_of_them = CLI::IsMember(CLI::detail::split(words, '|'));
+  one_of_them.description("");  // the help has the words already
+  return add_text(verb, name, words.c_str(), what, set)->check(one_of_them);
+}
+
+void when_given(CLI::App& verb, Action& action, Action what) {
+  verb.callback([&action, what = std::move(what)] { action = what; });
+}
+
 std::vector<const CLI::App*> all_verbs(const CLI::App& parent) {
   return parent.get_subcommands([](const CLI::App* verb) { return !verb->get_group().empty(); });
 }
@@ -97,8 +108,11 @@ std::string for_terminal(std::string_view text) {
 }
 
 void print(std::string_view text) {
-  const auto safe = for_terminal(text);
-  std::fwrite(safe.data(), 1, safe.size(), stdout);
+  print_raw(for_terminal(text));
+}
+
+void print_raw(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
 }  // namespace umbra::cli

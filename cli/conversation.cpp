@@ -10,19 +10,15 @@ namespace {
 
 constexpr const char* kSetUp =
     "give --controller, --ca, --cert and --key, or set UMBRA_CONTROLLER, UMBRA_CA, UMBRA_CERT and UMBRA_KEY, or write "
-    "them "
-    "into /etc/umbra/umbractl.toml";
+    "them into /etc/umbra/umbractl.toml, or into a context: `umbractl context add`";
 
-Result<rpc::Tls> load_credentials(const Settings& settings) {
-  const std::pair<const char*, bool> needed[] = {{"controller", !settings.controller.empty()},
-                                                 {"CA certificate (ca)", !settings.tls.ca.empty()},
-                                                 {"certificate (cert)", !settings.tls.certificate.empty()},
-                                                 {"private key (key)", !settings.tls.key.empty()}};
-  for (const auto& [what, given] : needed)
-    if (!given)
-      return fail({Errc::kInvalid, fmt::format("cannot talk to the controller: no {} is configured", what), kSetUp});
-  return rpc::Tls::load(settings.tls);
-}
+/// What one of the credentials is called: to people, and by option, variable and configuration key.
+struct Credential {
+  const char* what;
+  const char* key;
+  const char* variable;
+  const std::filesystem::path& file;
+};
 
 asio::awaitable<Outcome> converse(asio::any_io_executor executor, rpc::Tls tls, Settings settings,
                                   Conversation conversation) {
@@ -45,8 +41,30 @@ asio::awaitable<Outcome> converse(asio::any_io_executor executor, rpc::Tls tls, 
 
 }  // namespace
 
+Result<void> check_credentials(const Settings& settings) {
+  const auto missing = [](std::string_view what) {
+    return fail({Errc::kInvalid, fmt::format("cannot talk to the controller: no {} is configured", what), kSetUp});
+  };
+  if (settings.controller.empty()) return missing("controller");
+  const Credential needed[] = {{"CA certificate", "ca", "UMBRA_CA", settings.tls.ca},
+                               {"certificate", "cert", "UMBRA_CERT", settings.tls.certificate},
+                               {"private key", "key", "UMBRA_KEY", settings.tls.key}};
+  for (const auto& each : needed) {
+    if (each.file.empty()) return missing(fmt::format("{} ({})", each.what, each.key));
+    std::error_code unreadable;  // which is for Tls::load to say
+    if (std::filesystem::exists(each.file, unreadable) || unreadable) continue;
+    const auto place = settings.config_file.empty()
+                           ? std::string()
+                           : fmt::format(", or {} in {}", each.key, settings.config_file.string());
+    return fail({Errc::kNotFound, fmt::format("the {} {} does not exist", each.what, each.file.string()),
+                 fmt::format("correct --{}, or {}{}", each.key, each.variable, place)});
+  }
+  return {};
+}
+
 Outcome talk(const Context& context, Conversation conversation) {
-  auto tls = load_credentials(context.settings);
+  if (auto whole = check_credentials(context.settings); !whole) return misused(std::move(whole).error());
+  auto tls = rpc::Tls::load(context.settings.tls);
   if (!tls) return misused(std::move(tls).error());
 
   std::optional<Outcome> outcome;

@@ -1,13 +1,17 @@
 // umbractl: the fleet from the command line.
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/log.hpp"
 #include "base/printable.hpp"
 #include "cli/command.hpp"
-#include "cli/output/table.hpp"
+#include "cli/completing.hpp"
+#include "cli/output/json.hpp"
+#include "cli/usage.hpp"
 
 namespace umbra::cli {
 namespace {
@@ -24,49 +28,22 @@ constexpr const char* kFooter =
     "  2  wrong usage, configuration or input file; nothing was done\n"
     "  3  the controller cannot be reached, or the connection to it broke\n"
     "  130  interrupted; what the controller has begun goes on\n\n"
-    "`umbractl VERB --help` explains a verb. Colour is left out when NO_COLOR is set.";
+    "With -o json an error is one object on standard error:\n"
+    "  {\"error\":{\"code\":\"not_found\",\"message\":\"…\",\"remedy\":\"…\"}}\n\n"
+    "Alone on a terminal, umbractl is a shell: one verb after the other, with history and completion.\n"
+    "`umbractl help VERB` explains a verb. Colour is left out when NO_COLOR is set.";
 
-void complain(const Error& error) {
+/// On standard error: for people in two lines; for programs as one object, so that standard output has results alone.
+void complain(const Error& error, bool json) {
+  if (json) {
+    std::string code(to_string(error.code));
+    std::ranges::replace(code, ' ', '_');
+    const boost::json::object told{{"code", code}, {"message", error.message}, {"remedy", error.remedy}};
+    fmt::print(stderr, "{}\n", serialize(boost::json::object{{"error", told}}));
+    return;
+  }
   fmt::print(stderr, "umbractl: {}\n", printable(error.message));
   if (!error.remedy.empty()) fmt::print(stderr, "  remedy: {}\n", printable(error.remedy));
-}
-
-/// The verb that was parsed last, which is where a mistake lies.
-const CLI::App& innermost(const CLI::App& app) {
-  const auto given = app.get_subcommands();
-  return given.empty() ? app : innermost(*given.back());
-}
-
-/// "shadow keep"; empty for the program itself.
-std::string path_of(const CLI::App& verb) {
-  if (verb.get_parent() == nullptr) return "";
-  const auto above = path_of(*verb.get_parent());
-  return above.empty() ? verb.get_name() : above + " " + verb.get_name();
-}
-
-std::string guess(const std::string& near) {
-  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
-}
-
-/// What the parser refused, in words and with what may have been meant.
-Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
-  const auto& verb = innermost(app);
-  const auto path = path_of(verb);
-  const auto what = path.empty() ? "" : path + ": ";
-  const auto refuse = [&](const std::string& cause) {
-    return Error{Errc::kInvalid, what + cause, fmt::format("see `umbractl {}{}--help`", path, path.empty() ? "" : " ")};
-  };
-  const auto unknown = app.remaining(true);
-  const auto option =
-      std::find_if(unknown.begin(), unknown.end(), [](const auto& word) { return word.starts_with('-'); });
-  if (option != unknown.end())
-    return refuse(fmt::format("no option '{}'{}", *option, guess(nearest_option(verb, *option))));
-  const bool wants_verb = !all_verbs(verb).empty();
-  if (!unknown.empty() && wants_verb)
-    return refuse(fmt::format("no verb '{}'{}", unknown.front(), guess(nearest_verb(verb, unknown.front()))));
-  if (!unknown.empty()) return refuse(fmt::format("'{}' is one argument too many", unknown.front()));
-  if (wants_verb && problem.get_name() == "RequiredError") return refuse("a verb is missing");
-  return refuse(problem.what());
 }
 
 bool wants_colour() {
@@ -76,17 +53,42 @@ bool wants_colour() {
   return ::isatty(STDOUT_FILENO) == 1 && !dumb && (no_colour == nullptr || *no_colour == '\0');
 }
 
-Outcome perform(const Flags& flags, const Action& action) {
-  auto settings = settle(flags, usual_config_files());
-  if (!settings) return misused(std::move(settings).error());
-  Context context{std::move(*settings), wants_colour()};
-  context.progress = ::isatty(STDERR_FILENO) == 1 ? Progress::Mode::kLive
-                     : flags.verbose              ? Progress::Mode::kPhases
-                                                  : Progress::Mode::kSilent;
-  return action(context);
+/// Columns of standard output; 0 when it is no terminal.
+std::size_t room_on_terminal() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-int run(int argc, char** argv) {
+Outcome perform(const Settings& settings, const Action& action) {
+  Context context{settings, wants_colour(), room_on_terminal()};
+  context.progress = ::isatty(STDERR_FILENO) == 1 ? Progress::Mode::kLive
+                     : settings.verbose           ? Progress::Mode::kPhases
+                                                  : Progress::Mode::kSilent;
+  auto outcome = action(context);
+  if (std::fflush(stdout) != 0 && outcome)
+    return failed(
+        {Errc::kUnavailable, fmt::format("cannot write the output: {}", std::strerror(errno)), "is the disk full?"});
+  return outcome;
+}
+
+/// `complete -- WORDS`: no verb, since its words are not there to be understood. ":files" stands for the shell's own.
+int complete(const CLI::App& app, std::vector<std::string> words) {
+  init_log("umbractl", "error");
+  words.erase(words.begin(), words.begin() + (words.size() > 1 && words[1] == "--" ? 2 : 1));
+  const auto wanted = what_is_wanted(app, words);
+  if (wanted.files) print(":files\n");
+  for (const auto& [word, about] : complete(wanted))
+    print_raw(about.empty() ? word + "\n" : word + "\t" + about + "\n");
+  return static_cast<int>(ExitCode::kOk);
+}
+
+/// Verbs that ask no controller. A context in use that is gone must not stand in the way of choosing another.
+bool does_without_settings(const CLI::App& app) {
+  const auto given = [&](const char* verb) { return app.got_subcommand(verb); };
+  return given("context") || given("completion") || given("help") || given("shell");
+}
+
+int run(std::vector<std::string> words) {
   CLI::App app("Looks after a fleet's virtual machines and their shadows.", "umbractl");
   app.footer(kFooter);
   app.require_subcommand(1);
@@ -94,32 +96,45 @@ int run(int argc, char** argv) {
   Flags flags;
   Action action;
   add_global_options(app, flags);
-  for (auto* add : {add_inventory_verbs, add_shadow_verbs, add_move_verbs, add_evacuate_verb, add_host_loss_verbs,
-                    add_why_verb, add_event_verbs, add_audit_verb, add_zone_verbs, add_maintenance_verbs,
-                    add_telemetry_verbs, add_forecast_verb, add_backtest_verb, add_plot_verb, add_doctor_verb,
-                    add_pki_verbs, add_invite_verb, add_version_verb, add_completion_verbs})
+  for (auto* add : {add_inventory_verbs,   add_vm_verbs,        add_shadow_verbs,  add_move_verbs,    add_evacuate_verb,
+                    add_host_loss_verbs,   add_why_verb,        add_event_verbs,   add_audit_verb,    add_zone_verbs,
+                    add_maintenance_verbs, add_telemetry_verbs, add_forecast_verb, add_backtest_verb, add_plot_verb,
+                    add_doctor_verb,       add_pki_verbs,       add_invite_verb,   add_version_verb,  add_context_verbs,
+                    add_completion_verbs,  add_help_verb})
     add(app, action);
+  add_shell_verb(app, action, flags);
+  if (!words.empty() && words.front() == "complete") return complete(app, words);
+  const bool at_terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  if (words.empty() && at_terminal) words = {"shell"};
+  words = spelled_out(app, std::move(words));
+  bool json = asks_for_json(words);
+  const auto give_up = [&](const Failure& failure) {
+    complain(failure.error, json);
+    return static_cast<int>(failure.code);
+  };
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& problem) {
-    complain(usage_error(app, problem));
-    return static_cast<int>(ExitCode::kUsage);
+    return give_up({ExitCode::kUsage, usage_error(app, problem)});
   }
 
   init_log("umbractl", flags.verbose ? "info" : "error");
-  auto outcome = perform(flags, action);
-  if (std::fflush(stdout) != 0 && outcome)
-    outcome = failed(
-        {Errc::kUnavailable, fmt::format("cannot write the output: {}", std::strerror(errno)), "is the disk full?"});
-  if (!outcome) complain(outcome.error().error);
-  return static_cast<int>(outcome ? *outcome : outcome.error().code);
+  auto settings = settle(flags, usual_config_files(), Contexts::of_user());
+  if (!settings && does_without_settings(app)) {
+    settings = Settings{};
+    if (json) settings->output = Output::kJson;
+  }
+  if (!settings) return give_up({ExitCode::kUsage, settings.error()});
+  json = settings->output == Output::kJson;
+  const auto outcome = perform(*settings, action);
+  return outcome ? static_cast<int>(*outcome) : give_up(outcome.error());
 }
 
 }  // namespace
 }  // namespace umbra::cli
 
 int main(int argc, char** argv) {
-  return umbra::cli::run(argc, argv);
+  return umbra::cli::run({argv + 1, argv + argc});
 }

@@ -10,7 +10,6 @@
 namespace umbra::cli {
 namespace {
 
-constexpr const char* kGroup = "Global options";
 constexpr std::string_view kOutputRemedy = "allowed are table and json";
 
 Result<Output> parse_output(std::string_view text) {
@@ -19,7 +18,63 @@ Result<Output> parse_output(std::string_view text) {
   return fail({Errc::kInvalid, fmt::format("no output format '{}'", text), std::string(kOutputRemedy)});
 }
 
-Result<void> read_config(const std::filesystem::path& file, Settings& settings) {
+/// The value of an environment variable; empty when it is not set.
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// The file to read; empty: none.
+Result<std::filesystem::path> config_file(const Flags& flags, const std::vector<std::filesystem::path>& usual_files,
+                                          const Contexts& contexts) {
+  if (!flags.config.empty() && !flags.context.empty())
+    return fail({Errc::kInvalid, "--config and --context name two configurations", "leave one of them out"});
+  if (!flags.config.empty()) return flags.config;
+  auto context = flags.context;
+  if (context.empty()) context = variable("UMBRA_CONTEXT");
+  if (context.empty()) context = contexts.current();
+  if (!context.empty()) return contexts.file_of(context);
+  std::error_code unreadable;  // counts as absent: a user need not be able to look into another's directory
+  for (const auto& file : usual_files)
+    if (std::filesystem::exists(file, unreadable)) return file;
+  return std::filesystem::path{};
+}
+
+}  // namespace
+
+void add_global_options(CLI::App& app, Flags& flags) {
+  const auto add = [&](const char* name, std::string& value, const char* kind, const char* what) {
+    return app.add_option(name, value, what)->type_name(kind)->group(kGlobalGroup);
+  };
+  add("--controller", flags.controller, "HOST:PORT", "The controller to talk to (else UMBRA_CONTROLLER)");
+  add("--ca", flags.ca, "FILE", "Certificate of the fleet's CA, PEM (else UMBRA_CA)");
+  add("--cert", flags.cert, "FILE", "Own certificate, of role admin or viewer, PEM (else UMBRA_CERT)");
+  add("--key", flags.key, "FILE", "Own private key, PEM (else UMBRA_KEY)");
+  add("--config", flags.config, "FILE",
+      "Configuration (TOML): controller, ca, cert, key, output, timeout.\n"
+      "Default: ~/.config/umbra/umbractl.toml, else /etc/umbra/umbractl.toml");
+  add("--context", flags.context, "CONTEXT",
+      "One of `umbractl context list` (else UMBRA_CONTEXT, else the one in use)");
+  add("-o,--output", flags.output, "table|json", "For people, or one JSON document for programs");
+  add("--timeout", flags.timeout, "DURATION", "Longest wait for a connection and for each answer (15s)");
+  app.add_flag("-v,--verbose", flags.verbose, "Say what is going on, also when not on a terminal")->group(kGlobalGroup);
+}
+
+std::filesystem::path user_config_directory() {
+  if (const auto home = variable("XDG_CONFIG_HOME"); !home.empty()) return std::filesystem::path(home) / "umbra";
+  if (const auto home = variable("HOME"); !home.empty()) return std::filesystem::path(home) / ".config/umbra";
+  return {};
+}
+
+std::vector<std::filesystem::path> usual_config_files() {
+  std::vector<std::filesystem::path> files;
+  if (const auto directory = user_config_directory(); !directory.empty()) files.push_back(directory / "umbractl.toml");
+  files.emplace_back("/etc/umbra/umbractl.toml");
+  return files;
+}
+
+Result<Settings> read_settings(const std::filesystem::path& file) {
+  Settings settings;
   UMBRA_TRY(auto config, Config::load(file));
   const auto path = [&](std::string_view key) {
     const auto text = config.text(key, "");
@@ -33,54 +88,25 @@ Result<void> read_config(const std::filesystem::path& file, Settings& settings) 
   else
     config.complain("output", output.error().message, kOutputRemedy);
   settings.config_file = file;
-  return config.finish();
+  UMBRA_CHECK(config.finish());
+  return settings;
 }
 
-}  // namespace
-
-void add_global_options(CLI::App& app, Flags& flags) {
-  const auto add = [&](const char* name, std::string& value, const char* kind, const char* what) {
-    return app.add_option(name, value, what)->type_name(kind)->group(kGroup);
-  };
-  add("--controller", flags.controller, "HOST:PORT", "The controller to talk to")->envname("UMBRA_CONTROLLER");
-  add("--ca", flags.ca, "FILE", "Certificate of the fleet's CA (PEM)")->envname("UMBRA_CA");
-  add("--cert", flags.cert, "FILE", "Own certificate, of role admin or viewer (PEM)")->envname("UMBRA_CERT");
-  add("--key", flags.key, "FILE", "Own private key (PEM)")->envname("UMBRA_KEY");
-  add("--config", flags.config, "FILE",
-      "Configuration (TOML): controller, ca, cert, key, output, timeout.\n"
-      "Default: ~/.config/umbra/umbractl.toml, else /etc/umbra/umbractl.toml");
-  add("-o,--output", flags.output, "table|json", "For people, or one JSON document for programs");
-  add("--timeout", flags.timeout, "DURATION", "Longest wait for a connection and for each answer (15s)");
-  app.add_flag("-v,--verbose", flags.verbose, "Say what is going on, also when not on a terminal")->group(kGroup);
-}
-
-std::vector<std::filesystem::path> usual_config_files() {
-  std::vector<std::filesystem::path> files;
-  const auto from = [&](const char* variable, const char* below) {
-    const char* value = std::getenv(variable);
-    if (value == nullptr || *value == '\0') return false;
-    files.push_back(std::filesystem::path(value) / below / "umbra/umbractl.toml");
-    return true;
-  };
-  if (!from("XDG_CONFIG_HOME", "")) from("HOME", ".config");  // XDG Base Directory Specification
-  files.emplace_back("/etc/umbra/umbractl.toml");
-  return files;
-}
-
-Result<Settings> settle(const Flags& flags, const std::vector<std::filesystem::path>& usual_files) {
+Result<Settings> settle(const Flags& flags, const std::vector<std::filesystem::path>& usual_files,
+                        const Contexts& contexts) {
   Settings settings;
-  if (!flags.config.empty()) {
-    UMBRA_CHECK(read_config(flags.config, settings));
-  } else {
-    std::error_code unreadable;  // counts as absent: a user need not be able to look into another's directory
-    const auto found = std::find_if(usual_files.begin(), usual_files.end(),
-                                    [&](const auto& file) { return std::filesystem::exists(file, unreadable); });
-    if (found != usual_files.end()) UMBRA_CHECK(read_config(*found, settings));
+  UMBRA_TRY(const auto file, config_file(flags, usual_files, contexts));
+  if (!file.empty()) {
+    UMBRA_TRY(settings, read_settings(file));
   }
-  if (!flags.controller.empty()) settings.controller = flags.controller;
-  if (!flags.ca.empty()) settings.tls.ca = flags.ca;
-  if (!flags.cert.empty()) settings.tls.certificate = flags.cert;
-  if (!flags.key.empty()) settings.tls.key = flags.key;
+  const auto put = [&](auto& setting, const std::string& flag, const char* name) {
+    const auto given = flag.empty() && flags.context.empty() ? variable(name) : flag;
+    if (!given.empty()) setting = given;
+  };
+  put(settings.controller, flags.controller, "UMBRA_CONTROLLER");
+  put(settings.tls.ca, flags.ca, "UMBRA_CA");
+  put(settings.tls.certificate, flags.cert, "UMBRA_CERT");
+  put(settings.tls.key, flags.key, "UMBRA_KEY");
   if (!flags.output.empty()) {
     UMBRA_TRY(settings.output, parse_output(flags.output));
   }

@@ -52,4 +52,14 @@ Result<UnixMillis> parse_when(std::string_view text, UnixMillis now) {
   return now + from_now.count();
 }
 
+Result<UnixMillis> parse_since(std::string_view text, UnixMillis now) {
+  if (const auto ago = parse_duration(text)) return now - ago->count();
+  // A short number is a duration whose unit was forgotten, not a second of 1970.
+  const bool unitless = text.size() < 9 && text.find_first_not_of("0123456789.") == std::string_view::npos;
+  if (!unitless)
+    if (const auto at = parse_time(text)) return *at;
+  return fail({Errc::kInvalid, fmt::format("--since: '{}' is neither a duration with a unit nor a time", text),
+               "write it as 30min, 24h, 7d or 2026-05-01T12:00:00Z"});
+}
+
 }  // namespace umbra::cli

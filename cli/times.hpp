@@ -16,4 +16,8 @@ Result<UnixMillis> parse_time(std::string_view text);
 /// As above, and also "now" and a duration from now ("+30min").
 Result<UnixMillis> parse_when(std::string_view text, UnixMillis now);
 
+/// The value of --since: a duration before now ("30min", "7d"), or a point in time as parse_time() reads it.
+/// @error kInvalid, with how to write it
+Result<UnixMillis> parse_since(std::string_view text, UnixMillis now);
+
 }  // namespace umbra::cli

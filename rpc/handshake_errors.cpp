@@ -53,10 +53,12 @@ void Objection::note(boost::asio::ssl::verify_context& context) {
 Error explain_handshake(const boost::system::error_code& code, const Objection& objection, const std::string& address,
                         const Tls& tls) {
   if (!objection.subject.empty()) {
+    const auto ca = tls.files().ca.string();
     return {
-        Errc::kDenied, fmt::format("{} ({}) refused: {}", address, objection.subject, objection.reason),
-        fmt::format("give that node a certificate issued by the CA in {}: `umbractl pki issue` or `umbractl pki renew`",
-                    tls.files().ca.string())};
+        Errc::kDenied,
+        fmt::format("the CA in {} does not vouch for {} ({}): {}", ca, address, objection.subject, objection.reason),
+        "name the CA of that node's fleet here, or give that node a certificate of this CA: `umbractl pki issue` or "
+        "`umbractl pki renew`"};
   }
   const int reason = code.category() == boost::asio::error::get_ssl_category()
                          ? ERR_GET_REASON(static_cast<unsigned long>(code.value()))

@@ -51,7 +51,7 @@ bool Trust::tolerates(int verify_error) {
 }
 
 Result<Trust> Trust::load(const fs::path& ca, const fs::path& crl) {
-  UMBRA_TRY(const auto ca_pem, x509::read_text(ca, "certificate"));
+  UMBRA_TRY(const auto ca_pem, x509::read_text(ca, "CA certificate"));
   std::string crl_pem;
   if (!crl.empty()) {
     UMBRA_TRY(crl_pem, x509::read_text(crl, "revocation list"));

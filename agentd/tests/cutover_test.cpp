@@ -450,7 +450,7 @@ TEST_F(CutoverTest, InAPartitionAtTheWorstInstantPausesBothAndAlertsUntilItHeals
     ASSERT_FALSE(world.runs(world.source));
     ASSERT_FALSE(world.runs(world.standby));
   }
-  EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "OUTCOME_UNDECIDED"));
+  EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "undecided"));
   EXPECT_TRUE(world.told(v1::SEVERITY_ALERT, "nobody can say whether it runs on host2"));
   world.set_fate({});
   world.lan().heal("host1", "host2");

@@ -12,17 +12,9 @@ namespace {
 
 constexpr std::chrono::hours kUsualSince{24};
 
-/// "2h", "7d" ago, or a point in time.
-Result<UnixMillis> parse_since(const std::string& text) {
-  if (const auto ago = parse_duration(text)) return SystemClock().unix_ms() - ago->count();
-  // A short number is a duration whose unit was forgotten, not a second of 1970.
-  if (text.size() < 9 && text.find_first_not_of("0123456789.") == std::string::npos)
-    return fail(Errc::kInvalid, "'{}' has no unit", text);
-  return parse_time(text);
-}
-
 Table audit_table(const v1::ListAuditReply& found) {
-  Table table({"TIME", "WHO", "ROLE", "FROM", "VM", "OUTCOME", "WHAT"});
+  Table table(
+      {"TIME", "WHO", {"ROLE", Table::Align::kLeft, 1}, {"FROM", Table::Align::kLeft, 2}, "VM", "OUTCOME", "WHAT"});
   for (const auto& event : found.events()) {
     const bool done = event.outcome() == "done" || event.outcome().empty();
     table.add({local_time(event.at_unix_ms()), event.actor(),
@@ -46,7 +38,8 @@ Task<ExitCode> show_audit(v1::FleetClient fleet, v1::ListAuditRequest request, C
   if (context.json())
     print(serialize(boost::json::object{{"events", to_json(found).at("events")}}) + "\n");
   else
-    print(found.events().empty() ? "nothing was asked for in that time\n" : audit_table(found).render(context.colour));
+    print(found.events().empty() ? "nothing was asked for in that time\n"
+                                 : audit_table(found).render(context.colour, context.room));
   co_return ExitCode::kOk;
 }
 
@@ -72,11 +65,8 @@ void add_audit_verb(CLI::App& app, Action& action) {
       words->request.set_since_unix_ms(SystemClock().unix_ms() -
                                        std::chrono::duration_cast<Milliseconds>(kUsualSince).count());
       if (!words->since.empty()) {
-        const auto since = parse_since(words->since);
-        if (!since)
-          return misused({Errc::kInvalid,
-                          fmt::format("--since: '{}' is neither a duration with a unit nor a time", words->since),
-                          "write it as 30min, 24h, 7d or 2026-05-01T12:00:00Z"});
+        const auto since = parse_since(words->since, SystemClock().unix_ms());
+        if (!since) return misused(since.error());
         words->request.set_since_unix_ms(*since);
       }
       return talk(context, [=](v1::FleetClient fleet) { return show_audit(fleet, words->request, context); });

@@ -9,14 +9,14 @@
 namespace umbra::cli {
 namespace {
 
-std::string plan_text(const v1::EvacuateProgress& first, const v1::EvacuateRequest& request, bool colour) {
+std::string plan_text(const v1::EvacuateProgress& first, const v1::EvacuateRequest& request, const Context& context) {
   if (first.plan().empty()) return fmt::format("no VM runs on {}\n", printable(request.host_or_zone()));
-  Table table({"VM", "FROM", "TO", {"MEMORY", Table::Align::kRight}, "SHADOW", "WHY"});
+  Table table({"VM", "FROM", "TO", {"MEMORY", Table::Align::kRight}, "SHADOW", {"WHY", Table::Align::kLeft, 1}});
   for (const auto& move : first.plan())
     table.add({move.vm(), move.from(), move.to().empty() ? Cell("nowhere", Style::kBad) : Cell(move.to()),
                to_string(Bytes{move.memory_bytes()}), move.shadow() == v1::TIER_UNSPECIFIED ? "" : word(move.shadow()),
                move.reason()});
-  return table.render(colour);
+  return table.render(context.colour, context.room);
 }
 
 /// What the whole evacuation came to, gathered from the stream.
@@ -53,7 +53,7 @@ Task<ExitCode> evacuate(v1::FleetClient fleet, v1::EvacuateRequest request, Cont
                     "look at `umbractl events`"});
   Report report;
   report.plan = std::move(*first);
-  if (!context.json()) print(plan_text(report.plan, request, context.colour));
+  if (!context.json()) print(plan_text(report.plan, request, context));
 
   Progress progress(context.progress, stderr);
   while (true) {

@@ -70,7 +70,8 @@ std::string FleetForecast::heading() const {
 
 std::string FleetForecast::table(bool colour) const {
   constexpr auto kRight = Table::Align::kRight;
-  std::vector<Table::Column> columns{"FROM", {"MEAN", kRight}, {"LOWER", kRight}, {"UPPER", kRight}};
+  const auto share = fmt::format("{:g}%", wish_.interval * 100);  // of cases, which lie between the two
+  std::vector<Table::Column> columns{"FROM", {"MEAN", kRight}, {"LOWER " + share, kRight}, {"UPPER " + share, kRight}};
   for (const auto level : wish_.quantiles) columns.push_back({fmt::format("Q{}", level), kRight});
   Table table(std::move(columns));
   for (int step = 0; step < reply_.steps_size(); ++step) {

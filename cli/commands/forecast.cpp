@@ -94,9 +94,8 @@ void add_forecast_verb(CLI::App& app, Action& action) {
                         "umbractl forecast host1 --horizon 2h\n"
                         "  umbractl forecast --file cpu.csv --horizon 48 --season 24 --season 168 --capacity 16");
   verb.add_option("NAME", fleet->name, "VM (or its uuid), host, account or zone");
-  verb.add_option("--of", fleet->of, "Which of these NAME is: vm, host, account or zone; where one name has several")
-      ->type_name("KIND")
-      ->check(CLI::IsMember({"vm", "host", "account", "zone"}));
+  add_choice(verb, "--of", "vm|host|account|zone", "Which of these NAME is, where one name has several",
+             [fleet](const std::string& kind) { fleet->of = kind; });
   verb.add_option("--horizon", ahead->horizon, "How far to look: a duration (2h), or with --file steps")
       ->type_name("TIME|N");
   add_series_options(verb, *wish);

@@ -6,6 +6,7 @@
 #include "base/config.hpp"
 #include "base/printable.hpp"
 #include "cli/conversation.hpp"
+#include "cli/output/json.hpp"
 #include "cli/output/words.hpp"
 #include "rpc/dialer.hpp"
 

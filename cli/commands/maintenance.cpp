@@ -50,15 +50,21 @@ Cell window_state(const v1::Maintenance& window, UnixMillis now) {
   return {"over", Style::kFaint};
 }
 
-std::string windows_text(const v1::ListMaintenanceReply& reply, bool colour) {
+std::string windows_text(const v1::ListMaintenanceReply& reply, const Context& context) {
   if (reply.windows().empty()) return "no maintenance is planned\n";
-  Table table({{"ID", Table::Align::kRight}, "HOST OR ZONE", "BEGINS", "ENDS", "LASTS", "STATE", "REASON"});
+  Table table({{"ID", Table::Align::kRight},
+               "HOST OR ZONE",
+               "BEGINS",
+               "ENDS",
+               {"LASTS", Table::Align::kLeft, 1},
+               "STATE",
+               {"REASON", Table::Align::kLeft, 2}});
   for (const auto& window : reply.windows())
     table.add({std::to_string(window.id()), window.host_or_zone(), local_time(window.begins_unix_ms()),
                local_time(window.ends_unix_ms()),
                span(static_cast<double>(window.ends_unix_ms() - window.begins_unix_ms())),
                window_state(window, SystemClock().unix_ms()), window.reason()});
-  return table.render(colour);
+  return table.render(context.colour, context.room);
 }
 
 void add_add(CLI::App& parent, Action& action) {
@@ -92,8 +98,8 @@ void add_add(CLI::App& parent, Action& action) {
 void add_list(CLI::App& parent, Action& action) {
   add_verb(parent, "list", "List announced maintenance", "umbractl maintenance list").callback([&action] {
     action = [](const Context& context) {
-      const auto show = [json = context.json(), colour = context.colour](const v1::ListMaintenanceReply& reply) {
-        print(json ? serialize(to_json(reply)) + "\n" : windows_text(reply, colour));
+      const auto show = [context](const v1::ListMaintenanceReply& reply) {
+        print(context.json() ? serialize(to_json(reply)) + "\n" : windows_text(reply, context));
         return ExitCode::kOk;
       };
       return ask<v1::ListMaintenanceRequest, v1::ListMaintenanceReply>(context, &v1::FleetClient::list_maintenance, {},
@@ -107,7 +113,8 @@ void add_remove(CLI::App& parent, Action& action) {
   auto& verb = add_verb(parent, "remove", "Take back announced maintenance", "umbractl maintenance remove 3");
   verb.add_option_function<std::uint64_t>(
           "ID", [request](std::uint64_t id) { request->set_id(id); }, "As `maintenance list` shows it")
-      ->required();
+      ->required()
+      ->check(CLI::PositiveNumber);
   verb.callback([&action, request] {
     action = [request](const Context& context) {
       const auto show = [request, json = context.json()](const v1::RemoveMaintenanceReply&) {

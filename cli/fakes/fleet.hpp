@@ -13,6 +13,9 @@
 
 namespace umbra::cli {
 
+inline constexpr std::uint64_t kFakeMemory = std::uint64_t{256} << 20;  ///< of each VM
+inline constexpr std::int64_t kFakeNow = 1'777'636'800'000;             ///< when all of it happens
+
 /// Two hosts in two zones; `web1` and `db1` run on host1. Shadows warm up in a few steps, cutovers move a VM to its
 /// shadow. Its errors read as the controller's, whose tests (controller/tests/) hold it to the same words. One thread:
 /// the server's.
@@ -32,10 +35,16 @@ class FakeFleet final : public v1::FleetService {
   std::string check_detail;      ///< of doctor's check, when given
   std::vector<v1::Event> audit;  ///< what ListAudit looks through; pages of two
 
+  /// The host is down, and what runs there in an unknown state, with the samples of before.
+  void lose(const std::string& host);
+  /// The VM is this account's; the VM cannot have a shadow.
+  void own(const std::string& vm, const std::string& account);
+  void refuse(const std::string& vm, const std::string& why);
   /// Puts a text wherever the controller would show one that others wrote; web1 is still found by its old name.
   void forge(const std::string& text);
   /// Adds an event and wakes who follows.
-  void happen(v1::EventKind kind, std::string vm, std::string text);
+  void happen(v1::EventKind kind, std::string vm, std::string text, std::string node = {},
+              v1::Severity severity = v1::SEVERITY_INFO);
 
   Task<v1::ListHostsReply> list_hosts(rpc::Caller, v1::ListHostsRequest) override;
   Task<v1::ListVmsReply> list_vms(rpc::Caller, v1::ListVmsRequest) override;

@@ -48,13 +48,19 @@ std::string decision_text(const v1::Decision& decision, std::int64_t now) {
   return text;
 }
 
+std::string cores(double count) {
+  return fmt::format("{:.2f}", count);
+}
+
+/// Without a look there is no demand to show, and without a forecast no peak.
 Table profiles_table(const v1::WhyReply& reply, std::int64_t now) {
   constexpr auto kRight = Table::Align::kRight;
   Table table({"  ZONE", "HOST", {"MEMORY", kRight}, {"CPU", kRight}, {"PEAK", kRight}, "LOOKED AT", "VERDICT"});
   for (const auto& profile : reply.profiles())
     table.add({"  " + profile.zone(), profile.host().empty() ? Cell("none", Style::kWarn) : Cell(profile.host()),
-               to_string(Bytes{profile.memory_bytes()}), fmt::format("{:.2f}", profile.cpus_used()),
-               fmt::format("{:.2f}", profile.cpus_peak()), age(profile.updated_unix_ms(), now),
+               to_string(Bytes{profile.memory_bytes()}),
+               profile.updated_unix_ms() > 0 ? cores(profile.cpus_used()) : "",
+               profile.cpus_peak() > 0 ? cores(profile.cpus_peak()) : "", age(profile.updated_unix_ms(), now),
                profile.verdict().empty() ? "fits" : profile.verdict()});
   return table;
 }

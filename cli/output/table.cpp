@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <functional>
 
 namespace umbra::cli {
 namespace {
 
 constexpr std::size_t kGap = 2;
+constexpr std::size_t kLeast = 4;  // of a shortened text, with its "…"
 
 struct Range {
   char32_t first, last;
@@ -82,6 +84,37 @@ std::string_view fit(std::string_view text, std::size_t width) {
   return text.substr(0, end);
 }
 
+bool natural_less(std::string_view a, std::string_view b) {
+  const auto digit = [](char letter) { return letter >= '0' && letter <= '9'; };
+  const auto number = [&](std::string_view& text) {
+    text.remove_prefix(std::min(text.find_first_not_of('0'), text.size()));
+    const auto end = std::ranges::find_if_not(text, digit);
+    const auto digits = text.substr(0, static_cast<std::size_t>(end - text.begin()));
+    text.remove_prefix(digits.size());
+    return std::pair(digits.size(), digits);
+  };
+  const auto whole = std::pair(a, b);  // where only leading zeros differ
+  while (!a.empty() && !b.empty()) {
+    if (digit(a.front()) && digit(b.front())) {
+      const auto one = number(a), other = number(b);
+      if (one != other) return one < other;
+    } else {
+      if (a.front() != b.front()) return a.front() < b.front();
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+    }
+  }
+  return a.empty() && b.empty() ? whole.first < whole.second : a.empty();
+}
+
+bool sorts_before(const Cell& a, const Cell& b, bool reverse) {
+  const auto unknown = [](const Cell& cell) { return cell.text.empty() || cell.text == "-"; };
+  if (unknown(a) || unknown(b)) return !unknown(a);
+  const auto& less = reverse ? b : a;
+  const auto& more = reverse ? a : b;
+  return a.number && b.number ? *less.number < *more.number : natural_less(less.text, more.text);
+}
+
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
 void Table::add(std::vector<Cell> row) {
@@ -90,21 +123,45 @@ void Table::add(std::vector<Cell> row) {
   rows_.push_back(std::move(row));
 }
 
-std::string Table::render(bool colour) const {
+std::vector<std::size_t> Table::widths(std::size_t room) const {
   std::vector<std::size_t> widths;
+  std::size_t total = 0;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     auto width = display_width(columns_[i].heading);
     for (const auto& row : rows_) width = std::max(width, display_width(row[i].text));
     widths.push_back(width);
+    total += width + (i == 0 ? 0 : kGap);
   }
+  std::vector<std::size_t> yielding;
+  for (std::size_t i = 0; i < columns_.size(); ++i)
+    if (columns_[i].yields > 0) yielding.push_back(i);
+  std::ranges::stable_sort(yielding, std::greater{}, [this](std::size_t i) { return columns_[i].yields; });
+  for (const auto i : yielding) {
+    if (room == 0 || total <= room) break;
+    const auto excess = total - room;
+    const bool text = columns_[i].align == Align::kLeft;  // a number without its end would be another number
+    const bool enough = text && widths[i] >= kLeast + excess;
+    total -= enough ? excess : widths[i] + kGap;
+    widths[i] = enough ? widths[i] - excess : 0;
+  }
+  return widths;
+}
+
+std::string Table::render(bool colour, std::size_t room) const {
+  const auto widths = this->widths(room);
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < widths.size(); ++i)
+    if (widths[i] > 0) last = i;
   std::string out;
-  const auto put = [&](std::size_t column, std::string_view text, Style style) {
-    const bool last = column + 1 == columns_.size();
-    const auto pad = widths[column] - display_width(text);
+  const auto put = [&](std::size_t column, const std::string& text, Style style) {
+    if (widths[column] == 0) return;
+    const bool whole = display_width(text) <= widths[column];
+    const auto shown = whole ? text : std::string(fit(text, widths[column] - 1)) + "…";
+    const auto pad = widths[column] - display_width(shown);
     const bool right = columns_[column].align == Align::kRight;
     if (right) out.append(pad, ' ');
-    out += styled(text, style, colour);
-    if (last)
+    out += styled(shown, style, colour);
+    if (column == last)
       out += '\n';
     else
       out.append((right ? 0 : pad) + kGap, ' ');

@@ -19,9 +19,9 @@ TEST_F(FleetForecast, OfAVmIsATable) {
   EXPECT_THAT(ran.out, HasSubstr("13 % that 4 cores are exceeded within 10 min\n"));
   EXPECT_THAT(ran.out, HasSubstr("95 % certain that it grows in a way that was not expected\n"));
   // Of 95 % the edges are the quantiles 0.025 and 0.975: 1 ± 0.0475 a step, and 1 + 0.04 a step for 0.9.
-  EXPECT_THAT(ran.out, HasSubstr("FROM                  MEAN  LOWER  UPPER   Q0.9\n"
-                                 "2026-05-01 12:00:00  1.000  0.953  1.048  1.040\n"
-                                 "2026-05-01 12:05:00  1.000  0.905  1.095  1.080\n"));
+  EXPECT_THAT(ran.out, HasSubstr("FROM                  MEAN  LOWER 95%  UPPER 95%   Q0.9\n"
+                                 "2026-05-01 12:00:00  1.000      0.953      1.048  1.040\n"
+                                 "2026-05-01 12:05:00  1.000      0.905      1.095  1.080\n"));
 }
 
 TEST_F(FleetForecast, OfAHostIsAvailableAsJson) {

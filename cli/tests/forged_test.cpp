@@ -44,6 +44,8 @@ TEST_F(Forged, NoVerbShowsAForgedTextAsItIs) {
                                                     {"audit", "--since", "2020-01-01T00:00:00Z"},
                                                     {"doctor"},
                                                     {"why", "web1"},
+                                                    {"vm", "show", "web1"},
+                                                    {"shadow", "show", "web1"},
                                                     {"cutover", "web1"},
                                                     {"maintenance", "list"}};
   for (const std::string forgery : kForgeries) {
@@ -80,7 +82,7 @@ TEST_F(Forged, TheShellIsOfferedNoNameThatItWouldRun) {
     fake.forge("$(touch${IFS}pwned)");
     return 0;
   });
-  const auto names = run({"completion", "names", "VM"});
+  const auto names = run({"complete", "--", "why", ""});
   EXPECT_EQ(names.out, "db1\n");
   const auto script = write_file("completion.bash", run({"completion", "bash"}).out);
   controller.on_loop([&](FakeFleet& fake) {

@@ -107,9 +107,10 @@ TEST_F(Moves, WhatCannotBeginIsAnErrorWithRemedyAndNoDocument) {
   const auto shadowless = run({"cutover", "web1", "-o", "json"});
   EXPECT_EQ(shadowless.status, 1);
   EXPECT_EQ(shadowless.out, "");
-  EXPECT_EQ(shadowless.err,
-            "umbractl: web1 has no shadow\n"
-            "  remedy: warm one first: umbractl shadow keep web1, or umbractl migrate web1 --to HOST\n");
+  EXPECT_EQ(
+      shadowless.err,
+      "{\"error\":{\"code\":\"conflict\",\"message\":\"web1 has no shadow\",\"remedy\":\"warm one first: umbractl "
+      "shadow keep web1, or umbractl migrate web1 --to HOST\"}}\n");
   for (const auto& verb : {std::vector<std::string>{"cutover", "nosuch"},
                            {"migrate", "nosuch", "--to", "host2"},
                            {"shadow", "keep", "nosuch"},

@@ -22,6 +22,7 @@ class Options : public testing::Test {
     return directory_ / name;
   }
   std::filesystem::path directory_;
+  const Contexts none{""};
 };
 
 TEST_F(Options, FlagsGoBeforeTheFileAndTheUsersFileBeforeTheMachines) {
@@ -30,7 +31,7 @@ TEST_F(Options, FlagsGoBeforeTheFileAndTheUsersFileBeforeTheMachines) {
            "controller = 'c1:7443'\nca = 'ca.pem'\ncert = '/etc/umbra/cert.pem'\noutput = 'json'\ntimeout = '2s'\n");
   const auto machine = file("machine.toml", "controller = 'other:7443'\n");
   Flags flags;
-  auto settings = settle(flags, {user, machine});
+  auto settings = settle(flags, {user, machine}, none);
   ASSERT_TRUE(settings) << settings.error().text();
   EXPECT_EQ(settings->controller, "c1:7443");
   EXPECT_EQ(settings->tls.ca, directory_ / "ca.pem") << "relative to the file";
@@ -42,7 +43,7 @@ TEST_F(Options, FlagsGoBeforeTheFileAndTheUsersFileBeforeTheMachines) {
   flags.controller = "c2:7443";
   flags.output = "table";
   flags.timeout = "1min";
-  settings = settle(flags, {directory_ / "absent.toml", user});
+  settings = settle(flags, {directory_ / "absent.toml", user}, none);
   ASSERT_TRUE(settings);
   EXPECT_EQ(settings->controller, "c2:7443");
   EXPECT_EQ(settings->output, Output::kTable);
@@ -52,25 +53,25 @@ TEST_F(Options, FlagsGoBeforeTheFileAndTheUsersFileBeforeTheMachines) {
 TEST_F(Options, ADifferentFileIsUsedWhenNamedAndMustExist) {
   Flags flags;
   flags.config = file("mine.toml", "controller = 'mine:1'\n");
-  EXPECT_EQ(settle(flags, {file("user.toml", "controller = 'user:1'\n")})->controller, "mine:1");
+  EXPECT_EQ(settle(flags, {file("user.toml", "controller = 'user:1'\n")}, none)->controller, "mine:1");
   flags.config = directory_ / "absent.toml";
-  EXPECT_EQ(settle(flags, {}).error().code, Errc::kNotFound);
-  EXPECT_TRUE(settle(Flags{}, {})) << "no file at all is fine";
+  EXPECT_EQ(settle(flags, {}, none).error().code, Errc::kNotFound);
+  EXPECT_TRUE(settle(Flags{}, {}, none)) << "no file at all is fine";
 }
 
 TEST_F(Options, MistakesAreNamedWithFileAndRemedy) {
-  EXPECT_THAT(settle({}, {file("a.toml", "contoller = 'c1:1'\n")}).error().message,
+  EXPECT_THAT(settle({}, {file("a.toml", "contoller = 'c1:1'\n")}, none).error().message,
               HasSubstr("a.toml:1: unknown key contoller"));
-  EXPECT_THAT(settle({}, {file("b.toml", "output = 'xml'\n")}).error().message,
+  EXPECT_THAT(settle({}, {file("b.toml", "output = 'xml'\n")}, none).error().message,
               HasSubstr("b.toml:1: output: no output format 'xml'"));
   Flags flags;
   flags.timeout = "soon";
-  EXPECT_THAT(settle(flags, {}).error().message, HasSubstr("'soon' is not a duration"));
+  EXPECT_THAT(settle(flags, {}, none).error().message, HasSubstr("'soon' is not a duration"));
   flags.timeout = "0s";
-  EXPECT_EQ(settle(flags, {}).error().text(), "a timeout of 0 leaves no time for an answer (give one like 15s)");
+  EXPECT_EQ(settle(flags, {}, none).error().text(), "a timeout of 0 leaves no time for an answer (give one like 15s)");
   flags = {};
   flags.output = "xml";
-  EXPECT_THAT(settle(flags, {}).error().remedy, HasSubstr("table and json"));
+  EXPECT_THAT(settle(flags, {}, none).error().remedy, HasSubstr("table and json"));
 }
 
 }  // namespace

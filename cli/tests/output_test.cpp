@@ -37,6 +37,33 @@ TEST(Table, CountsWhatTheTerminalShowsNotBytes) {
   EXPECT_EQ(table.render(false), "NAME  STATE\n仮想  running\ncafé  paused\n");
 }
 
+TEST(Table, NamesSortAsPeopleCount) {
+  std::vector<std::string> names{"host10", "host2", "host", "a1b10", "a1b9", "host02"};
+  std::ranges::sort(names, natural_less);
+  EXPECT_THAT(names, testing::ElementsAre("a1b9", "a1b10", "host", "host02", "host2", "host10"));
+}
+
+TEST(Table, QuantitiesSortByTheirNumberAndWhatIsUnknownComesLast) {
+  const Cell small{"512 MiB", 512}, large{"1.00 GiB", 1024}, unknown{"-"};
+  EXPECT_TRUE(sorts_before(small, large, false));
+  EXPECT_TRUE(sorts_before(large, small, true));
+  for (const bool reverse : {false, true}) {
+    EXPECT_TRUE(sorts_before(small, unknown, reverse));
+    EXPECT_FALSE(sorts_before(unknown, small, reverse));
+    EXPECT_FALSE(sorts_before(unknown, unknown, reverse));
+  }
+}
+
+TEST(Table, TheLeastImportantColumnGivesWayWhereRoomIsShort) {
+  Table table({"NAME", {"DETAIL", Table::Align::kLeft, 1}, {"SIZE", Table::Align::kRight, 2}, "IS"});
+  table.add({"web1", "waits for room", "256", "warm"});
+  EXPECT_EQ(table.render(false, 32), table.render(false)) << "it fits";
+  EXPECT_EQ(table.render(false, 31), "NAME  DETAIL          IS\nweb1  waits for room  warm\n")
+      << "a number is left out rather than cut";
+  EXPECT_EQ(table.render(false, 20), "NAME  DETAIL    IS\nweb1  waits f…  warm\n");
+  EXPECT_EQ(table.render(false, 11), "NAME  IS\nweb1  warm\n");
+}
+
 TEST(Table, ColourDoesNotMoveColumns) {
   Table table({"NAME", "STATE"});
   table.add({"host1", Cell("up", Style::kGood)});

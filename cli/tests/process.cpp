@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,6 +65,11 @@ Process::Process(std::vector<std::string> command, const Environment& environmen
   if (pid_ < 0) throw std::runtime_error("fork failed");
   if (pid_ == 0) {  // other threads are gone: only async-signal-safe calls from here
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (stdout_on_terminal) {
+      ::setsid();
+      ::ioctl(out.theirs, TIOCSCTTY, 0);
+      ::dup2(out.theirs, STDIN_FILENO);
+    }
     ::dup2(out.theirs, STDOUT_FILENO);
     ::dup2(err.theirs, STDERR_FILENO);
     ::execve(arguments.front(), arguments.data(), variables.data());
@@ -87,6 +93,17 @@ std::string Process::read_line() {
   std::string line;
   for (char letter = 0; ::read(out_, &letter, 1) == 1 && letter != '\n';) line += letter;
   return line;
+}
+
+void Process::type(std::string_view text) const {
+  if (::write(out_, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    throw std::runtime_error("cannot type");
+}
+
+std::string Process::read_until(std::string_view text) {
+  std::string all;
+  for (char letter = 0; !all.ends_with(text) && ::read(out_, &letter, 1) == 1;) all += letter;
+  return all;
 }
 
 void Process::signal(int number) const {

@@ -22,7 +22,7 @@ class Process {
  public:
   using Environment = std::map<std::string, std::string>;
   /// @param stderr_on_terminal gives it a pseudo-terminal as standard error
-  /// @param stdout_on_terminal gives it one as standard output
+  /// @param stdout_on_terminal gives it one as standard output, which is its standard input too
   Process(std::vector<std::string> command, const Environment& environment, bool stderr_on_terminal = false,
           bool stdout_on_terminal = false);
   Process(const Process&) = delete;
@@ -31,6 +31,10 @@ class Process {
 
   /// The next line of its standard output; waits for it.
   std::string read_line();
+  /// Types on its terminal.
+  void type(std::string_view text) const;
+  /// Reads its standard output up to and with this text. @return all of it
+  std::string read_until(std::string_view text);
   void signal(int number) const;
   /// Waits for its end and for the rest of its output.
   Ran wait();

@@ -44,7 +44,7 @@ Result<void> FleetService::check_standby(const VmRecord& record, const std::stri
       objection(picture, {&picture.vms.at(record.vm.uuid())}, picture.hosts.at(host), {}, core_.brain.settings());
   if (reason.empty()) return {};
   return fail(
-      {Errc::kConflict, fmt::format("{} cannot take {}: {}", host, record.vm.name(), reason), std::move(remedy)});
+      {Errc::kConflict, fmt::format("{} cannot take {}: it {}", host, record.vm.name(), reason), std::move(remedy)});
 }
 
 Task<void> FleetService::await_running(std::string vm_uuid) {

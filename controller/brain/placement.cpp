@@ -40,11 +40,11 @@ double probability_there(const Picture& picture, const VmPicture& vm, const Host
 std::string objection(const Picture& picture, const PlacementQuery& query, const HostPicture& host,
                       const Promises& promises, const BrainSettings& settings) {
   const auto source = picture.hosts.find(query.vm->host);
-  if (host.name == query.vm->host) return "it is there";
+  if (host.name == query.vm->host) return "has it already";
   if (!host.up) return "is down";
-  if (!host.hypervisor_up) return "its libvirtd does not answer";
+  if (!host.hypervisor_up) return "is up, but its libvirtd does not answer";
   if (!host.proven)
-    return fmt::format("the hold is not proven there{}{}", host.proof_detail.empty() ? "" : ": ", host.proof_detail);
+    return fmt::format("has not proven the hold{}{}", host.proof_detail.empty() ? "" : ": ", host.proof_detail);
   if (query.avoid.contains(host.name)) return "failed it lately, or is being emptied";
   if (query.other_zone && source != picture.hosts.end() && host.zone == source->second.zone)
     return fmt::format("is in the troubled zone {}", host.zone);

@@ -36,7 +36,8 @@ inline constexpr Bytes kShadowOverhead = mebibytes(64);
 double probability_there(const Picture& picture, const VmPicture& vm, const HostPicture& host, const Promises& promises,
                          const BrainSettings& settings);
 
-/// Why `host` cannot take the VM's shadow; empty when it can.
+/// Why `host` cannot take the VM's shadow, as a predicate of which the host is the subject ("is down"); empty when it
+/// can.
 std::string objection(const Picture& picture, const PlacementQuery& query, const HostPicture& host,
                       const Promises& promises, const BrainSettings& settings);
 

@@ -182,7 +182,7 @@ Result<std::string> HostLoss::place_for(const VmRecord& record, const std::strin
     return fail({Errc::kNotFound, fmt::format("no host '{}'", on), "see umbractl hosts"});
   const auto reason = objection(picture, {&found->second}, host->second, promises, brain_);
   if (reason.empty()) return on;
-  return fail({Errc::kConflict, fmt::format("{} cannot take {}: {}", on, record.vm.name(), reason),
+  return fail({Errc::kConflict, fmt::format("{} cannot take {}: it {}", on, record.vm.name(), reason),
                "name another host, or leave --on out to let the controller choose"});
 }
 

@@ -198,7 +198,7 @@ TEST_F(Api, PinsOnlyWhatCanBeKept) {
   };
   EXPECT_THAT(refused("hostx", v1::TIER_WARM), HasSubstr("no host 'hostx'"));
   EXPECT_THAT(refused("edge1", v1::TIER_WARM), HasSubstr("no host 'edge1'"));
-  EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("host1 cannot take vm1: it is there"));
+  EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("host1 cannot take vm1: it has it already"));
   EXPECT_THAT(refused("host1", v1::TIER_WARM), HasSubstr("leave --to out to let the controller choose"));
   EXPECT_THAT(refused("host2", v1::TIER_PROFILE), HasSubstr("that tier cannot be kept"));
   v1::PinShadowRequest seldom;
@@ -210,7 +210,7 @@ TEST_F(Api, PinsOnlyWhatCanBeKept) {
   EXPECT_EQ(error->message, "the refresh interval is longer than a day");
   host2->proven = false;
   until([&] { return !core().inventory.node("host2")->proof.proven(); });
-  EXPECT_THAT(refused("host2", v1::TIER_WARM), HasSubstr("the hold is not proven there"));
+  EXPECT_THAT(refused("host2", v1::TIER_WARM), HasSubstr("host2 cannot take vm1: it has not proven the hold"));
 }
 
 TEST_F(Api, TellsWhoWaitsForAShadowThatNoHostFitsAndWhy) {

@@ -167,7 +167,7 @@ TEST_F(Moves, RefuseAHostWithoutRoomAndSayWhy) {
   std::optional<Error> error;
   migrate("vm1", "host3", &error);
   ASSERT_TRUE(error);
-  EXPECT_THAT(error->text(), HasSubstr("host3 cannot take vm1: has 100 MiB for a shadow that needs 320 MiB"));
+  EXPECT_THAT(error->text(), HasSubstr("host3 cannot take vm1: it has 100 MiB for a shadow that needs 320 MiB"));
   EXPECT_EQ(error->remedy, "name another host; umbractl hosts shows what they have free")
       << "a migration cannot leave the choice to the controller";
 }

@@ -147,13 +147,13 @@ TEST_F(HandshakeTest, AClientOfAnotherFleetIsRefusedAndBothEndsSayWhy) {
   const TestFleet other;
   const auto stranger = other.issue({v1::ROLE_AGENT, "stranger"});
   expect_client_refused(showing(fleet.node(v1::ROLE_AGENT, "base"), stranger), "refused our certificate",
-                        "(stranger) refused: the certificate is not signed by this fleet's CA");
+                        "(stranger): the certificate is not signed by this fleet's CA");
 }
 
 TEST_F(HandshakeTest, AClientWhoseCertificateExpiredIsRefusedAndBothEndsSayWhy) {
   const auto old = fleet.issue({v1::ROLE_AGENT, "old"}, kDay, days_ago(3));
   expect_client_refused(showing(fleet.node(v1::ROLE_AGENT, "base"), old), "it has expired",
-                        "(old) refused: the certificate expired on 20");
+                        "(old): the certificate expired on 20");
 }
 
 TEST_F(HandshakeTest, ACertificateWithoutARoleIsRefusedAndBothEndsSayWhy) {
@@ -167,7 +167,7 @@ TEST_F(HandshakeTest, ACertificateWithoutARoleIsRefusedAndBothEndsSayWhy) {
 TEST_F(HandshakeTest, AServerOfAnotherFleetIsRefusedAndBothEndsSayWhy) {
   const TestFleet other;
   const auto client = other.node(v1::ROLE_AGENT, "host1");
-  expect_client_refused(client, "(controller1) refused: the certificate is not signed by this fleet's CA",
+  expect_client_refused(client, "(controller1): the certificate is not signed by this fleet's CA",
                         "refused our certificate");
 }
 
@@ -177,7 +177,7 @@ TEST_F(HandshakeTest, AServerWhoseCertificateExpiredIsRefused) {
   run([this]() -> asio::awaitable<void> {
     const auto error = co_await get_error(dial(host1));
     EXPECT_EQ(error.code, Errc::kDenied);
-    EXPECT_THAT(error.message, HasSubstr("(late) refused: the certificate expired on 20"));
+    EXPECT_THAT(error.message, HasSubstr("(late): the certificate expired on 20"));
     EXPECT_THAT(error.remedy, HasSubstr("umbractl pki renew"));
   });
 }
