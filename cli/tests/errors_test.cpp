@@ -101,7 +101,8 @@ TEST_F(Errors, NoNameOfTheWireIsShown) {
                                                     {"maintenance", "list"},
                                                     {"fence", "host1", "--confirmed"},
                                                     {"fence", "--list"},
-                                                    {"restart", "web1"}};
+                                                    {"restart", "web1"},
+                                                    {"invite", "host9"}};
   for (auto words : verbs) {
     for (const bool json : {false, true}) {
       if (json) words.insert(words.end(), {"-o", "json"});
