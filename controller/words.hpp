@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "proto/words.hpp"
 #include "umbra/v1/fleet.pb.h"
 
 namespace umbra::controller {
@@ -38,21 +39,6 @@ inline std::string_view state_name(v1::VmState state) {
       return "crashed";
     default:
       return "in an unknown state";
-  }
-}
-
-inline std::string_view outcome_name(v1::Outcome outcome) {
-  switch (outcome) {
-    case v1::OUTCOME_MOVED:
-      return "moved";
-    case v1::OUTCOME_ABORTED:
-      return "aborted";
-    case v1::OUTCOME_REFUSED:
-      return "refused";
-    case v1::OUTCOME_UNDECIDED:
-      return "undecided";
-    default:
-      return "not known";
   }
 }
 

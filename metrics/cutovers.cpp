@@ -3,26 +3,13 @@
 #include <prometheus/counter.h>
 #include <prometheus/histogram.h>
 
+#include "proto/words.hpp"
+
 namespace umbra::metrics {
 namespace {
 
 /// Seconds: from a tenth of what one notices to what stock tools take.
 const prometheus::Histogram::BucketBoundaries kBuckets{0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
-
-const char* word_of(v1::Outcome outcome) {
-  switch (outcome) {
-    case v1::OUTCOME_MOVED:
-      return "moved";
-    case v1::OUTCOME_ABORTED:
-      return "aborted";
-    case v1::OUTCOME_REFUSED:
-      return "refused";
-    case v1::OUTCOME_UNDECIDED:
-      return "undecided";
-    default:
-      return "unknown";
-  }
-}
 
 }  // namespace
 
@@ -42,11 +29,12 @@ Cutovers::Cutovers(prometheus::Registry& registry)
                  .Register(registry)
                  .Add({}, kBuckets)) {
   for (const auto outcome : {v1::OUTCOME_MOVED, v1::OUTCOME_ABORTED, v1::OUTCOME_REFUSED, v1::OUTCOME_UNDECIDED})
-    outcomes_.Add({{"outcome", word_of(outcome)}});  // 0 from the beginning, so that the first one is an increase
+    outcomes_.Add({{"outcome", std::string(outcome_name(
+                                   outcome))}});  // 0 from the beginning, so that the first one is an increase
 }
 
 void Cutovers::ended(const v1::CutoverResult& result) {
-  outcomes_.Add({{"outcome", word_of(result.outcome())}}).Increment();
+  outcomes_.Add({{"outcome", std::string(outcome_name(result.outcome()))}}).Increment();
   if (result.outcome() != v1::OUTCOME_MOVED) return;
   blackout_.Observe(result.blackout_ms() / 1000);
   reach_.Observe(result.reach_ms() / 1000);

@@ -6,6 +6,7 @@
 
 #include "agentd/shadow/describe.hpp"
 #include "base/fault_point.hpp"
+#include "proto/words.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -35,15 +36,6 @@ constexpr std::uint64_t kPassesOfTheFirstCopy = 2;  // QEMU counts the first bef
 bool same(const v1::KeepShadowRequest& one, const v1::KeepShadowRequest& other) {
   return one.standby().SerializeAsString() == other.standby().SerializeAsString() && one.tier() == other.tier() &&
          one.refresh_interval_ms() == other.refresh_interval_ms();
-}
-
-/// "moved" for OUTCOME_MOVED.
-std::string outcome_word(v1::Outcome outcome) {
-  constexpr std::string_view kPrefix = "OUTCOME_";
-  std::string word = v1::Outcome_Name(outcome);
-  if (word.starts_with(kPrefix)) word.erase(0, kPrefix.size());
-  std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return word;
 }
 
 }  // namespace
@@ -493,7 +485,7 @@ Task<void> Source::perform(std::shared_ptr<Pending> pending) {
                                                                     : v1::SEVERITY_WARNING;
   context_.note(severity, vm_.name(),
                 fmt::format("cutover to {} (epoch {}): {}, blackout {:.1f} ms{}{}", result.to(), result.epoch(),
-                            outcome_word(result.outcome()), result.blackout_ms(), result.detail().empty() ? "" : ": ",
+                            outcome_name(result.outcome()), result.blackout_ms(), result.detail().empty() ? "" : ": ",
                             result.detail()));
   answer(result);
   compare_due_ = {};  // what aborted it may be a change

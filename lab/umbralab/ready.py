@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+from collections import deque
 
 from .common import ROOT, LabError, say
 from .umbra import PROGRAMS
@@ -22,10 +25,33 @@ def prepare() -> None:
     os.environ['UMBRA_BIN'] = str(ROOT / 'build/dev/bin')
 
 
+STEP = re.compile(r'\[(\d+)/(\d+)\] ')  # of ninja
+
+
+class Steps:
+    """How far a build is: in place on a terminal, every tenth of it elsewhere."""
+
+    def __init__(self) -> None:
+        self._tenth = 0
+
+    def saw(self, line: str) -> None:
+        if not (step := STEP.match(line)):
+            return
+        done, total = int(step[1]), int(step[2])
+        if sys.stderr.isatty():
+            print(f'\r{done} of {total}', end='\n' if done == total else '', file=sys.stderr, flush=True)
+        elif done * 10 // total > self._tenth:
+            self._tenth = done * 10 // total
+            say(f'{done} of {total}')
+
+
 def _do(what: str, command: list[object]) -> None:
-    """Runs it, and shows what it said only if it failed."""
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        tail = '\n'.join(done.stdout.splitlines()[-30:])
-        raise LabError(f"{what} failed:\n{tail}", f"try it by hand: {' '.join(map(str, command))}")
+    """Runs it, shows how far a build is, and what was said only if it failed."""
+    steps, last = Steps(), deque(maxlen=30)
+    with subprocess.Popen(list(map(str, command)), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as running:
+        for line in running.stdout:
+            last.append(line)
+            steps.saw(line)
+    if running.returncode != 0:
+        raise LabError(f"{what} failed:\n{''.join(last)}", f"try it by hand: {' '.join(map(str, command))}")
