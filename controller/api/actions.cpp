@@ -1,3 +1,5 @@
+#include <spdlog/spdlog.h>
+
 #include "controller/api/evacuate.hpp"
 #include "controller/api/fleet_service.hpp"
 #include "controller/api/tidy.hpp"
@@ -136,6 +138,14 @@ Task<v1::UnpinShadowReply> FleetService::drop_shadow(rpc::Caller caller, v1::Unp
   if (!pinned && !has_one)
     co_return fail({Errc::kNotFound, fmt::format("{} has no shadow", record->vm.name()), "see umbractl shadows"});
   audit(caller, "shadow drop", {"", record->vm.name()});
+  // The newest decision would otherwise go on to say that it is pinned.
+  v1::Decision decision;
+  decision.set_at_unix_ms(core_.clock.unix_ms());
+  decision.set_vm(record->vm.name());
+  decision.set_action("drop its shadow");
+  decision.set_reason(fmt::format("asked by {}{}", caller.name, pinned ? "; it is not pinned any more" : ""));
+  if (const auto id = core_.store.log.add_decision(uuid, decision); !id)
+    spdlog::error("a decision could not be stored: {}", id.error());
   core_.brain.dropped(uuid, core_.clock.steady());
   core_.keeper.wish(uuid, {});
   core_.pilot.nudge();

@@ -321,6 +321,12 @@ TEST_F(Api, DropsAShadowForGood) {
   ASSERT_TRUE(ask(client().drop_shadow(drop, 5s)));
   until([&] { return !vm("vm1")->shadow; });
   EXPECT_EQ(core().pilot.pin(uuid_of("vm1")), nullptr);
+  v1::WhyRequest why;
+  why.set_vm("vm1");
+  const auto told = ask(client().why(std::move(why), 5s)).value();
+  const auto dropped = std::ranges::find(told.decisions(), "drop its shadow", &v1::Decision::action);
+  ASSERT_NE(dropped, told.decisions().end());
+  EXPECT_EQ(dropped->reason(), "asked by ops; it is not pinned any more");
 }
 
 TEST_F(Api, DiagnosesAllHostsAndItself) {
