@@ -157,6 +157,18 @@ asio::awaitable<void> Controller::stop() {
   co_await parts_->tasks.stop();
 }
 
+std::string Controller::status() const {
+  const auto& inventory = *parts_->inventory;
+  const auto up = std::ranges::count_if(inventory.nodes(), [](const auto& entry) { return entry.second.up; });
+  const auto moving = std::ranges::count_if(inventory.vms(), [](const auto& entry) { return entry.second.moving(); });
+  const auto shadows = std::ranges::count_if(inventory.vms(), [](const auto& entry) {
+    return entry.second.shadow && entry.second.shadow->phase() != v1::SHADOW_PHASE_DROPPED;
+  });
+  const auto nodes = static_cast<std::ptrdiff_t>(inventory.nodes().size());
+  return fmt::format("nodes: {} up{}; VMs: {}, {} with a shadow, {} moving", up,
+                     up == nodes ? "" : fmt::format(", {} down", nodes - up), inventory.vms().size(), shadows, moving);
+}
+
 asio::ip::tcp::endpoint Controller::endpoint() const {
   return parts_->door->endpoint();
 }

@@ -29,6 +29,8 @@ class Controller {
   /// Reads certificates, CAs and revocation lists again (SIGHUP). What cannot be used changes nothing, and is told.
   void reload();
 
+  /// How the fleet is, in a line for whoever looks at the service.
+  std::string status() const;
   asio::ip::tcp::endpoint endpoint() const;
   Core& core();
 

@@ -25,6 +25,16 @@ asio::awaitable<void> until_told(asio::io_context& io, umbra::controller::Contro
   io.stop();
 }
 
+asio::awaitable<void> keep_systemd_informed(umbra::controller::Controller& controller,
+                                            umbra::systemd::Notifier& notifier) {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  for (std::string told;;) {
+    if (auto now = controller.status(); now != told) notifier.status(told = std::move(now));
+    timer.expires_after(std::chrono::seconds(1));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
 /// systemctl reload
 asio::awaitable<void> reload_when_told(asio::signal_set& signals, umbra::controller::Controller& controller) {
   while (true) {
@@ -65,6 +75,7 @@ int main(int argc, char** argv) {
                (*controller)->endpoint().port());
   umbra::systemd::Notifier notifier(io.get_executor());
   notifier.ready();
+  asio::co_spawn(io, keep_systemd_informed(**controller, notifier), asio::detached);
   asio::co_spawn(io, reload_when_told(reloads, **controller), asio::detached);
   asio::co_spawn(io, until_told(io, **controller, notifier), asio::detached);
   io.run();

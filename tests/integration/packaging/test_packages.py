@@ -132,6 +132,8 @@ class Packages(unittest.TestCase):
         installed.configure(self.lab)
         installed.add_guest(self.lab, VM, 1, 'host1')
         self.await_answer()
+        wait_until('the controller says how the fleet is', lambda: self.property('controller', 'umbra-controllerd', 'StatusText').startswith(
+            'nodes: 3 up; VMs: 1, '), deadline=30)
         said = installed.follow(self.lab, 'The first move')  # umbractl doctor has nothing to complain of, or ends with 1
         self.assertIn('moved', said)
         self.assertEqual(self.home(), 'host2')
