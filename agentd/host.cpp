@@ -84,7 +84,7 @@ Host::Host(asio::any_io_executor executor, Clock& clock, const AgentConfig& conf
 }
 
 std::string Host::refusal() const {
-  if (releasing_) return "Umbra is being removed from it";
+  if (releasing_) return "it shuts down, or Umbra is being removed from it";
   if (proof_.proven()) return {};
   return proof_.detail().empty() ? "the hold is being proven, try again in a few seconds" : proof_.detail();
 }

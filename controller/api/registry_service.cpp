@@ -87,7 +87,7 @@ Task<void> RegistryService::leave(rpc::Caller caller, v1::LeaveRequest request, 
   const auto now = core_.clock.unix_ms();
   const auto patience = std::clamp<UnixMillis>(request.patience_ms(), 0, kMostPatience);
   UMBRA_CO_CHECK(expect_shutdown(caller.name, now, now + patience + kAway));
-  UMBRA_CO_TRY(auto plan, plan_evacuation(core_.pilot.picture(), caller.name, core_.brain.settings()));
+  UMBRA_CO_TRY(auto plan, plan_evacuation(core_.pilot.picture(), caller.name, core_.brain.settings(), true));
   core_.events.add(v1::EVENT_KIND_HOST, v1::SEVERITY_WARNING,
                    fmt::format("shuts down; {} VMs are moved away", plan.size()), {caller.name, ""}, caller.name);
   v1::EvacuateProgress first;

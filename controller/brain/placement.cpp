@@ -52,7 +52,8 @@ std::string objection(const Picture& picture, const PlacementQuery& query, const
   const auto free = room(query, host, promises, settings);
   if (free < need) return fmt::format("has {} for a shadow that needs {}", to_string(free), to_string(need));
   const auto threats = location_causes(picture, host, settings);
-  if (noisy_or(threats) >= settings.hot) return fmt::format("may fall itself: {}", threats.front().detail());
+  if (!query.whatever_threatens && noisy_or(threats) >= settings.hot)
+    return fmt::format("may fall itself: {}", threats.front().detail());
   if (query.least_gain > 0) {
     const double there = probability_there(picture, *query.vm, host, promises, settings);
     if (query.probability_here - there < query.least_gain)

@@ -11,10 +11,11 @@ namespace umbra::controller {
 /// What is asked for a VM.
 struct PlacementQuery {
   const VmPicture* vm = nullptr;
-  bool other_zone = false;        ///< its zone is the trouble
-  double probability_here = 1;    ///< of having to leave where it is
-  double least_gain = 0;          ///< probability here less probability there
-  std::set<std::string> avoid{};  ///< hosts that failed it lately, or are being emptied
+  bool other_zone = false;          ///< its zone is the trouble
+  double probability_here = 1;      ///< of having to leave where it is
+  double least_gain = 0;            ///< probability here less probability there
+  bool whatever_threatens = false;  ///< a host that may fall itself is better than none
+  std::set<std::string> avoid{};    ///< hosts that failed it lately, or are being emptied
 };
 
 /// What has been promised since the picture was taken, so that two VMs do not count on the same room.

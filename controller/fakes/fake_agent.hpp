@@ -31,6 +31,8 @@ class FakeAgent {
 
   void connect();
   void disconnect();
+  /// With the controller; there must be one.
+  std::shared_ptr<rpc::Session> session() const { return dialer_->session().value(); }
   asio::awaitable<void> stop();
   void add_vm(const std::string& name, const std::string& address);
   void undefine_vm(const std::string& name);  ///< and destroys it; a definition that was told is taken back

@@ -3,7 +3,7 @@
 namespace umbra::controller {
 
 Result<std::vector<v1::PlannedMove>> plan_evacuation(const Picture& picture, const std::string& host_or_zone,
-                                                     const BrainSettings& settings) {
+                                                     const BrainSettings& settings, bool urgent) {
   PlacementQuery query;
   for (const auto& [name, host] : picture.hosts)
     if (name == host_or_zone || host.zone == host_or_zone) query.avoid.insert(name);
@@ -29,7 +29,12 @@ Result<std::vector<v1::PlannedMove>> plan_evacuation(const Picture& picture, con
       continue;
     }
     query.vm = &vm;
+    query.whatever_threatens = false;
     auto placement = place(picture, query, promises, settings);
+    if (placement.host.empty() && urgent) {
+      query.whatever_threatens = true;
+      placement = place(picture, query, promises, settings);
+    }
     if (vm.shadow && vm.shadow->phase() >= v1::SHADOW_PHASE_PRECOPY && vm.shadow->phase() <= v1::SHADOW_PHASE_HOT) {
       const auto standby = picture.hosts.find(vm.shadow->standby());
       if (standby != picture.hosts.end() && objection(picture, query, standby->second, promises, settings).empty()) {

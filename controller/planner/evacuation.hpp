@@ -8,9 +8,10 @@ namespace umbra::controller {
 
 /// Where each running VM of a host or zone would go. The plan is a function of the picture: a dry run shows what an
 /// execution at the same moment does. VMs without a place have an empty `to` and the reason.
+/// @param urgent what stays is shut down: where no other host will do, one that may fall itself does
 /// @error kNotFound no host or zone of that name
 Result<std::vector<v1::PlannedMove>> plan_evacuation(const Picture& picture, const std::string& host_or_zone,
-                                                     const BrainSettings& settings);
+                                                     const BrainSettings& settings, bool urgent = false);
 
 /// One evacuation, as those who watch it see it.
 struct Evacuation {

@@ -279,7 +279,7 @@ class Packages(unittest.TestCase):
         for address in addresses:
             self.await_answer(address)
         patience = 'busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager InhibitDelayMaxUSec'
-        self.assertEqual(self.on(home, patience), 't 600000000')  # logind has read the drop-in
+        self.assertEqual(self.on(home, patience), 't 300000000')  # logind has read the drop-in
         self.assertIn('Umbra', self.on(home, 'systemd-inhibit --list --no-pager'))
         tools = ROOT / 'lab/umbralab'
         watches = [subprocess.Popen(nodes.in_network_of(self.lab, 'edge1', sys.executable, tools / tool, address, *more), text=True,
