@@ -55,8 +55,11 @@ class Packages(unittest.TestCase):
         return next((row for row in rows if row.get('vm') == VM or row.get('vm_name') == VM), {})
 
     def home(self) -> str:
-        return next(host for host in ('host1', 'host2') if f'\n{VM}\n' in '\n' + self.on(host, 'virsh list --name --state-running') + '\n'
-                    and self.on(host, f'virsh domstate {VM}') == 'running')
+        """The host that the VM runs on, once it does."""
+        def runs(host: str) -> bool:
+            return VM in self.on(host, 'virsh list --name --state-running').split()
+
+        return wait_until(f'{VM} runs on one host', lambda: next((host for host in ('host1', 'host2') if runs(host)), ''), deadline=30)
 
     @staticmethod
     def other(host: str) -> str:
@@ -129,6 +132,9 @@ class Packages(unittest.TestCase):
         self.on('host2', 'rm /etc/umbra/agentd.toml; systemctl reset-failed umbra-agentd')
 
     def test_3_the_first_shadow_and_the_first_move(self) -> None:
+        # Agents come and go in these tests, which would be reason enough for the controller to move the guest in the middle of one.
+        self.on('controller', 'mkdir -p /etc/umbra/controllerd.toml.d; printf "[brain]\\nautomatic = false\\n" > '
+                '/etc/umbra/controllerd.toml.d/still.toml')
         installed.configure(self.lab)
         installed.add_guest(self.lab, VM, 1, 'host1')
         self.await_answer()
@@ -199,7 +205,7 @@ class Packages(unittest.TestCase):
                 wait_until('agents are with their controller', lambda: value('umbra_controller_connected') == [1.0] * 3, deadline=60)
                 wait_until('the VM runs', lambda: value('sum(umbra_vms_running)') == [1.0] and
                            value('umbra_fleet_vms{state="running"}') == [1.0], deadline=60)
-                self.assertEqual(value('count({__name__=~"umbra_.*"}) > 50'), value('count({__name__=~"umbra_.*"})'))
+                self.assertTrue(value('count({__name__=~"umbra_.*"}) > 50'))
                 self.assertEqual(value('ALERTS{alertstate="firing"}'), [])
             finally:
                 prometheus.terminate()
