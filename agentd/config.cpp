@@ -2,11 +2,11 @@
 
 #include <unistd.h>
 
+#include "base/checked.hpp"
+#include "base/listening.hpp"
 #include "base/log.hpp"
 #include "base/units.hpp"
-#include "metrics/endpoint.hpp"
 #include "rpc/dialer.hpp"
-#include "rpc/server.hpp"
 
 namespace umbra::agent {
 namespace {
@@ -14,13 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 using netswitch::IpAddress;
 using netswitch::MacAddress;
-
-/// Complains of what a parser refused.
-template <class T>
-Result<T> checked(Config& config, std::string_view key, Result<T> parsed) {
-  if (!parsed) config.complain(key, parsed.error().message, parsed.error().remedy);
-  return parsed;
-}
 
 /// @param fallback also for a text that is empty
 Bytes size(Config& config, std::string_view key, std::string_view fallback) {
@@ -42,7 +35,7 @@ void check_own_address(Config& config, std::string_view key, const std::string& 
 }
 
 void check_listen_endpoint(Config& config, std::string_view key, const std::string& text) {
-  const auto endpoint = checked(config, key, rpc::parse_endpoint(text));
+  const auto endpoint = checked(config, key, parse_endpoint(text));
   if (endpoint && (endpoint->address().is_unspecified() || endpoint->port() == 0))
     config.complain(key, fmt::format("other nodes dial this, and cannot dial '{}'", text),
                     "give the address and port under which they reach this one");
@@ -101,7 +94,7 @@ Result<AgentConfig> AgentConfig::from(Config& config) {
   out.log_level = config.text("agent.log_level", "info");
   (void)checked(config, "agent.log_level", check_log_level(out.log_level));
   out.metrics_listen = config.text("metrics.listen", "");
-  if (!out.metrics_listen.empty()) (void)checked(config, "metrics.listen", metrics::check_endpoint(out.metrics_listen));
+  if (!out.metrics_listen.empty()) (void)checked(config, "metrics.listen", parse_endpoint(out.metrics_listen));
   out.controller_endpoint = config.required_text("controller.endpoint");
   (void)checked(config, "controller.endpoint", rpc::parse_address(out.controller_endpoint));
   out.controller_name = config.text("controller.name", "");
@@ -137,7 +130,7 @@ Result<AgentConfig> AgentConfig::from(Config& config) {
   out.gates.port_last = static_cast<std::uint16_t>(config.integer("migration.port_last", 49399, 1024, 65535));
   if (out.gates.port_last < out.gates.port_first)
     config.complain("migration.port_last", "is below port_first", "the range must hold at least one port");
-  if (const auto own = rpc::parse_endpoint(out.listen_endpoint);
+  if (const auto own = parse_endpoint(out.listen_endpoint);
       own && own->port() >= out.gates.port_first && own->port() <= out.gates.port_last)
     config.complain("migration.port_first", fmt::format("the range holds {}, the agent's own port", own->port()),
                     "keep listen.endpoint's port out of it");

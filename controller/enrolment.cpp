@@ -1,23 +1,13 @@
 #include "controller/enrolment.hpp"
 
-#include <openssl/sha.h>
-
+#include "base/digest.hpp"
 #include "rpc/pki_request.hpp"
 
 namespace umbra::controller {
 namespace {
 
-std::string digest_of(std::string_view secret) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(secret.data()), secret.size(), digest);
-  std::string text;
-  for (const auto each : digest) text += fmt::format("{:02x}", each);
-  return text;
-}
-
 /// The fleet must trust what the issuer signs, or nobody would speak to a node that has it.
 Result<void> check_issuer(const EnrolmentSettings& settings, const rpc::TlsFiles& files) {
-  UMBRA_TRY(const auto trust, rpc::Trust::load(files.ca, {}));
   const auto certificate = rpc::pki::ca_files(settings.issuer).certificate;
   UMBRA_TRY(const auto issuer, rpc::x509::read_certificate(certificate));
   UMBRA_TRY(const auto key, rpc::x509::read_key(rpc::pki::ca_files(settings.issuer).key));
@@ -79,7 +69,7 @@ Result<v1::InviteReply> Enrolment::invite(const v1::InviteRequest& request) {
   Invitation invitation{.name = request.name(),
                         .role = request.role(),
                         .zone = request.zone(),
-                        .secret = digest_of(token.secret),
+                        .secret = hex(sha256(token.secret)),
                         .until = clock_.unix_ms() + valid.count()};
   UMBRA_CHECK(store_.invitations.save(invitation, clock_.unix_ms()));
   v1::InviteReply reply;
@@ -90,7 +80,7 @@ Result<v1::InviteReply> Enrolment::invite(const v1::InviteRequest& request) {
 }
 
 Result<v1::EnrolReply> Enrolment::enrol(const v1::EnrolRequest& request, const std::string& address) {
-  UMBRA_TRY(auto invitation, store_.invitations.find(digest_of(request.secret())));
+  UMBRA_TRY(auto invitation, store_.invitations.find(hex(sha256(request.secret()))));
   if (!invitation || invitation->until < clock_.unix_ms())
     return fail({Errc::kDenied, "this token is not valid, or not any more", "get another one: umbractl invite NAME"});
   UMBRA_TRY(const auto key, rpc::pki::key_of_request(request.request()));

@@ -1,8 +1,8 @@
 #include "controller/settings.hpp"
 
+#include "base/checked.hpp"
+#include "base/listening.hpp"
 #include "base/log.hpp"
-#include "metrics/endpoint.hpp"
-#include "rpc/server.hpp"
 
 namespace umbra::controller {
 namespace {
@@ -40,11 +40,8 @@ BrainSettings read_brain(Config& config) {
   brain.cooldown = config.duration("brain.cooldown", brain.cooldown);
   brain.minimum_gain = probability(config, "brain.minimum_gain", brain.minimum_gain);
   brain.moves_per_host = static_cast<unsigned>(config.integer("brain.moves_per_host", brain.moves_per_host, 1, 100));
-  const auto reserve = parse_bytes(config.text("brain.memory_reserve", "0"));
-  if (reserve)
-    brain.memory_reserve = *reserve;
-  else
-    config.complain("brain.memory_reserve", reserve.error().message, reserve.error().remedy);
+  brain.memory_reserve =
+      checked(config, "brain.memory_reserve", parse_bytes(config.text("brain.memory_reserve", "0"))).value_or(Bytes{});
   brain.maintenance_notice = config.duration("brain.maintenance_notice", brain.maintenance_notice);
   brain.maintenance_lead = config.duration("brain.maintenance_lead", brain.maintenance_lead);
   brain.zone_recovery = positive(config, "brain.zone_recovery", brain.zone_recovery);
@@ -96,36 +93,30 @@ Result<Settings> Settings::from(Config& config) {
   settings.name = config.text("controller.name", "");
   settings.state_dir = config.text("controller.state_dir", "/var/lib/umbra/controller");
   settings.log_level = config.text("controller.log_level", "info");
-  if (const auto level = check_log_level(settings.log_level); !level)
-    config.complain("controller.log_level", level.error().message, level.error().remedy);
+  (void)checked(config, "controller.log_level", check_log_level(settings.log_level));
   settings.listen = config.text("listen.endpoint", "[::]:7443");
-  if (const auto endpoint = rpc::parse_endpoint(settings.listen); !endpoint)
-    config.complain("listen.endpoint", endpoint.error().message, endpoint.error().remedy);
+  (void)checked(config, "listen.endpoint", parse_endpoint(settings.listen));
   settings.tls.ca = config.required_text("tls.ca");
   settings.tls.certificate = config.required_text("tls.certificate");
   settings.tls.key = config.required_text("tls.key");
   settings.tls.crl = config.text("tls.crl", "");
   settings.metrics_listen = config.text("metrics.listen", "");
-  if (!settings.metrics_listen.empty()) {
-    if (const auto endpoint = metrics::check_endpoint(settings.metrics_listen); !endpoint)
-      config.complain("metrics.listen", endpoint.error().message, endpoint.error().remedy);
-  }
+  if (!settings.metrics_listen.empty())
+    (void)checked(config, "metrics.listen", parse_endpoint(settings.metrics_listen));
   settings.heartbeat.interval = positive(config, "heartbeat.interval", settings.heartbeat.interval);
   if (settings.heartbeat.interval < kShortestHeartbeat)
     config.complain("heartbeat.interval", "is shorter than agents ever report", "give at least 100ms");
   settings.heartbeat.missed =
       static_cast<unsigned>(config.integer("heartbeat.missed", settings.heartbeat.missed, 2, 100));
-  if (auto allowed = netswitch::AddressRules::parse_allowed(config.texts("network.allowed_addresses")))
-    settings.allowed_addresses = std::move(*allowed);
-  else
-    config.complain("network.allowed_addresses", allowed.error().message, allowed.error().remedy);
+  auto allowed = checked(config, "network.allowed_addresses",
+                         netswitch::AddressRules::parse_allowed(config.texts("network.allowed_addresses")));
+  if (allowed) settings.allowed_addresses = std::move(*allowed);
   settings.brain = read_brain(config);
   settings.zone_feed = config.text("zones.feed", "");
   settings.fence = read_fence(config);
   settings.enrolment.issuer = config.text("enrolment.issuer", "");
   settings.enrolment.listen = config.text("enrolment.listen", "[::]:7444");
-  if (const auto endpoint = rpc::parse_endpoint(settings.enrolment.listen); !endpoint)
-    config.complain("enrolment.listen", endpoint.error().message, endpoint.error().remedy);
+  (void)checked(config, "enrolment.listen", parse_endpoint(settings.enrolment.listen));
   UMBRA_CHECK(config.finish());
   return settings;
 }

@@ -12,8 +12,7 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <cstring>
-
-#include "rpc/server.hpp"
+#include "base/listening.hpp"
 
 namespace umbra::gate {
 namespace {
@@ -119,7 +118,7 @@ Result<std::pair<Descriptor, std::string>> listen_tcp(const std::string& address
 }
 
 Result<Descriptor> connect_tcp(const std::string& text, std::chrono::milliseconds deadline) {
-  UMBRA_TRY(const auto endpoint, rpc::parse_endpoint(text));
+  UMBRA_TRY(const auto endpoint, parse_endpoint(text));
   auto socket = make_socket(endpoint.address().is_v6() ? AF_INET6 : AF_INET);
   if (!socket) return fail(system_error(Errc::kInternal, "a socket"));
   if (::connect(socket.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0) return socket;

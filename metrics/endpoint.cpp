@@ -5,10 +5,10 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <charconv>
+
+#include "base/listening.hpp"
 
 namespace umbra::metrics {
 namespace {
@@ -20,32 +20,11 @@ constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds kPatience{10};
 constexpr std::uint32_t kMostHeader = 16 * 1024;
 
-Result<tcp::endpoint> parse(const std::string& text) {
-  const auto colon = text.rfind(':');
-  auto host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  boost::system::error_code error;
-  const auto address = asio::ip::make_address(host, error);
-  std::uint16_t port = 0;
-  const auto* const end = text.data() + text.size();
-  const auto read = colon == std::string::npos ? std::from_chars_result{end, std::errc::invalid_argument}
-                                               : std::from_chars(text.data() + colon + 1, end, port);
-  if (!error && read.ec == std::errc{} && read.ptr == end) return tcp::endpoint(address, port);
-  return fail({Errc::kInvalid, fmt::format("\"{}\" is not an address and port", text),
-               "write it as 127.0.0.1:9780 or [::1]:9780"});
-}
-
 }  // namespace
 
-Result<void> check_endpoint(const std::string& address) {
-  UMBRA_TRY(const auto parsed, parse(address));
-  static_cast<void>(parsed);
-  return {};
-}
-
 struct Endpoint::State {
-  State(const asio::any_io_executor& executor, std::shared_ptr<prometheus::Registry> registry, Snapshot now)
-      : acceptor(executor), counted(std::move(registry)), snapshot(std::move(now)) {}
+  State(tcp::acceptor listening, std::shared_ptr<prometheus::Registry> registry, Snapshot now)
+      : acceptor(std::move(listening)), counted(std::move(registry)), snapshot(std::move(now)) {}
 
   std::string text() const {
     auto families = counted->Collect();
@@ -74,16 +53,11 @@ struct Endpoint::State {
   }
 
   static asio::awaitable<void> accept(std::shared_ptr<State> self) {
-    while (self->acceptor.is_open()) {
-      auto [error, socket] = co_await self->acceptor.async_accept(kNoThrow);
-      if (error) {
-        if (!self->acceptor.is_open()) co_return;
-        asio::steady_timer pause(self->acceptor.get_executor(), std::chrono::milliseconds(100));
-        (void)co_await pause.async_wait(kNoThrow);
-      } else if (self->busy < kMostAtOnce) {
+    std::function<void(tcp::socket)> each = [&self](tcp::socket socket) {
+      if (self->busy < kMostAtOnce)
         asio::co_spawn(self->acceptor.get_executor(), serve(self, std::move(socket)), asio::detached);
-      }
-    }
+    };
+    co_await accept_each(&self->acceptor, std::move(each));
   }
 
   static asio::awaitable<void> serve(std::shared_ptr<State> self, tcp::socket socket) {
@@ -113,16 +87,11 @@ struct Endpoint::State {
 
 Result<std::unique_ptr<Endpoint>> Endpoint::listen(asio::any_io_executor executor, const std::string& address,
                                                    std::shared_ptr<prometheus::Registry> counted, Snapshot snapshot) {
-  UMBRA_TRY(const auto endpoint, parse(address));
-  auto state = std::make_shared<State>(executor, std::move(counted), std::move(snapshot));
-  boost::system::error_code error;
-  state->acceptor.open(endpoint.protocol(), error);
-  if (!error) state->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) state->acceptor.bind(endpoint, error);
-  if (!error) state->acceptor.listen(tcp::acceptor::max_listen_connections, error);
-  if (error)
-    return fail({Errc::kUnavailable, fmt::format("metrics cannot be served on {}: {}", address, error.message()),
-                 "give [metrics] listen an address of this host and a port that no other program uses"});
+  UMBRA_TRY(const auto endpoint, parse_endpoint(address));
+  UMBRA_TRY(auto acceptor,
+            listen_on(executor, endpoint,
+                      "give [metrics] listen an address of this host and a port that no other program uses"));
+  auto state = std::make_shared<State>(std::move(acceptor), std::move(counted), std::move(snapshot));
   asio::co_spawn(executor, State::accept(state), asio::detached);
   return std::unique_ptr<Endpoint>(new Endpoint(std::move(state)));
 }

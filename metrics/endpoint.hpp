@@ -32,7 +32,4 @@ class Endpoint {
   std::shared_ptr<State> state_;
 };
 
-/// "127.0.0.1:9780", "[::1]:9780". @error kInvalid
-Result<void> check_endpoint(const std::string& address);
-
 }  // namespace umbra::metrics

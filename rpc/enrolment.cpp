@@ -12,8 +12,8 @@
 #include <boost/asio/write.hpp>
 #include <boost/endian/conversion.hpp>
 
+#include "base/listening.hpp"
 #include "rpc/dialer.hpp"
-#include "rpc/server.hpp"
 #include "rpc/socket_guard.hpp"
 
 namespace umbra::rpc {
@@ -103,21 +103,15 @@ Result<Token> Token::parse(std::string_view text) {
 }
 
 struct EnrolmentDoor::State : std::enable_shared_from_this<State> {
-  State(const asio::any_io_executor& executor, Tls credentials, Answer how)
-      : acceptor(executor), tls(std::move(credentials)), answer(std::move(how)) {}
+  State(tcp::acceptor listening, Tls credentials, Answer how)
+      : acceptor(std::move(listening)), tls(std::move(credentials)), answer(std::move(how)) {}
 
   static asio::awaitable<void> accept(std::shared_ptr<State> self) {
-    while (self->acceptor.is_open()) {
-      auto [error, socket] = co_await self->acceptor.async_accept(kNoThrow);
-      if (error) {
-        if (!self->acceptor.is_open()) co_return;
-        asio::steady_timer pause(self->acceptor.get_executor(), Deadline{100});
-        (void)co_await pause.async_wait(kNoThrow);
-        continue;
-      }
-      if (self->busy >= kMostAtOnce) continue;  // hangs up
+    std::function<void(tcp::socket)> each = [&self](tcp::socket socket) {
+      if (self->busy >= kMostAtOnce) return;  // hangs up
       asio::co_spawn(self->acceptor.get_executor(), serve(self, std::move(socket)), asio::detached);
-    }
+    };
+    co_await accept_each(&self->acceptor, std::move(each));
   }
 
   static asio::awaitable<void> serve(std::shared_ptr<State> self, tcp::socket socket) {
@@ -166,15 +160,10 @@ struct EnrolmentDoor::State : std::enable_shared_from_this<State> {
 Result<std::unique_ptr<EnrolmentDoor>> EnrolmentDoor::listen(asio::any_io_executor executor,
                                                              const std::string& endpoint, Tls tls, Answer answer) {
   UMBRA_TRY(const auto at, parse_endpoint(endpoint));
-  auto state = std::make_shared<State>(executor, std::move(tls), std::move(answer));
-  boost::system::error_code error;
-  state->acceptor.open(at.protocol(), error);
-  if (!error) state->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) state->acceptor.bind(at, error);
-  if (!error) state->acceptor.listen(tcp::acceptor::max_listen_connections, error);
-  if (error)
-    return fail({Errc::kUnavailable, fmt::format("cannot await new nodes on {}: {}", endpoint, error.message()),
-                 "give [enrolment] listen an address of this host and a port that no other program uses"});
+  UMBRA_TRY(
+      auto acceptor,
+      listen_on(executor, at, "give [enrolment] listen an address of this host and a port that no other program uses"));
+  auto state = std::make_shared<State>(std::move(acceptor), std::move(tls), std::move(answer));
   asio::co_spawn(executor, State::accept(state), asio::detached);
   return std::unique_ptr<EnrolmentDoor>(new EnrolmentDoor(std::move(state)));
 }

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include "base/digest.hpp"
 #include "rpc/pki_ca.hpp"
 #include "rpc/pki_files.hpp"
 #include "rpc/pki_register.hpp"
@@ -89,8 +90,7 @@ Result<std::string> show(const std::filesystem::path& file) {
   text +=
       fmt::format("Valid from:  {}\nValid until: {}\nSHA-256:     ", x509::time_text(x509::not_before(*certificate)),
                   x509::time_text(x509::not_after(*certificate)));
-  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text + '\n';
+  return text + hex({reinterpret_cast<const char*>(digest), size}) + '\n';
 }
 
 Result<Identity> verify(const std::filesystem::path& ca_certificate, const std::filesystem::path& file) {

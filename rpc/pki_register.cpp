@@ -10,6 +10,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "base/digest.hpp"
 #include "rpc/pki_files.hpp"
 
 namespace umbra::rpc::pki {
@@ -107,8 +108,7 @@ Result<IssuedRecord> record_of(X509& certificate) {
     return fail({Errc::kInvalid, fmt::format("the certificate of {} has no usable serial number", identity.name),
                  "issue it with `umbractl pki issue`"});
   }
-  std::string key;
-  for (unsigned i = 0; i < size; ++i) key += fmt::format("{:02x}", digest[i]);
+  auto key = hex({reinterpret_cast<const char*>(digest), size});
   return IssuedRecord{std::move(serial), identity.role, identity.name, identity.not_after, 0, std::move(key)};
 }
 

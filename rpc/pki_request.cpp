@@ -1,8 +1,8 @@
 #include "rpc/pki_request.hpp"
 
 #include <openssl/err.h>
-#include <openssl/sha.h>
 
+#include "base/digest.hpp"
 #include "rpc/pki_ca.hpp"
 
 namespace umbra::rpc::pki {
@@ -10,18 +10,6 @@ namespace {
 
 using Request = std::unique_ptr<X509_REQ, x509::Release<X509_REQ_free>>;
 using Octets = std::unique_ptr<unsigned char, x509::Release<[](unsigned char* octets) { OPENSSL_free(octets); }>>;
-
-std::string sha256(const unsigned char* bytes, int length) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  if (length >= 0) SHA256(bytes, static_cast<std::size_t>(length), reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
-
-std::string hex(std::string_view bytes) {
-  std::string text;
-  for (const char each : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(each));
-  return text;
-}
 
 /// Its signature shows that whoever asks has the key.
 Result<Request> parse(std::string_view pem) {
@@ -65,7 +53,8 @@ Result<std::string> key_of_request(std::string_view request_pem) {
   unsigned char* raw = nullptr;
   const int length = i2d_PUBKEY(X509_REQ_get0_pubkey(request.get()), &raw);
   const Octets der(raw);
-  return hex(sha256(raw, length));
+  if (length < 0) return fail(Errc::kInternal, "OpenSSL: {}", x509::openssl_error());
+  return hex(sha256({reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length)}));
 }
 
 Result<std::string> certify_request(const std::filesystem::path& ca_directory, std::string_view request_pem,

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <set>
 
+#include "base/listening.hpp"
 #include "rpc/tls_session.hpp"
 
 namespace umbra::rpc {
@@ -13,38 +14,12 @@ namespace {
 
 using asio::ip::tcp;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
-/// After accept(2) failed for want of descriptors or memory, which only time can cure.
-constexpr std::chrono::milliseconds kAcceptPause{100};
-
-std::string text_of(const tcp::endpoint& endpoint) {
-  const auto address = endpoint.address().to_string();
-  return endpoint.address().is_v6() ? fmt::format("[{}]:{}", address, endpoint.port())
-                                    : fmt::format("{}:{}", address, endpoint.port());
-}
 
 }  // namespace
 
-Result<tcp::endpoint> parse_endpoint(std::string_view text) {
-  const auto colon = text.rfind(':');
-  auto host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  boost::system::error_code error;
-  const auto address = asio::ip::make_address(host, error);
-  unsigned port = 0;
-  bool digits = colon != std::string_view::npos && colon + 1 < text.size();
-  for (const char c : digits ? text.substr(colon + 1) : std::string_view{}) {
-    digits = digits && c >= '0' && c <= '9' && port <= 65535;
-    if (digits) port = port * 10 + static_cast<unsigned>(c - '0');
-  }
-  if (!error && digits && port <= 65535) return tcp::endpoint(address, static_cast<std::uint16_t>(port));
-  return fail({Errc::kInvalid, fmt::format("\"{}\" is not an address and port", text),
-               "write it as 10.0.0.1:7443 or [::]:7443"});
-}
-
 struct Server::State : std::enable_shared_from_this<State> {
-  State(const asio::any_io_executor& executor, Tls credentials, Services offered, ServerHooks callbacks,
-        Limits limits_of_sessions)
-      : acceptor(executor),
+  State(tcp::acceptor listening, Tls credentials, Services offered, ServerHooks callbacks, Limits limits_of_sessions)
+      : acceptor(std::move(listening)),
         tls(std::move(credentials)),
         services(std::move(offered)),
         hooks(std::move(callbacks)),
@@ -63,22 +38,13 @@ struct Server::State : std::enable_shared_from_this<State> {
   }
 
   asio::awaitable<void> accept() {
-    while (acceptor.is_open()) {
-      auto [error, socket] = co_await acceptor.async_accept(kNoThrow);
-      if (!error) {
-        spawn(welcome(std::move(socket)));
-        continue;
-      }
-      if (!acceptor.is_open()) break;
-      spdlog::warn("rpc: cannot accept a connection: {}", error.message());
-      asio::steady_timer pause(acceptor.get_executor(), kAcceptPause);
-      (void)co_await pause.async_wait(kNoThrow);
-    }
+    std::function<void(tcp::socket)> each = [this](tcp::socket socket) { spawn(welcome(std::move(socket))); };
+    co_await accept_each(&acceptor, std::move(each));
   }
 
   asio::awaitable<void> welcome(tcp::socket socket) {
     boost::system::error_code error;
-    const auto address = text_of(socket.remote_endpoint(error));
+    const auto address = endpoint_text(socket.remote_endpoint(error));
     if (error) co_return;
     auto opened =
         co_await rpc::open(std::move(socket), asio::ssl::stream_base::server, address, tls, Expect{}, limits.handshake);
@@ -137,17 +103,10 @@ struct Server::State : std::enable_shared_from_this<State> {
 
 Result<std::unique_ptr<Server>> Server::listen(asio::any_io_executor executor, tcp::endpoint endpoint, Tls tls,
                                                Services services, ServerHooks hooks, Limits limits) {
-  auto state = std::make_shared<State>(executor, std::move(tls), std::move(services), std::move(hooks), limits);
-  boost::system::error_code error;
-  auto& acceptor = state->acceptor;
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
-  if (error) {
-    return fail({Errc::kUnavailable, fmt::format("cannot listen on {}: {}", text_of(endpoint), error.message()),
-                 "choose an address of this host and a port that no other program uses"});
-  }
+  UMBRA_TRY(auto acceptor,
+            listen_on(executor, endpoint, "choose an address of this host and a port that no other program uses"));
+  auto state =
+      std::make_shared<State>(std::move(acceptor), std::move(tls), std::move(services), std::move(hooks), limits);
   state->spawn(state->accept());
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }

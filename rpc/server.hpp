@@ -9,9 +9,6 @@
 
 namespace umbra::rpc {
 
-/// "10.0.0.1:7443", "[::]:7443" → address and port. @error kInvalid
-Result<asio::ip::tcp::endpoint> parse_endpoint(std::string_view text);
-
 /// Accepts connections from any node with a certificate of the fleet; roles are checked per method.
 /// A connection that is refused or broken costs the others nothing; the log says who and why.
 /// Threading: as Session. Destroying it closes all its sessions.

@@ -1,5 +1,6 @@
 #include "rpc/transport.hpp"
 
+#include "base/listening.hpp"
 #include "rpc/dialer.hpp"
 #include "rpc/server.hpp"
 

@@ -1,9 +1,9 @@
 #include "rpc/warrant.hpp"
 
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 
+#include "base/digest.hpp"
 #include "rpc/x509.hpp"
 
 namespace umbra::rpc::warrant {
@@ -23,12 +23,6 @@ const unsigned char* octets(std::string_view text) {
 /// Ed25519 and Ed448 hash for themselves.
 const EVP_MD* digest_of(const EVP_PKEY* key) {
   return EVP_PKEY_is_a(key, "ED25519") == 1 || EVP_PKEY_is_a(key, "ED448") == 1 ? nullptr : EVP_sha256();
-}
-
-std::string sha256(std::string_view text) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(octets(text), text.size(), reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
 }
 
 std::string der_of(X509& certificate) {

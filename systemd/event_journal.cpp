@@ -60,7 +60,8 @@ using Fields = std::vector<std::pair<const char*, std::string>>;
 
 void write(spdlog::level::level_enum level, v1::EventKind kind, const std::string& line, Fields fields) {
   if (!spdlog::should_log(level)) return;
-  if (!to_journal()) {
+  static const bool journal = to_journal();
+  if (!journal) {
     spdlog::log(level, "{}", line);
     return;
   }

@@ -5,6 +5,7 @@
 
 #include "agentd/services.hpp"
 #include "agentd/tests/two_hosts.hpp"
+#include "base/listening.hpp"
 #include "rpc/dialer.hpp"
 #include "rpc/fakes/test_fleet.hpp"
 #include "rpc/server.hpp"
@@ -321,7 +322,7 @@ TEST_F(Guarded, the_source_looks_too_before_it_begins) {
 TEST_F(Guarded, a_host_with_a_good_certificate_gets_nowhere_over_the_wire) {
   asio::io_context io;
   rpc::Services services{std::make_shared<StandbyApi>(standby), std::make_shared<NetSwitchApi>(routes)};
-  auto server = *rpc::Server::listen(io.get_executor(), *rpc::parse_endpoint("127.0.0.1:0"), own, services);
+  auto server = *rpc::Server::listen(io.get_executor(), *parse_endpoint("127.0.0.1:0"), own, services);
   const auto address = fmt::format("127.0.0.1:{}", server->endpoint().port());
   const auto attack = [&]() -> asio::awaitable<void> {
     rpc::Expect expect{"host2", v1::ROLE_AGENT};

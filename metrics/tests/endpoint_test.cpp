@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 #include <thread>
 
+#include "base/listening.hpp"
 #include "metrics/cutovers.hpp"
 #include "metrics/families.hpp"
 
@@ -72,10 +73,10 @@ TEST_F(Scrape, OfAnythingElseIsRefused) {
 }
 
 TEST(MetricsAddress, IsAnAddressAndAPort) {
-  EXPECT_TRUE(check_endpoint("127.0.0.1:9780"));
-  EXPECT_TRUE(check_endpoint("[::]:9780"));
+  EXPECT_TRUE(parse_endpoint("127.0.0.1:9780"));
+  EXPECT_TRUE(parse_endpoint("[::]:9780"));
   for (const auto* bad : {"", "9780", "localhost:9780", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:12x"})
-    EXPECT_FALSE(check_endpoint(bad)) << bad;
+    EXPECT_FALSE(parse_endpoint(bad)) << bad;
 }
 
 TEST(MetricsAddress, ThatIsTakenIsSaid) {

@@ -1,6 +1,7 @@
 // Connections that come, go, and come back.
 #include <gmock/gmock.h>
 
+#include "base/listening.hpp"
 #include "rpc/backoff.hpp"
 #include "rpc/tests/echo_service.hpp"
 

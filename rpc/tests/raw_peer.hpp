@@ -5,6 +5,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 
+#include "base/listening.hpp"
 #include "rpc/opening.hpp"
 #include "rpc/tests/echo_service.hpp"
 
